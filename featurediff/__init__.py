@@ -1,0 +1,1 @@
+"""Compare which SAE features a chat model uses differently from its base model."""
