@@ -1,0 +1,59 @@
+# The commands that people, CI and pre-commit share. `make` alone lists them.
+# Written for GNU make 3.81, the one that macOS has.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --retries 1 --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: help run test test-fast check format screenshot clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/for-run  ## open the app on the demo; ARGS="-- --results path" opens your own results
+	$(BIN)/streamlit run streamlit_app.py $(ARGS)
+
+# A file's tests stay on one worker (loadfile), so that each file of browser tests starts its server once.
+test: .venv/for-development  ## run every test; ARGS="-k spread -x" goes to pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+test-fast: .venv/for-development  ## run the tests that need no browser
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not browser" $(ARGS)
+
+check: .venv/for-development  ## look at format, lint and types; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/for-development  ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+screenshot: .venv/for-development  ## take the README's pictures again
+	$(BIN)/python scripts/screenshot.py $(ARGS)
+
+clean:  ## remove .venv and everything else that was made
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The two stamps say what .venv holds. Each is as old as its last install, so that pip runs only after a requirements
+# file (or the interpreter) has changed.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'featurediff needs Python 3.11 or newer, which "$(PYTHON)" is not ('"$$($(PYTHON) --version 2>&1)"').' \
+			'Name another: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+	@echo 'Making .venv with $(PYTHON)'
+	@$(PYTHON) -m venv --clear .venv
+
+.venv/for-run: $(BIN)/python requirements.txt pyproject.toml
+	@echo 'Installing requirements.txt into .venv (the first time this takes a few minutes)'
+	@$(PIP) --requirement requirements.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+.venv/for-development: .venv/for-run requirements-dev.txt
+	@echo 'Installing requirements-dev.txt into .venv'
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
