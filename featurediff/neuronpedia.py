@@ -152,7 +152,7 @@ def _checked_template(template: str) -> str:
         fault = f"holds braces other than {_FIELD}"
     elif re.search(r'[\s\x00-\x1f\x7f"<>\\^`|]', template):
         fault = "holds a character that a URL cannot hold"
-    elif not re.match(r"https?://[^/?#{]+[/?#]", template):
+    elif not re.match(r"(?i:https?)://[^/?#{]+[/?#]", template):
         fault = "does not start with http:// or https:// and a host"
     if fault:
         msg = f"The Neuronpedia template {template!r} {fault}. Give one like {_EXAMPLE}."
@@ -166,12 +166,12 @@ def _linked(neuronpedia_id: str, reason: str) -> Page:
 
 def _page_of_id(neuronpedia_id: str, layer: int | None) -> Page:
     """Return the page that the metadata names, unless its form or its layer is wrong."""
-    match = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/([0-9]{1,4})-[A-Za-z0-9][A-Za-z0-9._-]*", neuronpedia_id)
+    match = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/(0|[1-9][0-9]{0,3})-[A-Za-z0-9][A-Za-z0-9._-]*", neuronpedia_id)
     if match is None:
         return Page(
             None,
-            f"The metadata's neuronpedia_id {neuronpedia_id!r} does not have the form modelId/sourceId, "
-            "such as gemma-2-9b/20-gemmascope-res-131k.",
+            f"The metadata's neuronpedia_id {neuronpedia_id!r} does not have the form "
+            "modelId/layer-sourceSet, such as gemma-2-9b/20-gemmascope-res-131k.",
         )
     # One source of gpt2-small is filed under the index after its layer, so the table is asked first.
     layers = {sae.layer for sae in _registry().values() if sae.neuronpedia_id == neuronpedia_id} or {int(match[1])}
@@ -228,7 +228,8 @@ def _gemma_scope(trainer: str, layer: int) -> Page:
     if l0 in by_l0:
         word = "canonical L0" if l0 == canonical else "L0"
         return _linked(by_l0[l0].neuronpedia_id, f"{place}, {word} {l0}.")
-    known = f"{place} has pages for L0 {_listed(sorted(by_l0, key=lambda known: (abs(known - (l0 or 0)), known)))}"
+    nearest = sorted(by_l0, key=lambda known: abs(known - (l0 or 0)))
+    known = f"{place} has pages for L0 {_listed(nearest)}"
     if l0 is None:
         return Page(None, f"Trainer {trainer!r} does not say which L0 is meant; {known}.")
     return Page(None, f"{known}, not for L0 {l0}.")
@@ -239,8 +240,10 @@ def _llama_scope(trainer: str, layer: int) -> Page:
     match = re.fullmatch(
         r"(?:llama[-_]?scope[-_])?(?:(?:lxr|res|l([0-9]{1,2})r)[-_])?(8x|32x|32k|131k)", trainer, re.IGNORECASE
     )
-    if match is None or (match[1] and int(match[1]) != layer):
+    if match is None:
         return Page(None, f"Trainer {trainer!r} is not understood as one of Llama Scope's, such as 8x or 32x.")
+    if match[1] and int(match[1]) != layer:
+        return Page(None, f"Trainer {trainer!r} is of layer {int(match[1])}, not of layer {layer}.")
     expansion = {"32k": "8x", "131k": "32x"}.get(match[2].lower(), match[2].lower())
     release = f"llama_scope_lxr_{expansion}"
     sae = _registry().get((release, f"l{layer}r_{expansion}"))
