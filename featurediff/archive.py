@@ -1,0 +1,239 @@
+"""Bytes of a `.pt` file, which a stranger wrote → a dict of tensors that are safe to touch."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featurediff.errors import DataError
+from featurediff.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_ZIP_START = b"PK\x03\x04"
+_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number that torch.save pickled before 1.6
+_FLOATS = ("float8", "float16", "bfloat16", "float32", "float64")
+_INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_MAX_EXPANSION = 8  # tensors may share bytes or be repeated; a file a thousand times larger than itself is an attack
+
+
+def load_archive(data: bytes, name: str) -> dict[Any, Any]:
+    """
+    Load the dict that `torch.save` wrote, on the CPU and without running code from it.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    name : str
+        What the file is called in messages.
+
+    Returns
+    -------
+    dict
+        As saved. No tensor, one level down, claims more elements than the file has bytes for.
+
+    Raises
+    ------
+    DataError
+        If the bytes are not a whole, undamaged, uncompressed torch file, if its pickle wants code, if it holds
+        anything but a dict, or if a tensor claims more than the file can hold.
+    """
+    _check_zip(data, name)
+    content = _load(data, name)
+    if not isinstance(content, dict):
+        msg = f"`{name}` holds {shown(content)}, but expected a dict of token types and `metadata`."
+        raise DataError(msg)
+    _check_claims(content, len(data), name)
+    return content
+
+
+def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
+    """
+    Turn one saved vector into a read-only array.
+
+    Parameters
+    ----------
+    tensor : object
+        What the file holds at this place.
+    num_features : int
+        The length that it must have.
+    place : str
+        File, token type and name of the vector, for messages.
+
+    Returns
+    -------
+    ndarray of shape (num_features,)
+        float64 and float32 as they are, narrower floats as float32, integers and bool as int64. All finite.
+
+    Raises
+    ------
+    DataError
+        If it is not a dense, real, 1-D tensor of that length in memory, or holds NaN or infinite values.
+    """
+    import torch
+
+    if not isinstance(tensor, torch.Tensor):
+        msg = f"{place} is {shown(tensor)}, but expected a tensor of {num_features} numbers."
+        raise DataError(msg)
+    _check_kind(tensor, place)
+    if tensor.ndim != 1:
+        msg = f"{place} has {tensor.ndim} dimensions, but expected 1: a number for each of {num_features} features."
+        raise DataError(msg)
+    if len(tensor) != num_features:
+        msg = f"{place} has {len(tensor)} features, but `num_features` in the metadata is {num_features}."
+        raise DataError(msg)
+    tensor = tensor.detach().resolve_neg()
+    if not tensor.is_floating_point():
+        tensor = tensor.to(torch.int64)
+    elif tensor.dtype != torch.float64:
+        tensor = tensor.to(torch.float32)
+    array: NDArray[Any] = np.asarray(tensor.contiguous().numpy())
+    array.setflags(write=False)
+    refuse(~np.isfinite(array), array, place, "is NaN or infinite", "Expected finite numbers.")
+    return array
+
+
+def refuse(is_bad: NDArray[np.bool_], array: NDArray[Any], place: str, fault: str, expected: str) -> None:
+    """
+    Refuse a vector of which any value is bad, saying how many and the first one.
+
+    Parameters
+    ----------
+    is_bad, array : ndarray of shape (num_features,)
+        Which values are bad, and the values.
+    place, fault, expected : str
+        Where this is, what is wrong with the values (a verb in the singular), and a sentence on what should be there.
+
+    Raises
+    ------
+    DataError
+        If any value is bad.
+    """
+    if is_bad.any():
+        first = int(is_bad.argmax())
+        msg = (
+            f"{place} {fault} at {is_bad.sum()} of {len(array)} features, "
+            f"the first is feature {first} with {array[first]}. {expected}"
+        )
+        raise DataError(msg)
+
+
+def _check_zip(data: bytes, name: str) -> None:
+    if not data:
+        msg = f"`{name}` is empty, but expected a file written by torch.save. Was the upload or copy cut short?"
+        raise DataError(msg)
+    if data.startswith(_LEGACY_START):
+        msg = f"`{name}` is in the torch format from before 1.6. Load it and re-save it with today's torch.save."
+        raise DataError(msg)
+    if not data.startswith(_ZIP_START):
+        msg = f"`{name}` is not a torch file: it starts with {shown(data[:8])}, but expected what torch.save writes."
+        raise DataError(msg)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_entries(archive.infolist(), len(data), name)
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, DataError):
+            raise
+        msg = f"`{name}` is cut short or damaged: its zip archive cannot be read. Copy or write it again."
+        raise DataError(msg) from error
+    if damaged is not None:
+        msg = f"`{name}` is damaged: the checksum of its entry {shown(damaged)} is wrong. Copy or write it again."
+        raise DataError(msg)
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], file_size: int, name: str) -> None:
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            msg = (
+                f"`{name}`: the archive entry {shown(entry.filename)} is compressed or encrypted, but torch.save "
+                "stores entries as they are. Write the file again with torch.save."
+            )
+            raise DataError(msg)
+    claimed = sum(entry.file_size for entry in entries)
+    if claimed > file_size:
+        msg = f"`{name}` is damaged: its archive entries claim {claimed} bytes, but the file has {file_size}."
+        raise DataError(msg)
+    names = [entry.filename for entry in entries]
+    if len(set(names)) != len(names):
+        msg = f"`{name}` is damaged: its archive has two entries of the same name. Write it again with torch.save."
+        raise DataError(msg)
+    if not any(entry.endswith("/data.pkl") for entry in names):
+        msg = f"`{name}` is a zip archive but not a torch file: it has no data.pkl. Write it with torch.save."
+        raise DataError(msg)
+
+
+def _load(data: bytes, name: str) -> object:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of sparse and legacy tensors, which are refused later by name
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True, mmap=False)
+    except Exception as error:  # the one broad except: torch raises nine kinds of error on foreign files
+        wanted = re.search(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", str(error))
+        if "Unsupported" in str(error) and wanted:
+            code = wanted[1]
+            hint = "Store plain Python ints and strings in the metadata" if code.startswith("numpy") else "Store data"
+            msg = f"`{name}` wants the code {shown(code)}, which is not run. {hint}, and tensors."
+        else:
+            first_line = next(iter(str(error).splitlines()), "")
+            msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {shown(first_line)}."
+        raise DataError(msg) from error
+
+
+def _tensors(content: dict[Any, Any]) -> Iterator[tuple[object, object, Any]]:
+    import torch
+
+    for token_type, vectors in content.items():
+        if isinstance(vectors, dict):
+            for key, value in vectors.items():
+                if isinstance(value, torch.Tensor):
+                    yield token_type, key, value
+
+
+def _check_claims(content: dict[Any, Any], file_size: int, name: str) -> None:
+    total = 0
+    for token_type, key, tensor in _tensors(content):
+        _check_kind(tensor, f"`{name}`: token type {shown(token_type)}, {shown(key)}")
+        claimed = tensor.numel() * tensor.element_size()
+        total += claimed
+        if claimed > file_size:
+            msg = (
+                f"`{name}`: token type {shown(token_type)}, {shown(key)} claims {tensor.numel()} elements, "
+                f"{claimed} bytes, but the whole file has {file_size}. Write it again with torch.save."
+            )
+            raise DataError(msg)
+    if total > _MAX_EXPANSION * file_size:
+        msg = (
+            f"`{name}`: its tensors claim {total} bytes together, more than {_MAX_EXPANSION} times "
+            f"the {file_size} bytes of the file. Write each vector out with .clone() before torch.save."
+        )
+        raise DataError(msg)
+
+
+def _check_kind(tensor: Any, place: str) -> None:  # noqa: ANN401  torch is imported late
+    import torch
+
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    kinds = {
+        "nested": tensor.is_nested,
+        "sparse": tensor.layout != torch.strided,
+        "quantized": tensor.is_quantized,
+        "without data (on the meta device)": tensor.is_meta,
+        "complex": tensor.is_complex(),
+        f"of dtype {dtype}": not (dtype in _INTEGERS or dtype.startswith(_FLOATS)),
+    }
+    for kind, found in kinds.items():
+        if found:
+            msg = f"{place} is a tensor that is {kind}, but expected a dense tensor of real numbers."
+            raise DataError(msg)

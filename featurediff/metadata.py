@@ -1,0 +1,158 @@
+"""The `metadata` of a `.pt` file, checked field by field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from featurediff.errors import DataError
+from featurediff.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STRINGS = ("source", "model_type", "model_ver")
+_INTEGERS = {"sae_layer": 0, "num_target_prompts": 1, "num_control_prompts": 1, "num_features": 1}
+_OPTIONAL = ("sae_release", "sae_id", "neuronpedia_id")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a result file says about itself."""
+
+    source: str
+    """Name that the writer gave to the file."""
+
+    model_type: str
+    """Model family, such as "gemma"."""
+
+    model_ver: str
+    """Which of the two models: "base", or "chat" and its synonyms."""
+
+    sae_layer: int
+    """Layer of the model that the SAE reads, from 0."""
+
+    sae_trainer: str
+    """Which SAE of that layer; an integer in the file becomes its digits."""
+
+    num_target_prompts: int
+    """Denominator of every `target_*` rate of this model; at least 1."""
+
+    num_control_prompts: int
+    """Denominator of every `control_*` rate of this model; at least 1."""
+
+    num_features: int
+    """Width of the SAE: the length of every vector."""
+
+    token_types: tuple[str, ...]
+    """Positions in the chat template that were read, in the writer's order."""
+
+    sae_release: str | None
+    """Release of the SAE in SAELens; None when the file does not say."""
+
+    sae_id: str | None
+    """Id of the SAE within its release; None when the file does not say."""
+
+    neuronpedia_id: str | None
+    """Model and SAE on Neuronpedia, "model/sae"; None when the file does not say."""
+
+    def num_prompts(self, prompts: Literal["target", "control"]) -> int:
+        """Return the number of prompts of one set, the denominator of its rates."""
+        return self.num_target_prompts if prompts == "target" else self.num_control_prompts
+
+
+def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
+    """
+    Check the metadata of one file.
+
+    Parameters
+    ----------
+    content : mapping
+        The whole dict of the file.
+    name : str
+        What the file is called in messages.
+
+    Returns
+    -------
+    Metadata
+        Every field of the right type and in range.
+
+    Raises
+    ------
+    DataError
+        If there is no metadata, or a field of it is missing, of the wrong type or out of range.
+    """
+    if "metadata" not in content:
+        msg = f"`{name}` has no `metadata`: expected a dict of model, SAE and prompt counts under that key."
+        raise DataError(msg)
+    fields = content["metadata"]
+    if not isinstance(fields, dict):
+        msg = f"`{name}`: `metadata` is {shown(fields)}, but expected a dict."
+        raise DataError(msg)
+    return Metadata(
+        **{field: _string(fields, field, name) for field in _STRINGS},
+        **{field: _integer(fields, field, lowest, name) for field, lowest in _INTEGERS.items()},
+        **{field: _optional(fields, field, name) for field in _OPTIONAL},
+        sae_trainer=_trainer(fields, name),
+        token_types=_token_types(fields, name),
+    )
+
+
+def _required(fields: dict[Any, Any], field: str, expected: str, name: str) -> object:
+    if field not in fields:
+        msg = f"`{name}`: `metadata` has no `{field}`, but expected {expected}."
+        raise DataError(msg)
+    value: object = fields[field]
+    return value
+
+
+def _expect(is_right: bool, field: str, value: object, expected: str, name: str) -> None:
+    if not is_right:
+        msg = f"`{name}`: `{field}` in the metadata is {shown(value)}, but expected {expected}."
+        raise DataError(msg)
+
+
+def _string(fields: dict[Any, Any], field: str, name: str) -> Any:  # noqa: ANN401  spread over fields by the caller
+    value = _required(fields, field, "a string", name)
+    _expect(isinstance(value, str), field, value, "a string", name)
+    return value
+
+
+def _integer(fields: dict[Any, Any], field: str, lowest: int, name: str) -> Any:  # noqa: ANN401  as in _string
+    expected = f"an integer of at least {lowest}"
+    value = _required(fields, field, expected, name)
+    _expect(_is_integer(value, lowest), field, value, expected, name)
+    return value
+
+
+def _is_integer(value: object, lowest: float = -math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+
+
+def _optional(fields: dict[Any, Any], field: str, name: str) -> Any:  # noqa: ANN401  as in _string
+    value = fields.get(field)
+    _expect(isinstance(value, str | None), field, value, "a string or None", name)
+    return value
+
+
+def _trainer(fields: dict[Any, Any], name: str) -> str:
+    expected = "a string or an integer"
+    value = _required(fields, "sae_trainer", expected, name)
+    _expect(isinstance(value, str) or _is_integer(value), "sae_trainer", value, expected, name)
+    return value if isinstance(value, str) else shown(value)
+
+
+def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:
+    expected = "a list of different, non-empty strings"
+    value: Any = _required(fields, "token_types", expected, name)
+    _expect(isinstance(value, list | tuple), "token_types", value, expected, name)
+    if not value:
+        msg = f"`{name}`: `token_types` in the metadata is empty, but expected {expected}."
+        raise DataError(msg)
+    seen: set[str] = set()
+    for position, token_type in enumerate(value):
+        is_new = isinstance(token_type, str) and token_type.strip() != "" and token_type not in seen
+        _expect(is_new, f"token_types[{position}]", token_type, "different, non-empty strings", name)
+        seen.add(token_type)
+    return tuple(value)

@@ -1,0 +1,153 @@
+"""Results trees: find, name and describe sources."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from featurediff.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FILES = ("base.pt", "chat.pt")
+_SAE_FOLDER = re.compile(r"(?P<model>.+)_trainer(?P<trainer>.+)_layer(?P<layer>[0-9]{1,9})")
+_MAX_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder with the results of one prompt set, and what its path says."""
+
+    folder: Path
+    """Where `base.pt` and `chat.pt` are."""
+
+    name: str
+    """Path relative to the results tree, with slashes; of a lone folder, its last two parts."""
+
+    model: str | None
+    """Model family; like `trainer` and `layer` None when no folder is called {model}_trainer{trainer}_layer{layer}."""
+
+    trainer: str | None
+    """Which SAE of that layer."""
+
+    layer: int | None
+    """Layer of the model that the SAE reads."""
+
+    prompt_set: str | None
+    """Path below the folder of the SAE; the folder's own name when there is none; None for the SAE's folder itself."""
+
+    explanations: Path | None
+    """The SAE's explanation file, if one was found."""
+
+    missing: tuple[str, ...]
+    """Which of `base.pt` and `chat.pt` are not there."""
+
+
+def describe_source(folder: Path) -> Source:
+    """
+    Describe one folder by its path.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; it is not read.
+
+    Returns
+    -------
+    Source
+        Named by the last two parts of the path.
+    """
+    folder = _normal(folder)
+    sae_folder, match = next(
+        ((place, match) for place in (folder, *folder.parents) if (match := _SAE_FOLDER.fullmatch(place.name))),
+        (folder.parent, None),
+    )
+    return Source(
+        folder=folder,
+        name="/".join(part for part in (folder.parent.name, folder.name) if part),
+        model=match["model"] if match else None,
+        trainer=match["trainer"] if match else None,
+        layer=int(match["layer"]) if match else None,
+        prompt_set=None if folder == sae_folder else folder.relative_to(sae_folder).as_posix(),
+        explanations=_find_explanations(sae_folder) if match else None,
+        missing=tuple(name for name in _FILES if not (folder / name).is_file()),
+    )
+
+
+def find_sources(results: Path) -> list[Source]:
+    """
+    Find every source of a results tree.
+
+    Parameters
+    ----------
+    results : Path
+        The tree, a folder that holds it as `results/`, or a source itself.
+
+    Returns
+    -------
+    list of Source
+        All folders with a `base.pt` or a `chat.pt`, at most four levels down, layer 9 before layer 20. Hidden folders
+        and links to folders are not followed.
+
+    Raises
+    ------
+    DataError
+        If `results` is not a folder, a folder in it cannot be read, or there is no source in it.
+    """
+    if not results.is_dir():
+        msg = f"`{results}` is not a folder. Expected a results tree or a folder with `base.pt` and `chat.pt`."
+        raise DataError(msg)
+    root = _normal(results)
+    sources = [describe_source(folder) for folder in _walk(root, _MAX_DEPTH)]
+    if not sources:
+        msg = (
+            f"`{results}` has no `base.pt` or `chat.pt` in it or up to {_MAX_DEPTH} levels down. "
+            "Expected results/{model}_trainer{trainer}_layer{layer}/{prompt_set}/base.pt and chat.pt."
+        )
+        raise DataError(msg)
+    if all(source.folder.is_relative_to(root / "results") for source in sources):
+        root = root / "results"
+    return sorted((_named_from(root, source) for source in sources), key=lambda source: _natural(source.name))
+
+
+def _normal(folder: Path) -> Path:
+    return folder.resolve() if ".." in folder.parts else folder.absolute()
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    if any((folder / name).is_file() for name in _FILES):
+        yield folder
+    if depth == 0:
+        return
+    try:
+        inside = list(folder.iterdir())
+    except OSError as error:
+        msg = f"`{folder}` cannot be read ({error.strerror}). May you read it?"
+        raise DataError(msg) from error
+    for child in inside:
+        if not child.name.startswith(".") and not child.is_symlink() and child.is_dir():
+            yield from _walk(child, depth - 1)
+
+
+def _named_from(root: Path, source: Source) -> Source:
+    if source.folder == root:
+        return source
+    return replace(source, name=source.folder.relative_to(root).as_posix())
+
+
+def _natural(name: str) -> list[list[str | int]]:
+    return [
+        [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", level)] for level in name.split("/")
+    ]
+
+
+def _find_explanations(sae_folder: Path) -> Path | None:
+    inside, beside = sae_folder.parent, sae_folder.parent.parent
+    for place in (inside, beside):
+        file = place / "explanations" / f"{sae_folder.name}.csv"
+        if file.is_file():
+            return file
+    return None

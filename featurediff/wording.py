@@ -1,0 +1,34 @@
+"""Words for error messages; what strangers wrote is shortened before it enters one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAX_LENGTH = 80
+_MAX_LISTED = 5
+
+
+def shown(value: object) -> str:
+    """Write a value as in Python source, cut at 80 characters; of anything but a scalar only the type is named."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "a huge integer"
+    if not isinstance(value, str | int | float | bytes | None):
+        return f"a {type(value).__name__[:_MAX_LENGTH]}"
+    text = repr(value[:_MAX_LENGTH] if isinstance(value, str | bytes) else value)
+    is_whole = len(text) <= _MAX_LENGTH and not (isinstance(value, str | bytes) and len(value) > _MAX_LENGTH)
+    return text if is_whole else f"{text[: _MAX_LENGTH - 1]}…"
+
+
+def listed(values: Iterable[object]) -> str:
+    """List at most five values, shortened, and say how many more there are; "none" for no value."""
+    parts = [shown(value) for value in values]
+    more = len(parts) - _MAX_LISTED
+    return ", ".join(parts[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun: "1 feature", "2 features"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,73 @@
+"""Tiny sources in the documented format, every cell different where features are active."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+TOKEN_TYPES = ("model", "newline")
+NUM_FEATURES = 8
+NUM_PROMPTS = {"base": {"target": 8, "control": 7}, "chat": {"target": 9, "control": 6}}
+
+# Per feature: in both, base only, base only but inconsistent, chat only, chat only but inconsistent, neither (active
+# on control prompts everywhere), silent everywhere, in both on every prompt.
+COUNTS = {
+    "base": {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]},
+    "chat": {"target": [5, 0, 6, 7, 4, 3, 0, 9], "control": [0, 0, 3, 0, 0, 2, 0, 0]},
+}
+
+
+def num_active(model, prompts, token_type_index=0, num_features=NUM_FEATURES):
+    """Counts of one vector: COUNTS repeated to the length, and rolled by one feature per token type."""
+    return np.roll(np.resize(COUNTS[model][prompts], num_features), token_type_index)
+
+
+def model_vectors(model, token_type_index=0, num_features=NUM_FEATURES):
+    """The ten tensors of one token type; active cells are all different, silent cells are 0."""
+    vectors = {}
+    for set_index, prompts in enumerate(("target", "control")):
+        counts = num_active(model, prompts, token_type_index, num_features)
+        block = 1 + 100 * (("base", "chat").index(model) + 2 * set_index + 4 * token_type_index)
+        for stat_index, stat in enumerate(("all_mean", "all_std", "max")):
+            cells = block + 10 * stat_index + np.arange(num_features) / num_features
+            vectors[f"{prompts}_{stat}"] = torch.tensor(np.where(counts > 0, cells, 0), dtype=torch.float32)
+        vectors[f"{prompts}_num_active"] = torch.tensor(counts, dtype=torch.int64)
+        share = counts / NUM_PROMPTS[model][prompts]
+        vectors[f"{prompts}_sparsity"] = torch.tensor(share, dtype=torch.float32)
+    return vectors
+
+
+def model_data(model, token_types=TOKEN_TYPES, num_features=NUM_FEATURES, **metadata):
+    """What one file holds; keywords change fields of the metadata, and None takes a field out."""
+    fields = {
+        "source": f"gemma_trainer131k-l0-114_layer20_{model}",
+        "model_type": "gemma",
+        "model_ver": model,
+        "sae_layer": 20,
+        "sae_trainer": "131k-l0-114",
+        "num_target_prompts": NUM_PROMPTS[model]["target"],
+        "num_control_prompts": NUM_PROMPTS[model]["control"],
+        "num_features": num_features,
+        "token_types": list(token_types),
+    } | metadata
+    data = {name: model_vectors(model, index, num_features) for index, name in enumerate(token_types)}
+    return data | {"metadata": {field: value for field, value in fields.items() if value is not None}}
+
+
+def make_source(folder, *, token_types=TOKEN_TYPES, num_features=NUM_FEATURES, base=None, chat=None, **metadata):
+    """Write base.pt and chat.pt into the folder and return it; `base` and `chat` replace what a file holds."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for model, data in (("base", base), ("chat", chat)):
+        whole = model_data(model, token_types, num_features, **metadata) if data is None else data
+        torch.save(whole, folder / f"{model}.pt")
+    return folder
+
+
+def make_explanations(path, rows=(("0", "the first feature"), ("2", "commas, and more"), ("3", ""))):
+    """Write an explanation file of (feature_id, claude_desc) and return its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f'{feature_id},https://example.org/{feature_id},"{text}"' for feature_id, text in rows]
+    path.write_text("\n".join(["feature_id,link,claude_desc", *lines, ""]), encoding="utf-8")
+    return path
