@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurediff.errors import DataError
-from featurediff.wording import shown
+from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 _ZIP_START = b"PK\x03\x04"
@@ -25,7 +23,7 @@ _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint
 _MAX_EXPANSION = 8  # tensors may share bytes or be repeated; a file a thousand times larger than itself is an attack
 
 
-def load_archive(data: bytes, name: str) -> dict[Any, Any]:
+def load_archive(data: bytes, name: str) -> dict[str, Any]:
     """
     Load the dict that `torch.save` wrote, on the CPU and without running code from it.
 
@@ -39,21 +37,31 @@ def load_archive(data: bytes, name: str) -> dict[Any, Any]:
     Returns
     -------
     dict
-        As saved. No tensor, one level down, claims more elements than the file has bytes for.
+        As saved; all keys are strings. Every vector that is a tensor is dense and real, is in memory, and claims no
+        more elements than the file has bytes for.
 
     Raises
     ------
     DataError
         If the bytes are not a whole, undamaged, uncompressed torch file, if its pickle wants code, if it holds
-        anything but a dict, or if a tensor claims more than the file can hold.
+        anything but a dict, or if a vector is of another kind or claims more than the file can hold.
     """
     _check_zip(data, name)
     content = _load(data, name)
     if not isinstance(content, dict):
         msg = f"`{name}` holds {shown(content)}, but expected a dict of token types and `metadata`."
         raise DataError(msg)
+    other = [key for key in content if not isinstance(key, str)]
+    if other:
+        msg = f"`{name}` has the keys {listed(other)}, but expected token types, which are strings, and `metadata`."
+        raise DataError(msg)
     _check_claims(content, len(data), name)
     return content
+
+
+def is_vector_name(key: object) -> bool:
+    """Tell whether a key of a token type names a vector: `target_…` or `control_…`; others are ignored."""
+    return isinstance(key, str) and key.startswith(("target_", "control_"))
 
 
 def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
@@ -63,7 +71,7 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
     Parameters
     ----------
     tensor : object
-        What the file holds at this place.
+        What `load_archive` gave at this place.
     num_features : int
         The length that it must have.
     place : str
@@ -77,14 +85,13 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If it is not a dense, real, 1-D tensor of that length in memory, or holds NaN or infinite values.
+        If it is not a 1-D tensor of that length, or holds NaN or infinite values.
     """
     import torch
 
     if not isinstance(tensor, torch.Tensor):
         msg = f"{place} is {shown(tensor)}, but expected a tensor of {num_features} numbers."
         raise DataError(msg)
-    _check_kind(tensor, place)
     if tensor.ndim != 1:
         msg = f"{place} has {tensor.ndim} dimensions, but expected 1: a number for each of {num_features} features."
         raise DataError(msg)
@@ -180,39 +187,36 @@ def _load(data: bytes, name: str) -> object:
             warnings.simplefilter("ignore")  # torch warns of sparse and legacy tensors, which are refused later by name
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # the one broad except: torch raises nine kinds of error on foreign files
-        wanted = re.search(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", str(error))
-        if "Unsupported" in str(error) and wanted:
-            code = wanted[1]
-            hint = "Store plain Python ints and strings in the metadata" if code.startswith("numpy") else "Store data"
-            msg = f"`{name}` wants the code {shown(code)}, which is not run. {hint}, and tensors."
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted:
+            msg = (
+                f"`{name}` wants the code {shown(wanted[1])}, which is not run: the file may come from a stranger. "
+                "Store only tensors, and plain Python ints and strings in the metadata."
+            )
         else:
             first_line = next(iter(str(error).splitlines()), "")
             msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {shown(first_line)}."
         raise DataError(msg) from error
 
 
-def _tensors(content: dict[Any, Any]) -> Iterator[tuple[object, object, Any]]:
+def _check_claims(content: dict[str, Any], file_size: int, name: str) -> None:
     import torch
 
-    for token_type, vectors in content.items():
-        if isinstance(vectors, dict):
-            for key, value in vectors.items():
-                if isinstance(value, torch.Tensor):
-                    yield token_type, key, value
-
-
-def _check_claims(content: dict[Any, Any], file_size: int, name: str) -> None:
     total = 0
-    for token_type, key, tensor in _tensors(content):
-        _check_kind(tensor, f"`{name}`: token type {shown(token_type)}, {shown(key)}")
-        claimed = tensor.numel() * tensor.element_size()
-        total += claimed
-        if claimed > file_size:
-            msg = (
-                f"`{name}`: token type {shown(token_type)}, {shown(key)} claims {tensor.numel()} elements, "
-                f"{claimed} bytes, but the whole file has {file_size}. Write it again with torch.save."
-            )
-            raise DataError(msg)
+    for token_type, vectors in content.items():
+        for key, tensor in vectors.items() if isinstance(vectors, dict) else ():
+            if not is_vector_name(key) or not isinstance(tensor, torch.Tensor):
+                continue
+            place = f"`{name}`: token type {shown(token_type)}, {shown(key)}"
+            _check_kind(tensor, place)
+            claimed = tensor.numel() * tensor.element_size()
+            total += claimed
+            if claimed > file_size:
+                msg = (
+                    f"{place} claims {tensor.numel()} elements, {claimed} bytes, but the whole file has {file_size}. "
+                    "Write it again with torch.save."
+                )
+                raise DataError(msg)
     if total > _MAX_EXPANSION * file_size:
         msg = (
             f"`{name}`: its tensors claim {total} bytes together, more than {_MAX_EXPANSION} times "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from featurediff.errors import DataError
+from featurediff.files import read_whole
 from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:
@@ -79,12 +80,7 @@ def read_explanations(path: Path, num_features: int | None = None) -> Explanatio
     DataError
         If the file cannot be read or breaks the format; see `parse_explanations`.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        msg = f"`{path}` cannot be read ({error.strerror}). Expected a CSV file with explanations."
-        raise DataError(msg) from error
-    return parse_explanations(data, path.name, num_features)
+    return parse_explanations(read_whole(path), path.name, num_features)
 
 
 def parse_explanations(data: bytes, name: str, num_features: int | None = None) -> Explanations:

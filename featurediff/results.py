@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from featurediff.archive import load_archive, refuse, to_array
+from featurediff.archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.errors import DataError
+from featurediff.files import FileIdentity, file_identity, read_whole
 from featurediff.metadata import Metadata, parse_metadata
 from featurediff.wording import listed, plural, shown
 
@@ -36,25 +36,7 @@ _COUNTS = tuple(f"{prompts}_num_active" for prompts in _PREFIXES)
 _OLDER_KEYS = {"all_mean", "all_std", "max", "num_active", "sparsity"}
 _BASE_VERSIONS = {"base"}
 _CHAT_VERSIONS = {"chat", "instruct", "it"}
-_MAX_READS = 3
 _SPARSITY_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class FileIdentity:
-    """What changes when a file is written or replaced: a cache key."""
-
-    path: Path
-    """As given."""
-
-    size: int
-    """Bytes."""
-
-    mtime_ns: int
-    """Time of the last change, in ns since the epoch."""
-
-    inode: int
-    """Differs when a file was replaced by another one of the same name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,36 +87,6 @@ class Results:
         return self.base.metadata.num_features
 
 
-def file_identity(path: Path) -> FileIdentity:
-    """
-    Tell one state of a file from another without reading it.
-
-    Parameters
-    ----------
-    path : Path
-        The file; a link is followed.
-
-    Returns
-    -------
-    FileIdentity
-        Equal as long as the file is neither written nor replaced.
-
-    Raises
-    ------
-    DataError
-        If there is no such file.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        msg = f"`{path}` cannot be found ({error.strerror}). Does it exist, and may you read it?"
-        raise DataError(msg) from error
-    if not stat.S_ISREG(status.st_mode):
-        msg = f"`{path}` is not a file. Expected a file here."
-        raise DataError(msg)
-    return FileIdentity(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
 def read_results(folder: Path) -> Results:
     """
     Read `base.pt` and `chat.pt` of one source.
@@ -162,7 +114,7 @@ def read_results(folder: Path) -> Results:
         lacking = " and no ".join(f"`{name}`" for name in missing)
         msg = f"`{folder}` has no {lacking}. Expected a folder with `base.pt` and `chat.pt`."
         raise DataError(msg)
-    base, chat = (_parse_model(_read_whole(path), path.name) for path in paths)
+    base, chat = (_parse_model(read_whole(path), path.name) for path in paths)
     _check_pair(base, chat)
     return Results(base, chat)
 
@@ -257,20 +209,6 @@ def _rounding(shares: NDArray[Any]) -> float:
     return 2.0**-8 if is_bfloat16 else 0.0
 
 
-def _read_whole(path: Path) -> bytes:
-    for _ in range(_MAX_READS):
-        before = file_identity(path)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            msg = f"`{path}` cannot be read ({error.strerror}). May you read it?"
-            raise DataError(msg) from error
-        if file_identity(path) == before and len(data) == before.size:
-            return data
-    msg = f"`{path}` changed each of the {_MAX_READS} times it was read. Try again when it is written completely."
-    raise DataError(msg)
-
-
 def _parse_model(data: bytes, name: str) -> ModelResults:
     sha256 = hashlib.sha256(data).hexdigest()
     content = load_archive(data, name)
@@ -302,7 +240,7 @@ def _parse_model(data: bytes, name: str) -> ModelResults:
 
 def _check_not_older(content: dict[Any, Any], name: str) -> None:
     for token_type, vectors in content.items():
-        if token_type != "metadata" and isinstance(vectors, dict) and not any(_is_vector_name(key) for key in vectors):
+        if token_type != "metadata" and isinstance(vectors, dict) and not any(is_vector_name(key) for key in vectors):
             older = [key for key in vectors if isinstance(key, str) and key in _OLDER_KEYS]
             if older:
                 msg = (
@@ -311,10 +249,6 @@ def _check_not_older(content: dict[Any, Any], name: str) -> None:
                     "Collect it again on target and control prompts."
                 )
                 raise DataError(msg)
-
-
-def _is_vector_name(key: object) -> bool:
-    return isinstance(key, str) and key.startswith(tuple(f"{prompts}_" for prompts in _PREFIXES))
 
 
 def _parse_vectors(content: object, metadata: Metadata, place: str) -> dict[str, NDArray[Any]]:
@@ -328,7 +262,7 @@ def _parse_vectors(content: object, metadata: Metadata, place: str) -> dict[str,
     vectors = {
         vector: to_array(tensor, metadata.num_features, f"{place}, {shown(vector)}")
         for vector, tensor in content.items()
-        if _is_vector_name(vector)
+        if is_vector_name(vector)
     }
     for prompts in _PREFIXES:
         count = f"{prompts}_num_active"

@@ -1,0 +1,93 @@
+"""Files that others may be writing: told apart by identity, and read whole."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featurediff.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_READS = 3
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What changes when a file is written or replaced: a cache key."""
+
+    path: Path
+    """As given."""
+
+    size: int
+    """Bytes."""
+
+    mtime_ns: int
+    """Time of the last change, in ns since the epoch."""
+
+    inode: int
+    """Differs when a file was replaced by another one of the same name."""
+
+
+def file_identity(path: Path) -> FileIdentity:
+    """
+    Tell one state of a file from another without reading it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; a link is followed.
+
+    Returns
+    -------
+    FileIdentity
+        Equal as long as the file is neither written nor replaced.
+
+    Raises
+    ------
+    DataError
+        If there is no such file.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        msg = f"`{path}` cannot be found ({error.strerror}). Does it exist, and may you read it?"
+        raise DataError(msg) from error
+    if not stat.S_ISREG(status.st_mode):
+        msg = f"`{path}` is not a file, but expected one here."
+        raise DataError(msg)
+    return FileIdentity(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def read_whole(path: Path) -> bytes:
+    """
+    Read a file in one state: never memory-mapped, and again when it changed meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    bytes
+        All of it.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it cannot be read, or it changes each time.
+    """
+    for _ in range(_MAX_READS):
+        before = file_identity(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            msg = f"`{path}` cannot be read ({error.strerror}). May you read it?"
+            raise DataError(msg) from error
+        if file_identity(path) == before and len(data) == before.size:
+            return data
+    msg = f"`{path}` changed each of the {_MAX_READS} times it was read. Try again when it is written completely."
+    raise DataError(msg)
