@@ -1,0 +1,237 @@
+"""Two models' results joined into the feature table, and the filters on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from featurediff.errors import DataError
+from featurediff.labels import EXCLUSIVITIES, VERSIONS
+from featurediff.neuronpedia import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from featurediff.explanations import Explanations
+    from featurediff.results import ModelResults, Results
+
+Consistency = Literal["all", "consistent", "inconsistent"]
+NO_PAGE = Page(template=None, reason="No Neuronpedia page was asked for.")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A number of prompts, or a share of them."""
+
+    value: float
+    """Prompts, or a share between 0 and 1."""
+
+    share: bool = False
+    """Whether `value` is a share of the model's own number of prompts."""
+
+    @classmethod
+    def parse(cls, text: str) -> Threshold:
+        """
+        Read "3" as three prompts, and "7.5%" or "0.075" as a share of them.
+
+        Raises
+        ------
+        DataError
+            If the text is neither.
+        """
+        number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+        try:
+            value = Decimal(number) / (100 if percent else 1)
+        except InvalidOperation:
+            value = Decimal("NaN")
+        share = percent or "." in number
+        if not value.is_finite() or value < 0 or (share and value > 1):
+            msg = f"A threshold is a count such as 3, or a share such as 7.5% or 0.075, but {text!r} was given."
+            raise DataError(msg)
+        return cls(float(value), share)
+
+    def __str__(self) -> str:
+        return f"{self.value:.10%}".rstrip("0%").rstrip(".") + "%" if self.share else f"{self.value:g}"
+
+    def measure(self, counts: NDArray[np.int64], num_prompts: int) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Return what `value` is compared with: the counts of shape (num_features,), or counts / num_prompts."""
+        return counts / num_prompts if self.share else counts
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a feature counts as exclusive to the target prompts; the defaults are the published rule."""
+
+    min_target: Threshold = Threshold(1)
+    """Active on at least so many target prompts."""
+
+    max_control: Threshold = Threshold(0)
+    """Active on at most so many control prompts."""
+
+    def __post_init__(self) -> None:
+        if not self.min_target.value > 0:
+            msg = (
+                f"The least number of target prompts must be above 0, but is {self.min_target}: "
+                "at 0, features that never fire would count as exclusive."
+            )
+            raise DataError(msg)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which rows of the feature table to show; empty means all."""
+
+    token_types: tuple[str, ...] = ()
+    """Positions to keep."""
+
+    exclusivity: tuple[str, ...] = ()
+    """Of `both`, `base` and `chat`, those to keep."""
+
+    consistency: Consistency = "all"
+    """Whether to keep only features that the other model's control prompts contradict, or only the others."""
+
+    min_value: float | None = None
+    """The larger of the two models' values of the chosen metric reaches at least this."""
+
+    search: str = ""
+    """The explanation contains this text, in any case."""
+
+    ids: tuple[int, ...] = ()
+    """Feature ids to keep."""
+
+
+def feature_table(
+    results: Results,
+    thresholds: Thresholds | None = None,
+    explanations: Explanations | None = None,
+    page: Page = NO_PAGE,
+) -> pd.DataFrame:
+    """
+    List every feature that fires on target prompts only, in one model or in both.
+
+    With the default thresholds a feature is exclusive in a model if it is active on at least one of the model's
+    target prompts and on none of its control prompts.
+
+    Parameters
+    ----------
+    results : Results
+        Base and chat statistics of one SAE.
+    thresholds : Thresholds, optional
+        Another rule for what counts as exclusive.
+    explanations : Explanations, optional
+        What features mean.
+    page : Page, optional
+        Where their Neuronpedia pages are.
+
+    Returns
+    -------
+    DataFrame with a row per kept (token_type, feature)
+        In the order of token types, then of feature ids: `feature_id` (int32), `token_type` and `exclusivity`
+        (category), `inconsistent` (bool: exclusive in one model and over the control threshold in the other), then
+        `base_` and `chat_` with every vector of the files, `explanation` and `neuronpedia_url` (missing is NaN).
+    """
+    thresholds = thresholds or Thresholds()
+    parts = [_kept(results, token_type, thresholds) for token_type in results.token_types]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    ids = columns.pop("feature_id")
+    which = np.repeat(np.arange(len(parts)), [len(part["feature_id"]) for part in parts])
+    table = pd.DataFrame(
+        {
+            "feature_id": ids,
+            "token_type": _categories(which, results.token_types),
+            "exclusivity": _categories(columns.pop("exclusivity"), EXCLUSIVITIES),
+            **columns,
+        }
+    )
+    texts = explanations.texts.reindex(ids) if explanations else pd.Series(np.nan, index=ids, dtype="str")
+    table["explanation"] = texts.array
+    table["neuronpedia_url"] = page.urls(ids)
+    return table
+
+
+def _kept(results: Results, token_type: str, thresholds: Thresholds) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of one token type; exclusivity as a code into `EXCLUSIVITIES`."""
+    base, base_control = _exclusive(results.base, token_type, thresholds)
+    chat, chat_control = _exclusive(results.chat, token_type, thresholds)
+    kept = np.flatnonzero(base | chat)
+    base, chat = base[kept], chat[kept]
+    columns: dict[str, NDArray[np.generic]] = {
+        "feature_id": kept.astype(np.int32),
+        "exclusivity": np.where(base & chat, 0, np.where(base, 1, 2)).astype(np.int8),
+        "inconsistent": (base & chat_control[kept]) | (chat & base_control[kept]),
+    }
+    for version in VERSIONS:
+        vectors = getattr(results, version).vectors[token_type]
+        columns |= {f"{version}_{name}": vectors[name][kept] for name in results.vector_names}
+    return columns
+
+
+def _categories(codes: NDArray[np.generic], names: Sequence[str]) -> pd.Categorical[str]:
+    return pd.Categorical.from_codes(codes.astype(np.int32), categories=pd.Index(names))
+
+
+def _exclusive(
+    model: ModelResults, token_type: str, thresholds: Thresholds
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which features are exclusive in a model, and which are active on too many of its control prompts."""
+    vectors, metadata = model.vectors[token_type], model.metadata
+    target, control = thresholds.min_target, thresholds.max_control
+    on_target = target.measure(vectors["target_num_active"], metadata.num_target_prompts) >= target.value
+    on_control = control.measure(vectors["control_num_active"], metadata.num_control_prompts) > control.value
+    return on_target & ~on_control, on_control
+
+
+def values(table: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a metric's values for base and for chat, each of shape (rows,)."""
+    return table[f"base_{metric}"].to_numpy(), table[f"chat_{metric}"].to_numpy()
+
+
+def with_difference(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the table with a column `difference`, chat − base of the metric."""
+    base, chat = values(table, metric)
+    return table.assign(difference=chat - base)
+
+
+def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataFrame:
+    """Return the rows that pass every filter; they keep their index."""
+    keep = np.ones(len(table), dtype=bool)
+    for mask in _masks(table, filters, metric).values():
+        keep &= mask
+    return table[keep]
+
+
+def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str | None:
+    """Name the filter that leaves nothing: one that does so alone, or else the first that does after the others."""
+    masks = _masks(table, filters, metric)
+    keep = np.ones(len(table), dtype=bool)
+    alone = [name for name, mask in masks.items() if not mask.any()]
+    for name, mask in masks.items():
+        keep &= mask
+        if not keep.any():
+            return alone[0] if alone else name
+    return None
+
+
+def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, NDArray[np.bool_]]:
+    """Return the rows that each filter in force lets through, by what a person calls it."""
+    masks: dict[str, NDArray[np.bool_]] = {}
+    if filters.token_types:
+        masks["position"] = table["token_type"].isin(filters.token_types).to_numpy()
+    if filters.exclusivity:
+        masks["exclusivity"] = table["exclusivity"].isin(filters.exclusivity).to_numpy()
+    if filters.consistency != "all":
+        masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
+    if filters.min_value is not None:
+        masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
+    if filters.ids:
+        masks["feature ids"] = table["feature_id"].isin(filters.ids).to_numpy()
+    if filters.search:
+        found = table["explanation"].str.contains(filters.search, case=False, regex=False, na=False)
+        masks["search"] = found.to_numpy(dtype=bool)
+    return masks

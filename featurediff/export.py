@@ -1,0 +1,162 @@
+"""Feature table and figure → files that can be taken away: CSV, Parquet, a click-through HTML page."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurediff.diff import with_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from featurediff.labels import Labels
+    from featurediff.neuronpedia import Page
+
+PLOT_CONFIG = {
+    "displaylogo": False,
+    "doubleClick": "reset",
+    "scrollZoom": True,
+    "toImageButtonOptions": {"format": "svg", "filename": "featurediff"},
+}
+"""Plotly's own options, the same in the app and on an exported page."""
+
+_OPEN_ON_CLICK = """
+document.getElementById("{plot_id}").on("plotly_click", (event) => {
+  const id = event.points[0].customdata?.[0];
+  if (id !== undefined) window.open(%s.replace("{feature_id}", id), "_blank", "noopener");
+});
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 0 auto; max-width: 1180px; padding: 12px; color: #2a3f5f; background: white }}
+body {{ font: 14px/1.5 "Open Sans", Verdana, Arial, sans-serif }}
+footer {{ border-top: 1px solid #ddd; margin-top: 8px; padding-top: 8px; font-size: 12px }}
+footer p {{ margin: 0 0 6px }}
+dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 12px; margin: 0 }}
+dd {{ margin: 0; overflow-wrap: anywhere }}
+</style>
+</head>
+<body>
+{plot}
+<footer>
+<p>{hint}</p>
+<dl>
+{facts}
+</dl>
+</footer>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where an exported page's numbers come from, as a reader can check it."""
+
+    facts: tuple[tuple[str, str], ...]
+    """What and its value, in reading order: files and their SHA-256, thresholds, filters, labels."""
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the facts with date and version after them."""
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return [*self.facts, ("Made", f"{now} by featurediff {package_version()}")]
+
+
+def package_version() -> str:
+    """Return the installed version, or the one that this folder is on the way to."""
+    try:
+        return version("featurediff")
+    except PackageNotFoundError:
+        return "0.1.0 (not installed)"
+
+
+def csv_text(table: pd.DataFrame, metric: str) -> str:
+    """Return the table as CSV, with `difference` of the metric; missing is empty, numbers are exact."""
+    return with_difference(table, metric).to_csv(index=False, lineterminator="\n")
+
+
+def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
+    """Return the table as Parquet, with `difference` of the metric."""
+    return with_difference(table, metric).to_parquet(index=False)
+
+
+def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> str:
+    """
+    Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
+
+    Parameters
+    ----------
+    fig : Figure
+        From `figures.scatter`, with its title.
+    page : Page
+        Where features have their pages; without a template a click does nothing, and the page says why.
+    provenance : Provenance
+        What the footer lists.
+    title : str
+        The browser tab's title.
+    offline : bool
+        Whether plotly.js (4.8 MB) is inside; otherwise the page fetches it from Plotly's CDN.
+    """
+    click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else None
+    plot = fig.to_html(
+        full_html=False,
+        include_plotlyjs=True if offline else "cdn",
+        post_script=click,
+        config=PLOT_CONFIG,
+        default_height="min(820px, 88vh)",
+    )
+    hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
+    facts = "\n".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance.lines())
+    return _PAGE.format(
+        title=html.escape(title),
+        plot=plot,
+        hint=html.escape(f"{hint} {page.reason} Double click resets the view."),
+        facts=facts,
+    )
+
+
+def describe(files: Mapping[str, str], labels: Labels, thresholds: str, filters: str, page: Page) -> Provenance:
+    """List what an exported page says of itself; `files` maps names to SHA-256."""
+    return Provenance(
+        (
+            *((name, f"SHA-256 {digest}") for name, digest in files.items()),
+            ("Exclusive means", thresholds),
+            ("Shown", filters),
+            ("Labels", f"{labels.base}, {labels.chat}; {labels.target}, {labels.control}"),
+            ("Neuronpedia", page.reason),
+        )
+    )
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name and rename it, so that it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    made = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        made.chmod(0o666 & ~umask)
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""What a person reads on the screen: names of models, prompt sets, categories and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Version = Literal["base", "chat"]
+Prompts = Literal["target", "control"]
+Exclusivity = Literal["both", "base", "chat"]
+
+VERSIONS: tuple[Version, ...] = ("base", "chat")
+PROMPTS: tuple[Prompts, ...] = ("target", "control")
+EXCLUSIVITIES: tuple[Exclusivity, ...] = ("both", "base", "chat")
+
+_METRICS = {
+    "all_mean": "Mean activation",
+    "all_std": "Standard deviation of activation",
+    "max": "Maximum activation",
+    "sparsity": "Activation frequency",
+    "num_active": "Active prompts",
+}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The four words that a reader's own experiment gives to the models and the prompt sets."""
+
+    base: str = "Base"
+    """The model before tuning."""
+
+    chat: str = "Instruct"
+    """The model after tuning."""
+
+    target: str = "Target"
+    """The prompts with the behaviour under study."""
+
+    control: str = "Control"
+    """All other prompts."""
+
+    def of(self, name: Version | Prompts) -> str:
+        """Return the label of a model or of a prompt set."""
+        return str(getattr(self, name))
+
+    def category(self, exclusivity: str, inconsistent: bool = False) -> str:
+        """Name a category of features, such as "Base Introspective + Instruct Control"."""
+        if exclusivity == "both":
+            return f"Both {self.target}"
+        own, other = (self.base, self.chat) if exclusivity == "base" else (self.chat, self.base)
+        return f"{own} {self.target}" + (f" + {other} {self.control}" if inconsistent else "")
+
+    def explain(self, exclusivity: str) -> str:
+        """Say in words what an exclusivity means."""
+        whose = {"both": "both models", "base": self.base, "chat": self.chat}[exclusivity]
+        return f"{self.target} prompt-exclusive feature for {whose}"
+
+    def explain_inconsistent(self, exclusivity: str) -> str:
+        """Say in words what the inconsistency of an exclusivity means; only `base` and `chat` can have one."""
+        other = self.chat if exclusivity == "base" else self.base
+        return f"This feature is also active on the {other} model’s {self.control} prompts"
+
+    def metric(self, name: str) -> str:
+        """Name a metric, such as "Activation frequency" for `target_sparsity`; an unknown one by its own name."""
+        prompts, _, statistic = name.partition("_")
+        label = _METRICS.get(statistic, statistic.replace("_", " "))
+        return label if prompts == "target" else f"{label} on {self.control} prompts"
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of prompts, so between 0 and 1."""
+    return metric.endswith("_sparsity")
