@@ -194,8 +194,8 @@ def _load(data: bytes, name: str) -> object:
                 "Store only tensors, and plain Python ints and strings in the metadata."
             )
         else:
-            first_line = next(iter(str(error).splitlines()), "")
-            msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {shown(first_line)}."
+            reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
+            msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {shown(reason)}."
         raise DataError(msg) from error
 
 

@@ -140,7 +140,8 @@ def _named_from(root: Path, source: Source) -> Source:
 
 def _natural(name: str) -> list[list[str | int]]:
     return [
-        [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", level)] for level in name.split("/")
+        [int(part) if part.isascii() and part.isdigit() else part for part in re.split(r"([0-9]+)", level)]
+        for level in name.split("/")
     ]
 
 
