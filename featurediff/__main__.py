@@ -1,0 +1,5 @@
+"""Run the command line: `python -m featurediff`."""
+
+from featurediff.cli import main
+
+main()

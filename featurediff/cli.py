@@ -1,0 +1,246 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from featurediff import export as files
+from featurediff.diff import Consistency, Filters, Threshold, Thresholds, filter_table
+from featurediff.errors import DataError
+from featurediff.labels import EXCLUSIVITIES, Labels
+from featurediff.scales import Choice
+from featurediff.sources import Source, describe_source, find_sources
+from featurediff.study import DEFAULT_METRIC, Study, View, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+)
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+
+class Which(StrEnum):
+    """An exclusivity, as typer can offer it in a list."""
+
+    BOTH = "both"
+    BASE = "base"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where to write what; for a results tree these are folders."""
+
+    csv: Path | None
+    """The table."""
+
+    html: Path | None
+    """The page."""
+
+    parquet: Path | None
+    """The table."""
+
+    def below(self, name: str) -> Outputs:
+        """Return the files of one source of a tree."""
+        made = (folder and folder / f"{name}{ending}" for folder, ending in zip(self.paths, _ENDINGS, strict=True))
+        return Outputs(*made)
+
+    @property
+    def paths(self) -> tuple[Path | None, Path | None, Path | None]:
+        """All three, in the order of `_ENDINGS`."""
+        return self.csv, self.html, self.parquet
+
+
+_ENDINGS = (".csv", ".html", ".parquet")
+
+SourceDir = Annotated[Path, typer.Argument(metavar="SOURCE_DIR", help="A folder with base.pt and chat.pt.")]
+
+
+@app.command("list")
+def list_sources(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results tree.")],
+) -> None:
+    """List the sources of a results tree."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("source", "model", "SAE", "layer", "prompts", "explanations", "missing"):
+        table.add_column(name, overflow="fold")
+    for source in find_sources(results):
+        layer = "–" if source.layer is None else str(source.layer)
+        explanations = source.explanations.name if source.explanations else "–"
+        cells = (source.name, source.model or "–", source.trainer or "–", layer, source.prompt_set or "–", explanations)
+        table.add_row(*map(Text, (*cells, ", ".join(source.missing))))
+    out.print(table)
+
+
+@app.command("export")
+def export_sources(
+    source_dir: Annotated[
+        Path, typer.Argument(metavar="SOURCE_DIR", help="A folder with base.pt and chat.pt, or a tree of them.")
+    ],
+    metric: Annotated[str, typer.Option(help="Which vector of the files the axes show.")] = DEFAULT_METRIC,
+    explanations: Annotated[Path | None, typer.Option(help="CSV with feature_id and a text column.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the chart as a page here (a folder, for a tree).")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
+    offline: Annotated[bool, typer.Option("--offline/--cdn", help="Whether plotly.js is inside the page.")] = True,
+    token_type: Annotated[list[str] | None, typer.Option(help="Only this position; may be repeated.")] = None,
+    exclusivity: Annotated[list[Which] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    consistency: Annotated[Consistency, typer.Option(help="Only features like this.")] = "all",
+    min_target: Annotated[str, typer.Option(metavar="K", help="Exclusive: at least K target prompts, or 25%.")] = "1",
+    max_control: Annotated[str, typer.Option(metavar="J", help="Exclusive: at most J control prompts, or 5%.")] = "0",
+    min_value: Annotated[float | None, typer.Option(metavar="V", help="The larger value is at least V.")] = None,
+    search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
+    ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
+    scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
+    spread: Annotated[bool, typer.Option(help="Whether points that coincide get places of their own.")] = True,
+    base_label: Annotated[str, typer.Option()] = Labels.base,
+    chat_label: Annotated[str, typer.Option()] = Labels.chat,
+    target_label: Annotated[str, typer.Option()] = Labels.target,
+    control_label: Annotated[str, typer.Option()] = Labels.control,
+    neuronpedia_template: Annotated[
+        str | None, typer.Option(metavar="https://…/{feature_id}", help="Page of a feature, instead of the known one.")
+    ] = None,
+) -> None:
+    """Write the features of one source, or of every source of a tree, as CSV, HTML or Parquet."""
+    outputs = Outputs(csv, html, parquet)
+    if not any(outputs.paths):
+        msg = "Nothing to write: name at least one of --csv, --html and --parquet."
+        raise DataError(msg)
+    view = View(
+        metric=metric,
+        thresholds=Thresholds(Threshold.parse(min_target), Threshold.parse(max_control)),
+        filters=Filters(
+            token_types=tuple(token_type or ()),
+            exclusivity=tuple(which.value for which in exclusivity or ()),
+            consistency=consistency,
+            min_value=min_value,
+            search=search,
+            ids=parse_ids(ids),
+        ),
+        labels=Labels(base_label, chat_label, target_label, control_label),
+        scale=scale,
+        spread=spread,
+    )
+
+    def export(source: Source, outputs: Outputs) -> None:
+        study = load(source.folder, explanations, template=neuronpedia_template)
+        study.check(view)
+        _write(study, view, outputs, offline=offline)
+
+    alone = describe_source(source_dir)
+    if len(alone.missing) < 2 or not source_dir.is_dir():
+        export(alone, outputs)
+        return
+    failed = 0
+    with _progress() as progress:
+        for source in progress.track(find_sources(source_dir), description="Exporting"):
+            try:
+                export(source, outputs.below(source.name))
+            except DataError as error:
+                failed += 1
+                progress.console.print(Text(f"{source.name}: {error}", style="red"))
+    if failed:
+        msg = f"{failed} of the sources could not be exported; the others are written."
+        raise DataError(msg)
+
+
+@app.command("demo")
+def make_demo(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="A folder to write results/ and explanations/ into.")],
+    features: Annotated[int, typer.Option(help="Width of the SAE.")] = 16_384,
+    prompts: Annotated[int, typer.Option(help="Target prompts; control prompts are three fewer.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another seed makes other numbers.")] = 0,
+) -> None:
+    """Write a synthetic source with planted features."""
+    from featurediff import demo
+
+    out.print(Text(str(demo.make_demo(features, prompts, seed).write(folder))))
+
+
+@app.command("check")
+def check_source(source_dir: SourceDir) -> None:
+    """Read a source, and say what is in it and what is odd about it."""
+    study = load(source_dir)
+    results, table = study.results, study.table()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("source", Text(study.run.caption))
+    facts.add_row("features", f"{results.num_features:,}")
+    for model in (results.base, results.chat):
+        meta = model.metadata
+        said = f"{meta.model_ver}: {meta.num_target_prompts} target and {meta.num_control_prompts} control prompts"
+        facts.add_row(Text(model.name), Text(said))
+    facts.add_row("metrics", Text(", ".join(results.metrics)))
+    for name in results.token_types:
+        of_type = table[table["token_type"] == name]
+        counts = of_type["exclusivity"].value_counts()
+        kept = ", ".join(f"{counts[exclusivity]:,} {exclusivity}" for exclusivity in EXCLUSIVITIES)
+        facts.add_row(Text(name), f"{len(of_type):,} kept: {kept}; {of_type['inconsistent'].sum():,} inconsistent")
+    facts.add_row("explained", _coverage(study, table))
+    facts.add_row("Neuronpedia", Text(study.page.reason))
+    out.print(facts)
+    for note in study.notes():
+        out.print(Text(f"Note: {note}", style="yellow"))
+
+
+def parse_ids(text: str) -> tuple[int, ...]:
+    """
+    Read feature ids separated by commas, semicolons or white space.
+
+    Raises
+    ------
+    DataError
+        If one is no whole number.
+    """
+    words = text.replace(",", " ").replace(";", " ").split()
+    bad = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 10)]
+    if bad:
+        msg = f"Feature ids are whole numbers such as 12, 345, but {bad[0][:40]!r} was given ({len(bad)} such)."
+        raise DataError(msg)
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def main() -> None:
+    """Run the command line; an error that a user can fix is printed, and the exit code is 2."""
+    try:
+        app(standalone_mode=True)
+    except DataError as error:
+        err.print(Text(str(error), style="red"))
+        sys.exit(2)
+
+
+def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None:
+    kept = study.table(view.thresholds)
+    rows = filter_table(kept, view.filters, view.metric)
+    if outputs.csv:
+        files.write_whole(outputs.csv, files.csv_text(rows, view.metric))
+    if outputs.parquet:
+        files.write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
+    if outputs.html:
+        provenance = study.provenance(view, len(rows), len(kept))
+        figure = study.draw(kept, view)
+        page = files.html_page(figure, study.page, provenance, study.title(view), offline=offline)
+        files.write_whole(outputs.html, page)
+
+
+def _coverage(study: Study, table: pd.DataFrame) -> str:
+    ids = table.drop_duplicates("feature_id")["explanation"]
+    name = study.explanations.name if study.explanations else "no explanations file"
+    return f"{ids.notna().sum():,} of {len(ids):,} kept features ({name})"
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err
+    )

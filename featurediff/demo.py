@@ -1,0 +1,246 @@
+"""A synthetic source with planted features: distributed as real runs are, its truth known."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from featurediff.results import Results
+
+Key = tuple[Version, Prompts]
+
+TOKEN_TYPES = ("model", "newline")
+MODEL, TRAINER, LAYER, PROMPT_SET = "demo", "16k", 12, "synthetic_40"
+PLANTED_EACH = 6
+"""Planted features of each category and token type."""
+
+_MARK = "synthetic"
+_ACTIVE = 0.02
+_CATEGORIES = ("both", "base", "base + chat control", "chat", "chat + base control")
+_SHARES = (0.004, 0.14, 0.003, 0.84, 0.013)
+"""How the background's exclusive features fall into categories; close to a published run."""
+
+_SUBJECTS = "names of places|dates|numbered lists|names of people|quoted speech|file names|units|closing brackets|verbs"
+_CONTEXTS = (
+    "news articles|program code|recipes|letters|legal text|forum posts|abstracts|fiction|tables|dialogue|headlines"
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The two files of the demo and what its features mean, as bytes."""
+
+    base: bytes
+    """`base.pt`."""
+
+    chat: bytes
+    """`chat.pt`."""
+
+    explanations: bytes
+    """CSV with `feature_id` and `explanation`; planted features begin with "Planted:"."""
+
+    def write(self, out: Path) -> Path:
+        """Write a results tree below `out` and return the source's folder."""
+        from featurediff.export import write_whole
+
+        name = f"{MODEL}_trainer{TRAINER}_layer{LAYER}"
+        folder = out / "results" / name / PROMPT_SET
+        write_whole(folder / "base.pt", self.base)
+        write_whole(folder / "chat.pt", self.chat)
+        write_whole(out / "explanations" / f"{name}.csv", self.explanations)
+        return folder
+
+
+def is_synthetic(results: Results) -> bool:
+    """Whether the demo made these results."""
+    return results.base.metadata.source.startswith(_MARK)
+
+
+def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) -> Demo:
+    """
+    Make the demo.
+
+    Some 2 % of all features are active. Of those that are exclusive, most are silent in one model and half fire on a
+    single prompt; activations have a floor of about 3, as a JumpReLU SAE's do.
+
+    Parameters
+    ----------
+    num_features : int
+        Width of the SAE; at least 600.
+    num_prompts : int
+        Target prompts; control prompts are three fewer, so that the two denominators differ. At least 10.
+    seed : int
+        Another seed makes other numbers.
+
+    Returns
+    -------
+    Demo
+        `PLANTED_EACH` planted features for each of five categories and each token type.
+
+    Raises
+    ------
+    DataError
+        If there is no room for the planted features, or too few prompts.
+    """
+    from featurediff.errors import DataError
+
+    if num_features < 600 or num_prompts < 10:
+        msg = (
+            "The demo needs at least 600 features and 10 prompts to plant its features, "
+            f"but {num_features} features and {num_prompts} prompts were asked for."
+        )
+        raise DataError(msg)
+    rng = np.random.default_rng(seed)
+    sizes = {"target": num_prompts, "control": num_prompts - 3}
+    content: dict[str, dict[str, Any]] = {version: {} for version in VERSIONS}
+    texts: dict[int, str] = {}
+    free = rng.permutation(num_features)
+    for token_type in TOKEN_TYPES:
+        planted, free = np.split(free, [PLANTED_EACH * len(_CATEGORIES)])
+        counts = _background(rng, num_features, sizes)
+        texts |= _plant(rng, planted, token_type, counts, sizes)
+        for version in VERSIONS:
+            content[version][token_type] = {
+                name: vector
+                for prompts in PROMPTS
+                for name, vector in _statistics(rng, counts[version, prompts], sizes[prompts], prompts).items()
+            }
+    described = rng.choice(free, size=int(0.8 * len(free)), replace=False)
+    base, chat = (_pack(content[version], version, num_features, sizes, seed) for version in VERSIONS)
+    return Demo(base, chat, _explain(rng, described, texts))
+
+
+def _background(rng: np.random.Generator, num_features: int, sizes: dict[str, int]) -> dict[Key, NDArray[np.int64]]:
+    """Return how many prompts each feature fires on, by (version, prompts), before anything is planted."""
+    counts: dict[Key, NDArray[np.int64]] = {
+        (v, p): np.zeros(num_features, dtype=np.int64) for v in VERSIONS for p in PROMPTS
+    }
+    active = rng.choice(num_features, size=int(_ACTIVE * num_features), replace=False)
+    shared, exclusive = np.split(active, [len(active) // 3])
+    for (_, prompts), of_set in counts.items():
+        of_set[shared] = rng.integers(1 if prompts == "control" else 0, sizes[prompts] + 1, len(shared))
+    category = rng.choice(len(_CATEGORIES), size=len(exclusive), p=_SHARES)
+    for index, name in enumerate(_CATEGORIES):
+        few = _few(rng, int((category == index).sum()), sizes["target"])
+        _set_category(rng, exclusive[category == index], name, few, counts, sizes)
+    return counts
+
+
+def _few(rng: np.random.Generator, size: int, most: int) -> NDArray[np.int64]:
+    """Return numbers of prompts: half of them 1, the others with a long tail."""
+    tail = 1 + np.floor(rng.exponential(most / 6, size)).astype(np.int64)
+    return np.where(rng.random(size) < 0.45, 1, np.minimum(tail, most))
+
+
+def _set_category(
+    rng: np.random.Generator,
+    ids: NDArray[np.int64],
+    category: str,
+    target: NDArray[np.int64],
+    counts: dict[Key, NDArray[np.int64]],
+    sizes: dict[str, int],
+) -> None:
+    """Set the counts of features so that they fall into a category."""
+    own, _, other = category.partition(" + ")
+    for version in VERSIONS:
+        for prompts in PROMPTS:
+            counts[version, prompts][ids] = 0
+    for version in VERSIONS:
+        if own == version:
+            counts[version, "target"][ids] = target
+        if own == "both":
+            counts[version, "target"][ids] = np.maximum(1, target // (2 if version == "base" else 1))
+        if other.startswith(version):
+            counts[version, "control"][ids] = rng.integers(1, 1 + sizes["control"] // 3, len(ids))
+            counts[version, "target"][ids] = rng.integers(0, 3, len(ids))
+
+
+def _plant(
+    rng: np.random.Generator,
+    planted: NDArray[np.int64],
+    token_type: str,
+    counts: dict[Key, NDArray[np.int64]],
+    sizes: dict[str, int],
+) -> dict[int, str]:
+    """Give the planted features their counts, and return what each one's explanation says of it."""
+    texts = {}
+    for category, ids in zip(_CATEGORIES, np.split(planted, len(_CATEGORIES)), strict=True):
+        strong = rng.integers(sizes["target"] // 3, sizes["target"] + 1, len(ids))
+        _set_category(rng, ids, category, strong, counts, sizes)
+        for i in ids.tolist():
+            said = ", ".join(
+                f"{version} {prompts} {counts[version, prompts][i]} of {sizes[prompts]}"
+                for version in VERSIONS
+                for prompts in PROMPTS
+            )
+            texts[i] = f"Planted: {category.replace(' + ', '-exclusive + ')} at {token_type}. Fires on {said}."
+    return texts
+
+
+def _statistics(
+    rng: np.random.Generator, active: NDArray[np.int64], n: int, prompts: str
+) -> dict[str, NDArray[np.generic]]:
+    """Return the vectors of one prompt set; mean over all n prompts, zeros included, std unbiased."""
+    some = np.maximum(active, 1)
+    level = 3 + rng.gamma(1.5, 0.8, len(active))
+    within = np.where(active > 1, level * rng.uniform(0.05, 0.25, len(active)), 0)
+    mean = active * level / n
+    squares = active * level**2 + (active - 1).clip(0) * within**2
+    peak = np.where(active > 0, level + within * np.sqrt(2 * np.log(some)), 0)
+    return {
+        f"{prompts}_all_mean": mean.astype(np.float32),
+        f"{prompts}_all_std": np.sqrt((squares - n * mean**2).clip(0) / (n - 1)).astype(np.float32),
+        f"{prompts}_max": peak.astype(np.float32),
+        f"{prompts}_num_active": active,
+        f"{prompts}_sparsity": (active / n).astype(np.float32),
+    }
+
+
+def _pack(
+    content: dict[str, dict[str, NDArray[np.generic]]],
+    version: str,
+    num_features: int,
+    sizes: dict[str, int],
+    seed: int,
+) -> bytes:
+    """Return what `torch.save` writes."""
+    import torch
+
+    metadata = {
+        "source": f"{_MARK} demo, seed {seed}, {version}",
+        "model_type": MODEL,
+        "model_ver": version,
+        "sae_layer": LAYER,
+        "sae_trainer": TRAINER,
+        "num_target_prompts": sizes["target"],
+        "num_control_prompts": sizes["control"],
+        "num_features": num_features,
+        "token_types": list(content),
+    }
+    tensors = {
+        token_type: {name: torch.from_numpy(vector) for name, vector in vectors.items()}
+        for token_type, vectors in content.items()
+    }
+    file = io.BytesIO()
+    torch.save({**tensors, "metadata": metadata}, file)
+    return file.getvalue()
+
+
+def _explain(rng: np.random.Generator, ids: NDArray[np.int64], texts: dict[int, str]) -> bytes:
+    """Return the explanations as CSV: made-up ones for the background, in order of ids."""
+    subjects, contexts = (rng.choice(words.split("|"), len(ids)) for words in (_SUBJECTS, _CONTEXTS))
+    made_up = pd.Series(subjects).str.capitalize() + " in " + pd.Series(contexts) + " (synthetic, not planted)."
+    both = pd.concat([pd.Series(made_up.array, index=ids), pd.Series(texts)]).sort_index()
+    text: str = both.rename("explanation").rename_axis("feature_id").to_csv(lineterminator="\n")
+    return text.encode()

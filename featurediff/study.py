@@ -1,0 +1,259 @@
+"""One source, loaded: its results, what its features mean, where their pages are; and a view of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurediff import diff
+from featurediff.diff import Filters, Thresholds
+from featurediff.errors import DataError
+from featurediff.explanations import Explanations, read_explanations
+from featurediff.export import Provenance
+from featurediff.figures import Run, heading, lay_out, scatter
+from featurediff.labels import Labels
+from featurediff.neuronpedia import Page, find_page
+from featurediff.results import Results, notes, read_results
+from featurediff.sources import Source, describe_source
+from featurediff.wording import listed, plural, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from featurediff.scales import Choice
+
+DEFAULT_METRIC = "target_all_mean"
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that a reader chose to see; a scalar, so it can key a cache."""
+
+    metric: str = DEFAULT_METRIC
+    """A vector of the files, on both axes."""
+
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """What counts as exclusive."""
+
+    filters: Filters = field(default_factory=Filters)
+    """Which of the kept features are shown."""
+
+    labels: Labels = field(default_factory=Labels)
+    """What models and prompt sets are called."""
+
+    scale: Choice = "auto"
+    """The axes' scale."""
+
+    spread: bool = True
+    """Whether coincident points get places of their own."""
+
+    def rule(self) -> str:
+        """Say in words what counts as exclusive."""
+        target, control = self.thresholds.min_target, self.thresholds.max_control
+        words = self.labels
+        return (
+            f"active on at least {target} of a model’s {words.target} prompts and on at most {control} "
+            f"of its {words.control} prompts"
+        )
+
+    def shown(self) -> list[str]:
+        """Say in words which filters are on, one phrase each."""
+        on = self.filters
+        labels = {"both": "both models", "base": self.labels.base, "chat": self.labels.chat}
+        phrases = [
+            on.token_types and f"position {', '.join(on.token_types)}",
+            on.exclusivity and f"exclusive in {', '.join(labels[e] for e in on.exclusivity)}",
+            on.consistency != "all" and f"{on.consistency} only",
+            on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
+            on.search and f"explanation contains “{on.search}”",
+            on.ids and f"{plural(len(on.ids), 'feature id')}",
+        ]
+        return [phrase for phrase in phrases if phrase]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One source, loaded."""
+
+    source: Source | None
+    """Its folder; None for uploaded files."""
+
+    results: Results
+    """Statistics of both models."""
+
+    explanations: Explanations | None
+    """What features mean, where a file says so."""
+
+    page: Page
+    """Where features have their pages."""
+
+    @property
+    def run(self) -> Run:
+        """What the chart says of where its numbers come from."""
+        return Run.of(self.results, (self.source.prompt_set or "") if self.source else "")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of every file that went in, by name."""
+        read = {model.name: model.sha256 for model in (self.results.base, self.results.chat)}
+        return read | ({self.explanations.name: self.explanations.sha256} if self.explanations else {})
+
+    def notes(self) -> list[str]:
+        """Say what is odd about the files and yet no reason to refuse them."""
+        found = notes(self.results)
+        if self.explanations and self.explanations.outside:
+            count = plural(self.explanations.outside, "explanation")
+            found.append(f"`{self.explanations.name}` has {count} of features that this SAE does not have: left out.")
+        if self.explanations and self.explanations.skipped:
+            count = plural(self.explanations.skipped, "row")
+            found.append(f"`{self.explanations.name}` has {count} without a feature id: left out.")
+        return found
+
+    def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
+        """Return the feature table; see `diff.feature_table`."""
+        return diff.feature_table(self.results, thresholds, self.explanations, self.page)
+
+    def check(self, view: View) -> None:
+        """
+        Hold a view against the source.
+
+        Raises
+        ------
+        DataError
+            If the view names a metric or a token type that the files do not have.
+        """
+        if view.metric not in self.results.metrics:
+            msg = f"There is no metric {shown(view.metric)} in the files. They have {listed(self.results.metrics)}."
+            raise DataError(msg)
+        unknown = [name for name in view.filters.token_types if name not in self.results.token_types]
+        if unknown:
+            msg = (
+                f"There is no token type {listed(unknown)} in the files. They have {listed(self.results.token_types)}."
+            )
+            raise DataError(msg)
+
+    def scatter(
+        self,
+        metric: str = DEFAULT_METRIC,
+        *,
+        thresholds: Thresholds | None = None,
+        filters: Filters | None = None,
+        labels: Labels | None = None,
+        scale: Choice = "auto",
+        spread: bool = True,
+    ) -> go.Figure:
+        """
+        Draw base against chat.
+
+        Parameters
+        ----------
+        metric : str
+            A vector of the files, such as "target_all_mean".
+        thresholds : Thresholds, optional
+            What counts as exclusive; by default active on at least one target prompt and on no control prompt.
+        filters : Filters, optional
+            Which features to show; by default all that are kept.
+        labels : Labels, optional
+            What models and prompt sets are called.
+        scale : {"auto", "linear", "sqrt", "symlog"}
+            The axes' scale.
+        spread : bool
+            Whether coincident points get places of their own.
+
+        Returns
+        -------
+        Figure
+            See `figures.scatter`.
+
+        Raises
+        ------
+        DataError
+            If the files have no such metric or token type.
+        """
+        view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
+        self.check(view)
+        return self.draw(self.table(view.thresholds), view)
+
+    def draw(self, kept: pd.DataFrame, view: View) -> go.Figure:
+        """Draw a view of the kept features, as for an exported page."""
+        layout, scale = lay_out(kept, view.metric, view.scale, spread_points=view.spread)
+        rows = diff.filter_table(kept, view.filters, view.metric)
+        return scatter(rows, view.metric, layout, scale, self.run, view.labels)
+
+    def title(self, view: View) -> str:
+        """Return the chart's title, plain text."""
+        return f"{heading(view.metric, view.labels)} · {self.run.caption}"
+
+    def provenance(self, view: View, rows: int, kept: int) -> Provenance:
+        """Return what an exported page says of itself: `rows` shown of `kept`."""
+        labels = view.labels
+        shown_words = "; ".join(view.shown()) or "no filter"
+        return Provenance(
+            (
+                *((name, f"SHA-256 {digest}") for name, digest in self.files.items()),
+                ("Exclusive means", view.rule()),
+                ("Shown", f"{rows:,} of {kept:,} kept features: {shown_words}"),
+                ("Metric", f"{labels.metric(view.metric)} ({view.metric})"),
+                (
+                    "Labels",
+                    f"base: {labels.base}, chat: {labels.chat}, target: {labels.target}, control: {labels.control}",
+                ),
+                ("Neuronpedia", self.page.reason),
+            )
+        )
+
+
+def load(folder: str | Path, explanations: str | Path | None = None, *, template: str | None = None) -> Study:
+    """
+    Load one source.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With `base.pt` and `chat.pt`.
+    explanations : str or Path, optional
+        CSV with `feature_id` and a text; by default the one found beside or inside the results tree.
+    template : str, optional
+        URL of a feature's page with `{feature_id}` in it, instead of the Neuronpedia page that is known for the SAE.
+
+    Returns
+    -------
+    Study
+        Its `table()` is the feature table, its `scatter(metric)` the figure.
+
+    Raises
+    ------
+    DataError
+        If the files break the format, or the template is none.
+    """
+    source = describe_source(Path(folder))
+    results = read_results(source.folder)
+    file = Path(explanations) if explanations else source.explanations
+    return assemble(results, source, read_explanations(file, results.num_features) if file else None, template)
+
+
+def assemble(
+    results: Results, source: Source | None, explanations: Explanations | None, template: str | None = None
+) -> Study:
+    """
+    Find the pages of loaded files; the folder's names count before the metadata's.
+
+    Raises
+    ------
+    DataError
+        If the template is none.
+    """
+    meta = results.base.metadata
+    named = source is not None and source.model is not None
+    page = find_page(
+        model=source.model if source and named else meta.model_type,
+        trainer=source.trainer if source and named else meta.sae_trainer,
+        layer=source.layer if source and named else meta.sae_layer,
+        neuronpedia_id=meta.neuronpedia_id or results.chat.metadata.neuronpedia_id,
+        sae_release=meta.sae_release,
+        sae_id=meta.sae_id,
+        template=template,
+    )
+    return Study(source, results, explanations, page)
