@@ -21,6 +21,9 @@ PAD = 0.05
 TICK_ROOM = 0.075
 """Two ticks are at least this share of the span apart."""
 
+SAME = 1e-5
+"""A span below this share of the values is no span: float32, what WebGL draws, has hardly a place in between."""
+
 CROWDED = 0.2
 """A metric whose median lies below this share of its maximum reads better on a square-root axis."""
 
@@ -62,8 +65,9 @@ class Scale:
 
     @property
     def span(self) -> float:
-        """Drawn units between the smallest and the largest value; 1 where they are one."""
-        return self.high - self.low or 1.0
+        """Drawn units between the smallest and the largest value; their own size, or 1, where they are drawn as one."""
+        size = max(abs(self.low), abs(self.high))
+        return self.high - self.low if self.high - self.low > SAME * size else size or 1.0
 
     @property
     def range(self) -> tuple[float, float]:
@@ -116,8 +120,8 @@ def fit_scale(values: NDArray[np.floating], choice: Choice, metric: str) -> Scal
         name = "sqrt" if crowded and not is_share(metric) else "linear"
     return Scale(
         name=name,
-        smallest=float(values.min(initial=np.inf)) if values.size else 0.0,
-        largest=float(values.max(initial=-np.inf)) if values.size else 1.0,
+        smallest=float(values.min()) if values.size else 0.0,
+        largest=float(values.max()) if values.size else 1.0,
         linear_to=float(sizes.min()) if sizes.size else 1.0,
     )
 

@@ -120,8 +120,9 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
     width = GUTTER * scale.span - pitch
     edge = scale.low - (GAP * scale.span + pitch / 2)
     ranks = _by_group(table)
-    ticks = scale.place(scale.ticks())
-    rooms = _room(x, ticks, scale), _room(y, ticks, scale)
+    edges = frame.gutter[1] if frame.gutter else frame.low, frame.high
+    fences = np.sort([*edges, *scale.place(scale.ticks())])
+    rooms = _room(x, fences, scale), _room(y, fences, scale)
 
     out = np.column_stack([x, y])
     for rows, along in ((left, 1), (below, 0)):
@@ -154,29 +155,30 @@ def _by_group(table: pd.DataFrame) -> NDArray[np.int64]:
     return rank
 
 
-def _room(at: NDArray[np.float64], ticks: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
-    """Return how far each point may move to either side along an axis, shape as `at`."""
+def _room(at: NDArray[np.float64], fences: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+    """Return how far each point may move to either side along an axis with ticks and edges at `fences`."""
     distinct, which = np.unique(at, return_inverse=True)
     if distinct.size == 0:
         return at
     gaps = np.diff(distinct, prepend=-np.inf, append=np.inf)
     half_gap = np.minimum(gaps[:-1], gaps[1:]) / 2
     own = 1e-6 * scale.span
-    fences = np.concatenate([[-np.inf], ticks, [np.inf]])
     above = fences[np.searchsorted(fences, distinct + own)]
     below = fences[np.searchsorted(fences, distinct - own) - 1]
-    to_tick = np.minimum(above - distinct, distinct - below)
-    room: NDArray[np.float64] = ROOM * np.minimum(np.minimum(half_gap, to_tick), scale.span / 8)
+    to_fence = np.minimum(above - distinct, distinct - below)
+    room: NDArray[np.float64] = ROOM * np.minimum(np.minimum(half_gap, to_fence), scale.span / 8)
     return room[which]
 
 
 def _piles(keys: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return the group of equal rows of `keys` that each point is in, and its place there by rank."""
-    _, pile = np.unique(keys, axis=0, return_inverse=True)
-    order = np.lexsort([ranks, pile])
-    sizes = np.bincount(pile)
-    place = np.empty(len(pile), dtype=np.int64)
-    place[order] = np.arange(len(pile)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order = np.lexsort([ranks, *keys.T])
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = np.diff(keys[order], axis=0).any(axis=1)
+    number = np.cumsum(is_first) - 1
+    pile, place = np.empty_like(order), np.empty_like(order)
+    pile[order] = number
+    place[order] = np.arange(len(order)) - np.flatnonzero(is_first)[number]
     return pile, place
 
 

@@ -1,0 +1,80 @@
+"""Results and feature tables of any size, made in memory."""
+
+import numpy as np
+import pandas as pd
+
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS
+from featurediff.metadata import Metadata
+from featurediff.results import ModelResults, Results
+
+SHARES = {"target": "target_sparsity", "control": "control_sparsity"}
+
+
+def make_model(version, vectors, prompts):
+    """One model's statistics; `vectors` maps token type and name to numbers, `prompts` is (target, control)."""
+    arrays = {
+        token_type: {
+            name: np.asarray(cells, dtype=np.int64 if name.endswith("_num_active") else np.float32)
+            for name, cells in named.items()
+        }
+        for token_type, named in vectors.items()
+    }
+    width = len(next(iter(next(iter(arrays.values())).values())))
+    metadata = Metadata(
+        source="toy",
+        model_type="gemma",
+        model_ver=version,
+        sae_layer=20,
+        sae_trainer="131k-l0-114",
+        num_target_prompts=prompts[0],
+        num_control_prompts=prompts[1],
+        num_features=width,
+        token_types=tuple(arrays),
+        sae_release=None,
+        sae_id=None,
+        neuronpedia_id=None,
+    )
+    return ModelResults(f"{version}.pt", version, metadata, arrays)
+
+
+def make_results(counts, prompts):
+    """
+    Results whose vectors are counts and shares.
+
+    `counts` maps token type → version → prompt set → counts, `prompts` maps version → (target, control).
+    """
+    models = []
+    for version in VERSIONS:
+        vectors = {}
+        for token_type, of_versions in counts.items():
+            of_sets = dict(zip(PROMPTS, (of_versions[version][p] for p in PROMPTS), strict=True))
+            vectors[token_type] = {f"{p}_num_active": cells for p, cells in of_sets.items()} | {
+                SHARES[p]: np.array(cells) / n for (p, cells), n in zip(of_sets.items(), prompts[version], strict=True)
+            }
+        models.append(make_model(version, vectors, prompts[version]))
+    return Results(*models)
+
+
+def make_table(base, chat, *, metric="target_all_mean", silent=None, seed=0, token_types=("model", "newline")):
+    """
+    A feature table with one metric and what places need.
+
+    `silent` maps version → where no prompt is active; left out, where the value is 0.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(base)
+    prompts = metric.partition("_")[0]
+    columns = {}
+    for version, cells in (("base", base), ("chat", chat)):
+        none = np.asarray(cells) == 0 if silent is None else silent[version]
+        columns[f"{version}_{metric}"] = np.asarray(cells)
+        columns[f"{version}_{prompts}_num_active"] = np.where(none, 0, rng.integers(1, 9, n))
+    return pd.DataFrame(
+        {
+            "feature_id": rng.permutation(n).astype(np.int32),
+            "token_type": pd.Categorical.from_codes(rng.integers(0, len(token_types), n), categories=token_types),
+            "exclusivity": pd.Categorical.from_codes(rng.integers(0, 3, n), categories=EXCLUSIVITIES),
+            "inconsistent": rng.random(n) < 0.3,
+            **columns,
+        }
+    )
