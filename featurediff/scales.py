@@ -75,7 +75,11 @@ class Scale:
         return self.low - PAD * self.span, self.high + PAD * self.span
 
     def ticks(self) -> NDArray[np.float64]:
-        """Return the values to put ticks at, ascending: round numbers, the large ones first, none too close."""
+        """Return the values to put ticks at, ascending: round numbers, none too close, even steps on a linear axis."""
+        low, high = self.range
+        if self.name == "linear":
+            step = _round_step(self.span)
+            return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step + 0.0
         top = max(abs(self.smallest), abs(self.largest)) or 1.0
         step = _round_step(top)
         even = np.arange(np.floor(top / step), 0, -1) * step
@@ -89,7 +93,6 @@ class Scale:
             if abs(self.place(value) - self.place(nearest)) >= TICK_ROOM * self.span:
                 taken.append(float(value))
         both = np.array(sorted({0.0, *taken, *(-value for value in taken)}))
-        low, high = self.range
         return both[(self.place(both) >= low) & (self.place(both) <= high)]
 
 
