@@ -14,7 +14,7 @@ from featurediff.labels import EXCLUSIVITIES, VERSIONS
 from featurediff.neuronpedia import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -204,6 +204,18 @@ def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataF
     for mask in _masks(table, filters, metric).values():
         keep &= mask
     return table[keep]
+
+
+def rows_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> pd.DataFrame:
+    """Return the rows of these (token_type, feature_id); they keep their index."""
+    at = pd.MultiIndex.from_arrays([table["token_type"].astype("str"), table["feature_id"]])
+    return table[at.isin(list(keys))]
+
+
+def by_difference(table: pd.DataFrame, metric: str, most: int | None = None) -> pd.DataFrame:
+    """Return the rows with `difference`, the largest |difference| first, at most so many; ties keep their order."""
+    made = with_difference(table, metric)
+    return made.iloc[np.argsort(-np.abs(made["difference"].to_numpy()), kind="stable")[:most]]
 
 
 def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str | None:

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from featurediff.diff import values
-from featurediff.labels import PROMPTS, VERSIONS, Labels
+from featurediff.labels import PROMPTS, VERSIONS, Labels, Prompts, Version
 from featurediff.scales import Scale, fit_scale
 from featurediff.spread import MARKER, Frame, Layout, exact, spread
 
@@ -25,10 +25,13 @@ EXPLAINED_POINTS = 20_000
 """A chart of more points leaves explanations to the detail pane: they would be nearly all of its bytes."""
 
 SYMBOLS = {"both": "star", "base": "circle", "chat": "square"}
+SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER}
+"""A star of the same diameter would be a third of a circle's area."""
+
 INCONSISTENT_LINE = {"width": 1, "color": "#e3000f"}
 CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 
-KNOWN_COLOURS = {"model": "#e69f00", "newline": "#0072b2", "asst": "#009e73", "endheader": "#56b4e9"}
+KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#56b4e9"}
 OTHER_COLOURS = ("#cc79a7", "#f0e442", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
 """Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more."""
 
@@ -56,7 +59,7 @@ class Run:
     token_types: tuple[str, ...] = ()
     """All positions, in the files' order: what colours go by."""
 
-    num_prompts: dict[tuple[str, str], int] = field(default_factory=dict)
+    num_prompts: dict[tuple[Version, Prompts], int] = field(default_factory=dict)
     """Number of prompts of each (version, prompt set)."""
 
     @classmethod
@@ -163,7 +166,7 @@ def scatter(
                 legendgroup=token_type,
                 legendgrouptitle_text=_text(token_type),
                 marker={
-                    "size": MARKER,
+                    "size": SIZES[exclusivity],
                     "color": palette[token_type],
                     "symbol": SYMBOLS[exclusivity],
                     "line": INCONSISTENT_LINE if inconsistent else CONSISTENT_LINE,
@@ -273,6 +276,7 @@ def _draw_axes(fig: go.Figure, metric: str, frame: Frame, scale: Scale, labels: 
     axis: dict[str, object] = {
         "range": [frame.low, frame.high],
         "constrain": "domain",
+        "showgrid": True,
         "gridcolor": GRID,
         "zeroline": False,
     }
@@ -284,7 +288,7 @@ def _draw_axes(fig: go.Figure, metric: str, frame: Frame, scale: Scale, labels: 
             "ticktext": [f"{tick:.4g}" for tick in ticks],
         }
     name = _text(labels.metric(metric))
-    fig.update_xaxes(axis, title=f"{_text(labels.base)}: {name}", scaleanchor="y", scaleratio=1)
+    fig.update_xaxes(axis, title=f"{_text(labels.base)}: {name}", scaleanchor="y", scaleratio=1, constraintoward="left")
     fig.update_yaxes(axis, title=f"{_text(labels.chat)}: {name}")
     fig.update_layout(
         hovermode="closest",

@@ -6,20 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from featurediff import diff
 from featurediff.diff import Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, read_explanations
 from featurediff.export import Provenance
 from featurediff.figures import Run, heading, lay_out, scatter
-from featurediff.labels import Labels
+from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.neuronpedia import Page, find_page
-from featurediff.results import Results, notes, read_results
+from featurediff.results import ModelResults, Results, notes, read_results
 from featurediff.sources import Source, describe_source
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from featurediff.scales import Choice
@@ -114,6 +115,40 @@ class Study:
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
         """Return the feature table; see `diff.feature_table`."""
         return diff.feature_table(self.results, thresholds, self.explanations, self.page)
+
+    def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
+        """
+        Return everything the files say of one feature, as text for people.
+
+        Returns
+        -------
+        DataFrame
+            A row per vector, a column per token type and model; counts as "9/40", other values to four digits.
+        """
+        labels = labels or Labels()
+        columns = {}
+        for token_type in self.results.token_types:
+            for version in VERSIONS:
+                model: ModelResults = getattr(self.results, version)
+                vectors = model.vectors[token_type]
+                columns[f"{token_type} · {labels.of(version)}"] = [
+                    f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
+                    if name == f"{prompts}_num_active"
+                    else f"{vectors[name][feature_id]:.4g}"
+                    for name in self.results.vector_names
+                    for prompts in PROMPTS
+                    if name.startswith(prompts)
+                ]
+        names = [labels.metric(name) for name in self.results.vector_names]
+        return pd.DataFrame(columns, index=pd.Index(names, name="statistic")).sort_index(
+            key=lambda index: index.str.endswith(f"{labels.control} prompts"), kind="stable"
+        )
+
+    def explanation(self, feature_id: int) -> str | None:
+        """Return what a feature means, or None where no file says so."""
+        if self.explanations is None or feature_id not in self.explanations.texts:
+            return None
+        return str(self.explanations.texts[feature_id])
 
     def check(self, view: View) -> None:
         """

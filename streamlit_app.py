@@ -1,0 +1,716 @@
+"""Dashboard: which SAE features a chat model uses differently from its base model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+import streamlit as st
+
+from featurediff import demo, export
+from featurediff.cli import parse_ids
+from featurediff.diff import (
+    Filters,
+    Threshold,
+    Thresholds,
+    blocking_filter,
+    by_difference,
+    filter_table,
+    rows_of,
+)
+from featurediff.errors import DataError
+from featurediff.explanations import Explanations, parse_explanations, read_explanations
+from featurediff.figures import heading, lay_out, scatter
+from featurediff.files import FileIdentity, file_identity
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
+from featurediff.results import parse_results, read_results
+from featurediff.sources import Source, describe_source, find_sources
+from featurediff.study import DEFAULT_METRIC, Study, View, assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import plotly.graph_objects as go
+
+    from featurediff.diff import Consistency
+    from featurediff.scales import Choice, Scale
+    from featurediff.spread import Layout
+
+DATA = Path(__file__).parent / "featurediff" / "data"
+DEMO, UPLOAD = "demo", "upload"
+MOST_ROWS = 20_000
+SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "Root", "symlog": "Log"}
+CHART_WIDTH, DETAIL_WIDTH, CHART_HEIGHT = 880, 520, 610
+
+st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
+
+# ----------------------------------------------------------------------------
+# Set things up.
+
+CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """The axes' range that the drawn figure begins with, and what it was drawn for."""
+
+    figure: int
+    """Identifies everything that the figure shows."""
+
+    axes: str
+    """Identifies what its axes mean: a zoom is carried over only to the same ones."""
+
+    at: tuple[float, float, float, float] | None
+    """Left, right, lower and upper end in drawn units; None for the whole range."""
+
+
+def settings() -> argparse.Namespace:
+    """Read what stands behind `streamlit run streamlit_app.py --`, or in the environment."""
+    parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --")
+    parser.add_argument("--results", type=Path, default=os.environ.get("FEATUREDIFF_RESULTS") or None)
+    parser.add_argument("--neuronpedia-template", default="")
+    return parser.parse_known_args(sys.argv[1:])[0]
+
+
+@st.cache_resource(show_spinner="Making the demo…")
+def demo_folder() -> Path:
+    """Write the demo once per server, and return its source folder."""
+    return demo.make_demo().write(Path(tempfile.mkdtemp(prefix="featurediff-demo-")))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the results…")
+def read_study(identity: tuple[FileIdentity, ...], template: str | None, _source: Source) -> Study:
+    """Read a source; `identity` is that of its files, so that a replaced file is read again."""
+    del identity
+    results = read_results(_source.folder)
+    file = _source.explanations
+    return assemble(results, _source, read_explanations(file, results.num_features) if file else None, template)
+
+
+@st.cache_resource(max_entries=2, ttl="2h", show_spinner="Reading the uploaded files…")
+def parse_study(ids: tuple[str, ...], template: str | None, _files: Sequence[Any]) -> Study:
+    """Check uploaded files; `ids` are the upload's own."""
+    del ids
+    base, chat, texts = _files
+    results = parse_results(base.getvalue(), chat.getvalue(), base.name, chat.name)
+    explanations: Explanations | None = None
+    if texts:
+        explanations = parse_explanations(texts.getvalue(), texts.name, results.num_features)
+    return assemble(results, None, explanations, template)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def keep(key: tuple[str, ...], thresholds: Thresholds, _study: Study) -> pd.DataFrame:
+    """Return the feature table; `key` is that of the files."""
+    del key
+    return _study.table(thresholds)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def place(
+    key: tuple[str, ...],
+    thresholds: Thresholds,
+    metric: str,
+    scale: Any,  # noqa: ANN401  a Literal, which the cache cannot name
+    spread: bool,
+    _kept: pd.DataFrame,
+) -> tuple[Layout, Scale]:
+    """Return where all kept features stand."""
+    del key, thresholds
+    return lay_out(_kept, metric, scale, spread_points=spread)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def draw(key: tuple[str, ...], view: View, at: tuple[float, ...] | None, _study: Study) -> go.Figure:
+    """Return the chart of a view, zoomed to where it is to begin."""
+    kept = keep(key, view.thresholds, _study)
+    layout, scale = place(key, view.thresholds, view.metric, view.scale, view.spread, kept)
+    rows = filter_table(kept, view.filters, view.metric)
+    fig = scatter(rows, view.metric, layout, scale, _study.run, view.labels, titled=False)
+    fig.update_layout(height=CHART_HEIGHT)
+    if at:
+        fig.update_xaxes(range=at[:2])
+        fig.update_yaxes(range=at[2:])
+    return fig
+
+
+def plain(text: str) -> str:
+    """Return what strangers wrote so that Markdown shows it as written."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text).replace("\n", " ")
+
+
+def show_error(what: str, error: DataError) -> None:
+    """Show an error that names things from a file, as plain text."""
+    st.error(what, icon=":material/error:")
+    st.code(str(error), language=None, wrap_lines=True)
+
+
+def key_of(text: str) -> tuple[str, int] | None:
+    """Read the `feature` of a URL, such as `12@newline`."""
+    feature_id, _, token_type = text.partition("@")
+    return (token_type, int(feature_id)) if re.fullmatch(r"[0-9]{1,9}", feature_id) and token_type else None
+
+
+def on_picked() -> None:
+    """Pick the feature that was clicked in the chart."""
+    picked = st.session_state["chart_link"].get("picked")
+    if picked:
+        pick((str(picked["token_type"]), int(picked["feature_id"])))
+
+
+def on_row() -> None:
+    """Pick the feature that stood in the row when it was clicked: a row's number changes with the data."""
+    rows = st.session_state["table"]["selection"]["rows"]
+    if rows:
+        pick(st.session_state["table_keys"][rows[0]])
+
+
+def pick(key: tuple[str, int] | None) -> None:
+    """Make a feature the one whose details are shown."""
+    st.session_state["picked"] = key
+
+
+def on_box() -> None:
+    """Keep the features that a box or lasso caught; they survive a redraw of the chart, the drawn box does not."""
+    points = st.session_state["scatter"]["selection"]["points"]
+    found = ((str(p["legendgroup"]), first_of(p["customdata"])) for p in points if "customdata" in p)
+    st.session_state["subset"] = tuple(dict.fromkeys(found))
+
+
+def first_of(customdata: Any) -> int:  # noqa: ANN401  a scalar, a list or a dict, depending on how it was sent
+    """Return the feature id of a point, whichever way the browser sends it."""
+    if isinstance(customdata, dict):
+        customdata = customdata["0"]
+    return int(customdata[0] if isinstance(customdata, list) else customdata)
+
+
+def forget() -> None:
+    """Forget what belongs to the source that was shown."""
+    st.session_state["subset"] = ()
+    st.session_state["picked"] = None
+
+
+FILTER_DEFAULTS: dict[str, object] = {
+    "token_types": [],
+    "exclusivity": [],
+    "consistency": "all",
+    "search": "",
+    "ids": "",
+    "min_value": None,
+    "unit": "prompts",
+    "min_target": 1.0,
+    "max_control": 0.0,
+}
+
+
+def reset() -> None:
+    """Set every filter and threshold to its default."""
+    st.session_state.update(FILTER_DEFAULTS)
+    st.session_state["subset"] = ()
+    st.session_state["url_faults"] = []
+
+
+def url_faults(choices: dict[str, Sequence[str]], numbers: Sequence[str]) -> list[str]:
+    """Say which values in the URL do not exist; Streamlit drops them without a word."""
+    faults = []
+    for name, known in choices.items():
+        unknown = [value for value in st.query_params.get_all(name) if value not in known]
+        faults += [f"{name}={value[:60]} is none of {', '.join(known[:5])}" for value in unknown]
+    for name in numbers:
+        for value in st.query_params.get_all(name):
+            try:
+                float(value)
+            except ValueError:
+                faults.append(f"{name}={value[:60]} is not a number")
+    return faults
+
+
+def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, labels: Labels) -> None:
+    """Show how many features there are, in all and by position; they follow the filters."""
+    columns = st.columns([1.2, 1.2, *([1.6] * len(study.results.token_types))])
+    columns[0].metric("Features in the SAE", f"{study.results.num_features:,}")
+    columns[1].metric(
+        "Shown",
+        f"{len(shown):,}",
+        f"of {len(kept):,} kept",
+        delta_color="off",
+        delta_arrow="off",
+        help="Kept: exclusive to the target prompts in at least one model. A feature counts once per position.",
+    )
+    for column, token_type in zip(columns[2:], study.results.token_types, strict=True):
+        of_type = shown[shown["token_type"] == token_type]
+        counts = of_type["exclusivity"].value_counts()
+        parts = zip(("★ both", f"● {labels.base}", f"■ {labels.chat}"), EXCLUSIVITIES, strict=True)
+        column.metric(
+            f"At {plain(token_type)}",
+            f"{len(of_type):,}",
+            "  ".join(f"{plain(name)} {counts[which]:,}" for name, which in parts),
+            delta_color="off",
+            delta_arrow="off",
+        )
+
+
+def show_table(shown: pd.DataFrame, metric: str, study: Study, labels: Labels) -> None:
+    """Show the features as a table; a click on a row picks one."""
+    prompts = study.run.num_prompts
+    named = {"both": "Both", "base": labels.base, "chat": labels.chat}
+    columns: dict[str, Any] = {
+        "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
+        "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="open ↗", width=65),
+        "token_type": st.column_config.TextColumn("Position", width=75),
+        "exclusivity": st.column_config.TextColumn("Exclusive in", width=90),
+        "inconsistent": st.column_config.CheckboxColumn(
+            "Inconsistent", width=85, help="Also active on the other model’s control prompts."
+        ),
+        f"base_{metric}": st.column_config.NumberColumn(plain(labels.base), format="%.4g", width=75),
+        f"chat_{metric}": st.column_config.NumberColumn(plain(labels.chat), format="%.4g", width=75),
+        "difference": st.column_config.NumberColumn(
+            "Difference", format="%+.4g", width=85, help=f"{plain(labels.chat)} − {plain(labels.base)}"
+        ),
+        "explanation": st.column_config.TextColumn("Explanation", width=420),
+    }
+    for (version, which), number in prompts.items():
+        columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
+            plain(f"{labels.of(version)} {labels.of(which)}"), format=f"%d/{number}", width=105
+        )
+    order = list(columns)
+    st.session_state["table_keys"] = list(zip(shown["token_type"].astype("str"), shown["feature_id"], strict=True))
+    st.dataframe(
+        shown[order].assign(exclusivity=shown["exclusivity"].cat.rename_categories(named)),
+        key="table",
+        on_select=on_row,
+        selection_mode="single-row",
+        hide_index=True,
+        column_config=columns,
+        height=430,
+        placeholder="",
+    )
+
+
+def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: Study, labels: Labels) -> None:
+    """Show everything about one feature, with steps to its neighbours in the table's order."""
+    token_type, feature_id = picked
+    at = order.index(picked) if picked in order else None
+    before, title, after, close = st.columns([1, 6, 1, 1], vertical_alignment="center")
+    title.markdown(f"#### Feature {feature_id} at {plain(token_type)}")
+    last = len(order) - 1
+    for column, step, icon, text in ((before, -1, "chevron_left", "Previous"), (after, 1, "chevron_right", "Next")):
+        target = None if at is None or not 0 <= at + step <= last else order[at + step]
+        column.button(
+            "",
+            key=f"step{step}",
+            icon=f":material/{icon}:",
+            help=f"{text} in the table",
+            disabled=target is None,
+            on_click=pick,
+            args=(target,),
+        )
+    close.button("", key="close", icon=":material/close:", help="Close", on_click=pick, args=(None,))
+    if at is None:
+        st.caption("Not among the features that are shown.")
+    st.text(study.explanation(feature_id) or "No explanation available.")
+    url = study.page.url(feature_id)
+    if url:
+        st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
+    st.caption(plain(study.page.reason))
+    st.dataframe(study.feature(feature_id, labels), key="feature_table", height="content")
+
+
+def choose_view(study: Study) -> View:
+    """Draw the sidebar's widgets for a source, and return what they say; all of it lives in the URL."""
+    metrics = study.results.metrics
+    with st.sidebar:
+        with st.expander("Labels and links", icon=":material/label:"):
+            words = {
+                name: st.text_input(text, getattr(Labels, name), key=f"{name}_label", bind="query-params", max_chars=40)
+                for name, text in (
+                    ("base", "Base model"),
+                    ("chat", "Chat model"),
+                    ("target", "Target prompts"),
+                    ("control", "Control prompts"),
+                )
+            }
+            st.text_input(
+                "Page of a feature",
+                config.neuronpedia_template,
+                key="neuronpedia_template",
+                placeholder="https://…/{feature_id}",
+                help="Opens this page instead of the Neuronpedia page that is known for the SAE.",
+            )
+        labels = Labels(**{name: word.strip() or getattr(Labels, name) for name, word in words.items()})
+        st.subheader("Chart")
+        metric = st.selectbox(
+            "Metric",
+            metrics,
+            index=metrics.index(DEFAULT_METRIC) if DEFAULT_METRIC in metrics else 0,
+            key="metric",
+            bind="query-params",
+            format_func=labels.metric,
+            help="What both axes show, and what the table’s difference is of.",
+        )
+        scale = st.segmented_control(
+            "Axis scale",
+            list(SCALES),
+            default="auto",
+            required=True,
+            key="scale",
+            bind="query-params",
+            format_func=lambda name: SCALES[name],
+            width="stretch",
+            help="Auto takes the square root where most points would crowd into a corner.",
+        )
+        spread = st.toggle(
+            "Spread points",
+            True,
+            key="spread",
+            bind="query-params",
+            help="Gives every point a place of its own: features silent in one model stand in a shaded gutter, "
+            "coincident ones beside each other. Off: exact coordinates.",
+        )
+        st.toggle(
+            "Open page on click",
+            False,
+            key="open",
+            bind="query-params",
+            help="A click on a point also opens its Neuronpedia page in a new tab.",
+        )
+        st.subheader("Filters")
+        filters = choose_filters(study, labels)
+        thresholds = choose_thresholds(labels)
+        st.button("Reset filters", key="reset", on_click=reset, icon=":material/restart_alt:", width="stretch")
+    return View(metric, thresholds, filters, labels, cast("Choice", scale), spread)
+
+
+def choose_filters(study: Study, labels: Labels) -> Filters:
+    """Draw the filters' widgets."""
+    named = {"both": "Both", "base": labels.base, "chat": labels.chat}
+    token_types = st.pills(
+        "Position",
+        study.results.token_types,
+        selection_mode="multi",
+        key="token_types",
+        bind="query-params",
+        format_func=plain,
+        help="Token of the chat template at which the SAE was read. None chosen: all.",
+    )
+    exclusivity = st.pills(
+        "Exclusive in",
+        EXCLUSIVITIES,
+        selection_mode="multi",
+        key="exclusivity",
+        bind="query-params",
+        format_func=lambda which: plain(named[which]),
+        help="The model in which the feature fires on target prompts only. None chosen: all.",
+    )
+    consistency = st.segmented_control(
+        "Consistency",
+        ("all", "consistent", "inconsistent"),
+        default="all",
+        required=True,
+        key="consistency",
+        bind="query-params",
+        format_func=str.capitalize,
+        width="stretch",
+        help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
+    )
+    search = st.text_input(
+        "Search explanations", key="search", bind="query-params", placeholder="any text", icon=":material/search:"
+    )
+    ids = st.text_area(
+        "Feature ids",
+        key="ids",
+        bind="query-params",
+        height=68,
+        placeholder="12, 345, 6789",
+        help="Paste ids, separated by commas or spaces.",
+    )
+    min_value = st.number_input(
+        "Minimum of the metric",
+        value=None,
+        key="min_value",
+        bind="query-params",
+        placeholder="none",
+        format="%g",
+        help="The larger of the two models’ values is at least this.",
+    )
+    try:
+        wanted = parse_ids(ids or "")
+    except DataError as error:
+        show_error("The feature ids are not used.", error)
+        wanted = ()
+    return Filters(
+        tuple(token_types),
+        tuple(exclusivity),
+        cast("Consistency", consistency),
+        min_value,
+        (search or "").strip(),
+        wanted,
+    )
+
+
+def choose_thresholds(labels: Labels) -> Thresholds:
+    """Draw the thresholds' widgets."""
+    with st.expander("What counts as exclusive", icon=":material/rule:"):
+        unit = st.segmented_control(
+            "Counted in",
+            ("prompts", "percent"),
+            default="prompts",
+            required=True,
+            key="unit",
+            bind="query-params",
+            help="Percent: of each model’s own number of prompts, without rounding.",
+        )
+        share = unit == "percent"
+        target, control = (
+            st.number_input(
+                f"{bound} {plain(labels.of(prompts))} prompts",
+                min_value=0.0,
+                value=value,
+                step=1.0,
+                format="%g",
+                key=name,
+                bind="query-params",
+            )
+            for prompts, name, bound, value in zip(
+                PROMPTS, ("min_target", "max_control"), ("At least", "At most"), (1.0, 0.0), strict=True
+            )
+        )
+        try:
+            suffix = "%" if share else ""
+            return Thresholds(Threshold.parse(f"{target:g}{suffix}"), Threshold.parse(f"{control:g}{suffix}"))
+        except DataError as error:
+            show_error("These thresholds are not used.", error)
+            return Thresholds()
+
+
+def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
+    """Show the scatter, with a ring round the picked feature; zoom, box and ring do not redraw it."""
+    axes = repr((study_key, view.metric, view.thresholds, view.scale, view.spread))
+    identity = hash((study_key, view))
+    seen = (state.get("chart_link") or {}).get("view") or {}
+    at = tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None
+    zoom: Zoom | None = state.get("zoom")
+    if zoom is None or zoom.figure != identity:
+        zoom = Zoom(identity, axes, at if zoom and zoom.axes == axes else None)
+    elif zoom.at and not at:
+        zoom = Zoom(identity, axes, None)
+    state["zoom"] = zoom
+    st.plotly_chart(
+        draw(study_key, view, zoom.at, study),
+        key="scatter",
+        on_select=on_box,
+        selection_mode=("box", "lasso"),
+        config=export.PLOT_CONFIG,
+        alt=f"{heading(view.metric, view.labels)}: {len(shown)} features, base on x and chat on y.",
+    )
+    layout, _ = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
+    ring: Sequence[int] = list(rows_of(shown, [state["picked"]]).index) if state["picked"] else []
+    CHART_LINK(
+        key="chart_link",
+        data={
+            "axes": axes,
+            "whole": [layout.frame.low, layout.frame.high] * 2,
+            "begin": zoom.at,
+            "ring": [float(layout.x[ring[0]]), float(layout.y[ring[0]])] if ring else None,
+            "page": study.page.template if state["open"] else None,
+        },
+        on_picked_change=on_picked,
+        on_view_change=lambda: None,
+        height=1,
+    )
+
+
+def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View, name: str) -> None:
+    """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
+    failures: dict[str, str] = st.session_state.setdefault("failures", {})
+    for kind, message in failures.items():
+        show_error(f"The {kind} file could not be made.", DataError(message))
+    failures.clear()
+
+    def guarded(kind: str, build: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
+        def run() -> str | bytes:
+            try:
+                return build()
+            except (DataError, OSError, MemoryError, ValueError) as error:
+                failures[kind] = str(error) or type(error).__name__
+                return f"The file could not be made: {failures[kind]}\n"
+
+        return run
+
+    def page() -> str:
+        layout, scale = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
+        figure = scatter(shown, view.metric, layout, scale, study.run, view.labels)
+        provenance = study.provenance(view, len(shown), len(kept))
+        return export.html_page(figure, study.page, provenance, study.title(view))
+
+    stem = re.sub(r"[^\w.-]+", "_", f"{name}_{view.metric}")
+    builders: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+        "CSV": ("text/csv", lambda: export.csv_text(shown, view.metric)),
+        "HTML": ("text/html", page),
+        "Parquet": ("application/vnd.apache.parquet", lambda: export.parquet_bytes(shown, view.metric)),
+    }
+    for kind, (mime, build) in builders.items():
+        st.download_button(
+            kind,
+            guarded(kind, build),
+            f"{stem}.{kind.lower()}",
+            mime,
+            key=f"download_{kind}",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+# ----------------------------------------------------------------------------
+# Draw the UI.
+
+state = st.session_state
+state.setdefault("subset", ())
+first_run = "picked" not in state
+if first_run:
+    state["picked"] = key_of(st.query_params.get("feature", ""))
+    state["url_faults"] = []
+
+config = settings()
+sidebar = st.sidebar
+try:
+    sources = {source.name: source for source in find_sources(config.results)} if config.results else {}
+except DataError as error:
+    show_error("The results folder cannot be shown.", error)
+    sources = {}
+source_names = [*sources, DEMO, UPLOAD]
+NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
+if "source" not in state:
+    wanted = st.query_params.get("source", source_names[0])
+    if wanted not in source_names:
+        state["url_faults"].append(f"source={wanted[:60]} is none of {', '.join(source_names[:5])}")
+    state["source"] = wanted if wanted in source_names else source_names[0]
+
+with sidebar:
+    source_name = st.selectbox(
+        "Source",
+        source_names,
+        key="source",
+        format_func=lambda name: NAMED.get(name, name),
+        on_change=forget,
+        help="A folder with base.pt and chat.pt: one model pair, one SAE, one prompt set.",
+    )
+    uploads: list[Any] = []
+    if source_name == UPLOAD:
+        uploads = [
+            st.file_uploader("base.pt", type="pt", key="upload_base"),
+            st.file_uploader("chat.pt", type="pt", key="upload_chat"),
+            st.file_uploader("Explanations (CSV, optional)", type="csv", key="upload_explanations"),
+        ]
+st.query_params["source"] = source_name
+
+if source_name == UPLOAD and not all(uploads[:2]):
+    st.title("featurediff")
+    st.info("Upload a base.pt and a chat.pt in the sidebar. They stay in this session.", icon=":material/upload:")
+    st.stop()
+
+page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip() or None
+try:
+    if source_name == UPLOAD:
+        study_key = tuple(file.file_id for file in uploads if file)
+        study = parse_study(study_key, page_template, uploads)
+    else:
+        source = sources.get(source_name) or describe_source(demo_folder())
+        files = [source.folder / "base.pt", source.folder / "chat.pt", source.explanations]
+        identity = tuple(file_identity(file) for file in files if file and file.exists())
+        study_key = tuple(map(str, identity))
+        study = read_study(identity, page_template, source)
+except DataError as error:
+    show_error("This source cannot be shown.", error)
+    st.stop()
+results = study.results
+
+if first_run:
+    state["url_faults"] += url_faults(
+        {
+            "metric": results.metrics,
+            "token_types": results.token_types,
+            "exclusivity": EXCLUSIVITIES,
+            "consistency": ("all", "consistent", "inconsistent"),
+            "scale": tuple(SCALES),
+            "unit": ("prompts", "percent"),
+        },
+        ("min_value", "min_target", "max_control"),
+    )
+
+view = choose_view(study)
+labels = view.labels
+kept = keep(study_key, view.thresholds, study)
+passing = filter_table(kept, view.filters, view.metric)
+subset = rows_of(passing, state["subset"]) if state["subset"] else passing
+shown = by_difference(subset, view.metric)
+if state["picked"]:
+    token_type, feature_id = state["picked"]
+    if token_type not in results.token_types or feature_id >= results.num_features:
+        state["url_faults"].append(f"feature={feature_id}@{token_type[:60]} is not in this source")
+        state["picked"] = None
+if state["picked"]:
+    st.query_params["feature"] = "{1}@{0}".format(*state["picked"])
+else:
+    st.query_params.pop("feature", None)
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
+    if demo.is_synthetic(results):
+        st.badge("synthetic demo data", icon=":material/science:", color="orange")
+st.caption(plain(study.run.caption))
+for fault in state["url_faults"]:
+    st.warning(plain(f"The link asks for something that is not here: {fault}."), icon=":material/link_off:")
+
+show_counts(kept, shown, study, labels)
+if kept.empty:
+    st.info(f"No feature is {plain(view.rule())}.", icon=":material/filter_alt_off:")
+    st.stop()
+if view.shown():
+    st.caption(":material/filter_alt: " + plain(" · ".join(view.shown())))
+if passing.empty:
+    blocking = blocking_filter(kept, view.filters, view.metric)
+    st.info(f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features.", icon=":material/filter_alt_off:")
+    st.stop()
+
+order = list(zip(shown["token_type"].astype("str"), shown["feature_id"].astype(int), strict=True))
+with st.container(horizontal=True):
+    with st.container(width=CHART_WIDTH):
+        show_chart(kept, passing, study, view)
+    with st.container(width=DETAIL_WIDTH):
+        if state["picked"]:
+            show_feature(state["picked"], order, study, labels)
+        else:
+            st.caption(
+                "Click a point or a table row to see what a feature is. Draw a box or a lasso to narrow the table."
+            )
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown(f"#### {len(shown):,} features", width="content")
+    if state["subset"]:
+        st.button("Clear the box", key="clear", icon=":material/close:", on_click=state.update, kwargs={"subset": ()})
+    st.space("stretch")
+    show_downloads(shown.drop(columns="difference"), kept, study, view, source_name)
+if len(shown) > MOST_ROWS:
+    st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown):,}.")
+show_table(shown[:MOST_ROWS], view.metric, study, labels)
+
+explained = kept.drop_duplicates("feature_id")["explanation"]
+with st.expander(f"About this source ({len(study.notes())} notes)", icon=":material/info:"):
+    for note in study.notes():
+        st.text(note)
+    st.text(f"Exclusive means {view.rule()}.")
+    st.text(f"{explained.notna().sum():,} of {len(explained):,} kept features have an explanation.")
+    for token_type in results.token_types:
+        if not (kept["token_type"] == token_type).any():
+            st.text(f"No feature is exclusive at {token_type}.")
+    st.text(f"Neuronpedia: {study.page.reason}")
+    for name, digest in study.files.items():
+        st.text(f"{name}  SHA-256 {digest}")
