@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from featurediff.results import ModelResults, Results
 
 Consistency = Literal["all", "consistent", "inconsistent"]
+_THRESHOLD = r"([0-9]{1,9}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})\s*(%?)"
 NO_PAGE = Page(template=None, reason="No Neuronpedia page was asked for.")
 
 
@@ -45,19 +47,17 @@ class Threshold:
         DataError
             If the text is neither.
         """
-        number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-        try:
+        if match := re.fullmatch(_THRESHOLD, text.strip()):
+            number, percent = match.groups()
+            share = bool(percent) or "." in number
             value = Decimal(number) / (100 if percent else 1)
-        except InvalidOperation:
-            value = Decimal("NaN")
-        share = percent or "." in number
-        if not value.is_finite() or value < 0 or (share and value > 1):
-            msg = f"A threshold is a count such as 3, or a share such as 7.5% or 0.075, but {text!r} was given."
-            raise DataError(msg)
-        return cls(float(value), share)
+            if value <= 1 or not share:
+                return cls(float(value), share)
+        msg = f"A threshold is a count such as 3, or a share such as 7.5% or 0.075, but {text!r} was given."
+        raise DataError(msg)
 
     def __str__(self) -> str:
-        return f"{self.value:.10%}".rstrip("0%").rstrip(".") + "%" if self.share else f"{self.value:g}"
+        return f"{self.value:.10%}".rstrip("0%").rstrip(".") + "%" if self.share else f"{self.value:.15g}"
 
     def measure(self, counts: NDArray[np.int64], num_prompts: int) -> NDArray[np.int64] | NDArray[np.float64]:
         """Return what `value` is compared with: the counts of shape (num_features,), or counts / num_prompts."""

@@ -1,0 +1,60 @@
+import pytest
+
+from featurediff.labels import Labels, is_share
+
+MINE = Labels(base="Ancestor", chat="Tuned", target="Introspective", control="Other")
+
+
+@pytest.mark.parametrize(
+    ("exclusivity", "inconsistent", "mine", "default"),
+    [
+        ("both", False, "Both Introspective", "Both Target"),
+        ("base", False, "Ancestor Introspective", "Base Target"),
+        ("base", True, "Ancestor Introspective + Tuned Other", "Base Target + Instruct Control"),
+        ("chat", False, "Tuned Introspective", "Instruct Target"),
+        ("chat", True, "Tuned Introspective + Ancestor Other", "Instruct Target + Base Control"),
+    ],
+)
+def test_categories(exclusivity, inconsistent, mine, default):
+    assert MINE.category(exclusivity, inconsistent) == mine
+    assert Labels().category(exclusivity, inconsistent) == default
+
+
+def test_explanations():
+    assert MINE.explain("both") == "Introspective prompt-exclusive feature for both models"
+    assert MINE.explain("base") == "Introspective prompt-exclusive feature for Ancestor"
+    assert MINE.explain("chat") == "Introspective prompt-exclusive feature for Tuned"
+    assert MINE.explain_inconsistent("base") == "This feature is also active on the Tuned model’s Other prompts"
+    assert MINE.explain_inconsistent("chat") == "This feature is also active on the Ancestor model’s Other prompts"
+
+
+def test_labels_by_name():
+    assert [MINE.of(name) for name in ("base", "chat", "target", "control")] == [
+        "Ancestor",
+        "Tuned",
+        "Introspective",
+        "Other",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("target_all_mean", "Mean activation"),
+        ("target_all_std", "Standard deviation of activation"),
+        ("target_max", "Maximum activation"),
+        ("target_sparsity", "Activation frequency"),
+        ("target_num_active", "Active prompts"),
+        ("target_first_seen", "first seen"),
+        ("control_sparsity", "Activation frequency on Other prompts"),
+        ("control_first_seen", "first seen on Other prompts"),
+    ],
+)
+def test_metrics(metric, label):
+    assert MINE.metric(metric) == label
+
+
+def test_shares():
+    assert is_share("target_sparsity")
+    assert is_share("control_sparsity")
+    assert not is_share("target_all_mean")
