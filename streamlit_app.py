@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "featurediff" / "data"
 DEMO, UPLOAD = "demo", "upload"
 MOST_ROWS = 20_000
-SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "Root", "symlog": "Log"}
+SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
+CONSISTENCIES = {"all": "All", "consistent": "Consistent only", "inconsistent": "Inconsistent only"}
 CHART_WIDTH, DETAIL_WIDTH, CHART_HEIGHT = 880, 520, 610
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
@@ -167,14 +168,15 @@ def on_picked() -> None:
 
 def on_row() -> None:
     """Pick the feature that stood in the row when it was clicked: a row's number changes with the data."""
-    rows = st.session_state["table"]["selection"]["rows"]
-    if rows:
-        pick(st.session_state["table_keys"][rows[0]])
+    rows = st.session_state[f"table_{st.session_state['round']}"]["selection"]["rows"]
+    st.session_state["picked"] = st.session_state["table_keys"][rows[0]] if rows else None
 
 
 def pick(key: tuple[str, int] | None) -> None:
-    """Make a feature the one whose details are shown."""
+    """Make a feature the one whose details are shown; a new table forgets the row that was marked."""
+    table = st.session_state.get(f"table_{st.session_state['round']}")
     st.session_state["picked"] = key
+    st.session_state["round"] += bool(table and table["selection"]["rows"])
 
 
 def on_box() -> None:
@@ -234,27 +236,21 @@ def url_faults(choices: dict[str, Sequence[str]], numbers: Sequence[str]) -> lis
 
 def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, labels: Labels) -> None:
     """Show how many features there are, in all and by position; they follow the filters."""
-    columns = st.columns([1.2, 1.2, *([1.6] * len(study.results.token_types))])
-    columns[0].metric("Features in the SAE", f"{study.results.num_features:,}")
-    columns[1].metric(
-        "Shown",
-        f"{len(shown):,}",
-        f"of {len(kept):,} kept",
-        delta_color="off",
-        delta_arrow="off",
-        help="Kept: exclusive to the target prompts in at least one model. A feature counts once per position.",
-    )
-    for column, token_type in zip(columns[2:], study.results.token_types, strict=True):
+    note = "Kept: exclusive to the target prompts in at least one model. A feature counts once per position."
+    tiles = [
+        ("Features in the SAE", study.results.num_features, "read in both models", None),
+        ("Shown", len(shown), f"of {len(kept):,} kept", note),
+    ]
+    symbols = zip(EXCLUSIVITIES, ("★ Both", f"● {labels.base}", f"■ {labels.chat}"), strict=True)
+    named = [(which, plain(name)) for which, name in symbols]
+    for token_type in study.results.token_types:
         of_type = shown[shown["token_type"] == token_type]
         counts = of_type["exclusivity"].value_counts()
-        parts = zip(("★ both", f"● {labels.base}", f"■ {labels.chat}"), EXCLUSIVITIES, strict=True)
-        column.metric(
-            f"At {plain(token_type)}",
-            f"{len(of_type):,}",
-            "  ".join(f"{plain(name)} {counts[which]:,}" for name, which in parts),
-            delta_color="off",
-            delta_arrow="off",
-        )
+        parts = (f"{name} {counts[which]:,}" for which, name in named)
+        tiles.append((f"At {plain(token_type)}", len(of_type), " · ".join(parts), None))
+    with st.container(horizontal=True, gap="large"):
+        for name, count, below, help_text in tiles:
+            st.metric(name, f"{count:,}", below, delta_color="off", delta_arrow="off", help=help_text, width="content")
 
 
 def show_table(shown: pd.DataFrame, metric: str, study: Study, labels: Labels) -> None:
@@ -284,12 +280,12 @@ def show_table(shown: pd.DataFrame, metric: str, study: Study, labels: Labels) -
     st.session_state["table_keys"] = list(zip(shown["token_type"].astype("str"), shown["feature_id"], strict=True))
     st.dataframe(
         shown[order].assign(exclusivity=shown["exclusivity"].cat.rename_categories(named)),
-        key="table",
+        key=f"table_{state['round']}",
         on_select=on_row,
         selection_mode="single-row",
         hide_index=True,
         column_config=columns,
-        height=430,
+        height=min(36 + 33 * (len(shown) + 1), 430),
         placeholder="",
     )
 
@@ -320,31 +316,19 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
     if url:
         st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
     st.caption(plain(study.page.reason))
-    st.dataframe(study.feature(feature_id, labels), key="feature_table", height="content")
+    values = study.feature(feature_id, labels)
+    widths = {name: st.column_config.TextColumn(name, width=85) for name in values.columns}
+    widths["statistic"] = st.column_config.TextColumn("", width=190)
+    st.dataframe(values, key="feature_table", height="content", column_config=widths)
 
 
 def choose_view(study: Study) -> View:
     """Draw the sidebar's widgets for a source, and return what they say; all of it lives in the URL."""
     metrics = study.results.metrics
-    with st.sidebar:
-        with st.expander("Labels and links", icon=":material/label:"):
-            words = {
-                name: st.text_input(text, getattr(Labels, name), key=f"{name}_label", bind="query-params", max_chars=40)
-                for name, text in (
-                    ("base", "Base model"),
-                    ("chat", "Chat model"),
-                    ("target", "Target prompts"),
-                    ("control", "Control prompts"),
-                )
-            }
-            st.text_input(
-                "Page of a feature",
-                config.neuronpedia_template,
-                key="neuronpedia_template",
-                placeholder="https://…/{feature_id}",
-                help="Opens this page instead of the Neuronpedia page that is known for the SAE.",
-            )
-        labels = Labels(**{name: word.strip() or getattr(Labels, name) for name, word in words.items()})
+    above, below = st.sidebar.container(), st.sidebar.container()
+    with below:
+        labels = choose_labels()
+    with above:
         st.subheader("Chart")
         metric = st.selectbox(
             "Metric",
@@ -364,7 +348,8 @@ def choose_view(study: Study) -> View:
             bind="query-params",
             format_func=lambda name: SCALES[name],
             width="stretch",
-            help="Auto takes the square root where most points would crowd into a corner.",
+            help="Linear, square root or symmetric logarithm. Auto takes the square root where most points would crowd "
+            "into a corner.",
         )
         spread = st.toggle(
             "Spread points",
@@ -388,6 +373,28 @@ def choose_view(study: Study) -> View:
     return View(metric, thresholds, filters, labels, cast("Choice", scale), spread)
 
 
+def choose_labels() -> Labels:
+    """Draw the labels' widgets, and that of the page template, which is read before them."""
+    with st.expander("Labels and links", icon=":material/label:"):
+        words = {
+            name: st.text_input(text, getattr(Labels, name), key=f"{name}_label", bind="query-params", max_chars=40)
+            for name, text in (
+                ("base", "Base model"),
+                ("chat", "Chat model"),
+                ("target", "Target prompts"),
+                ("control", "Control prompts"),
+            )
+        }
+        st.text_input(
+            "Page of a feature",
+            config.neuronpedia_template,
+            key="neuronpedia_template",
+            placeholder="https://…/{feature_id}",
+            help="Opens this page instead of the Neuronpedia page that is known for the SAE.",
+        )
+    return Labels(**{name: word.strip() or getattr(Labels, name) for name, word in words.items()})
+
+
 def choose_filters(study: Study, labels: Labels) -> Filters:
     """Draw the filters' widgets."""
     named = {"both": "Both", "base": labels.base, "chat": labels.chat}
@@ -409,15 +416,12 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         format_func=lambda which: plain(named[which]),
         help="The model in which the feature fires on target prompts only. None chosen: all.",
     )
-    consistency = st.segmented_control(
+    consistency = st.selectbox(
         "Consistency",
-        ("all", "consistent", "inconsistent"),
-        default="all",
-        required=True,
+        list(CONSISTENCIES),
         key="consistency",
         bind="query-params",
-        format_func=str.capitalize,
-        width="stretch",
+        format_func=lambda name: CONSISTENCIES[name],
         help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
     )
     search = st.text_input(
@@ -573,6 +577,7 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
 
 state = st.session_state
 state.setdefault("subset", ())
+state.setdefault("round", 0)
 first_run = "picked" not in state
 if first_run:
     state["picked"] = key_of(st.query_params.get("feature", ""))
@@ -638,7 +643,7 @@ if first_run:
             "metric": results.metrics,
             "token_types": results.token_types,
             "exclusivity": EXCLUSIVITIES,
-            "consistency": ("all", "consistent", "inconsistent"),
+            "consistency": tuple(CONSISTENCIES),
             "scale": tuple(SCALES),
             "unit": ("prompts", "percent"),
         },
@@ -684,7 +689,7 @@ order = list(zip(shown["token_type"].astype("str"), shown["feature_id"].astype(i
 with st.container(horizontal=True):
     with st.container(width=CHART_WIDTH):
         show_chart(kept, passing, study, view)
-    with st.container(width=DETAIL_WIDTH):
+    with st.container(width="stretch"):
         if state["picked"]:
             show_feature(state["picked"], order, study, labels)
         else:

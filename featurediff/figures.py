@@ -28,7 +28,7 @@ SYMBOLS = {"both": "star", "base": "circle", "chat": "square"}
 SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER}
 """A star of the same diameter would be a third of a circle's area."""
 
-INCONSISTENT_LINE = {"width": 1, "color": "#e3000f"}
+INCONSISTENT_LINE = {"width": 1.5, "color": "#e3000f"}
 CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 
 KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#56b4e9"}
@@ -201,8 +201,8 @@ def _title(metric: str, run: Run, labels: Labels) -> dict[str, object]:
 
 
 def _text(written: str) -> str:
-    """Return what strangers wrote so that Plotly shows it as written: no markup, no placeholder."""
-    return html.escape(written, quote=False).replace("{", "&#123;")
+    """Return what strangers wrote so that Plotly shows it as written: no markup, no placeholder, no TeX."""
+    return html.escape(written, quote=False).replace("{", "&#123;").replace("$", "&#36;")
 
 
 def _wrap(explanations: pd.Series) -> list[str]:
@@ -211,11 +211,13 @@ def _wrap(explanations: pd.Series) -> list[str]:
     return list(
         explanations.fillna("No explanation available")
         .str.replace(r"\s+", " ", regex=True)
+        .str.strip()
         .str.replace(f"(.{width})(?: |$)|(.{{{HOVER_WIDTH}}})", "\\1\\2\n", regex=True)
         .str.strip("\n")
         .str.replace("&", "&amp;", regex=False)
         .str.replace("<", "&lt;", regex=False)
         .str.replace(">", "&gt;", regex=False)
+        .str.replace("$", "&#36;", regex=False)
         .str.replace("\n", "<br>", regex=False)
     )
 

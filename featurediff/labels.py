@@ -15,7 +15,7 @@ EXCLUSIVITIES: tuple[Exclusivity, ...] = ("both", "base", "chat")
 
 _METRICS = {
     "all_mean": "Mean activation",
-    "all_std": "Standard deviation of activation",
+    "all_std": "Activation std",
     "max": "Maximum activation",
     "sparsity": "Activation frequency",
     "num_active": "Active prompts",
@@ -58,6 +58,12 @@ class Labels:
         """Say in words what the inconsistency of an exclusivity means; only `base` and `chat` can have one."""
         other = self.chat if exclusivity == "base" else self.base
         return f"This feature is also active on the {other} model’s {self.control} prompts"
+
+    def statistic(self, name: str) -> str:
+        """Name a vector with its prompt set first, such as "Control: mean activation"."""
+        prompts, _, statistic = name.partition("_")
+        label = _METRICS.get(statistic, statistic.replace("_", " "))
+        return f"{self.of('target' if prompts == 'target' else 'control')}: {label[:1].lower()}{label[1:]}"
 
     def metric(self, name: str) -> str:
         """Name a metric, such as "Activation frequency" for `target_sparsity`; an unknown one by its own name."""

@@ -139,10 +139,8 @@ class Study:
                     for prompts in PROMPTS
                     if name.startswith(prompts)
                 ]
-        names = [labels.metric(name) for name in self.results.vector_names]
-        return pd.DataFrame(columns, index=pd.Index(names, name="statistic")).sort_index(
-            key=lambda index: index.str.endswith(f"{labels.control} prompts"), kind="stable"
-        )
+        names = [labels.statistic(name) for name in self.results.vector_names]
+        return pd.DataFrame(columns, index=pd.Index(names, name="statistic"))
 
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""
