@@ -1,5 +1,8 @@
 """Results and feature tables of any size, made in memory."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -78,3 +81,12 @@ def make_table(base, chat, *, metric="target_all_mean", silent=None, seed=0, tok
             **columns,
         }
     )
+
+
+def check_golden(name, text):
+    """Compare with a file of tests/golden, or write it where FEATUREDIFF_WRITE_GOLDEN is set."""
+    path = Path(__file__).parent / "golden" / name
+    if os.environ.get("FEATUREDIFF_WRITE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    assert path.read_text(encoding="utf-8") == text

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import make_model, make_results
 
@@ -206,6 +206,7 @@ TARGETS = st.sampled_from(["1", "2", "3", "7", "7%", "30%", "12.5%", "0.125", "1
 CONTROLS = st.sampled_from(["0", "1", "3", "7%", "30%", "12.5%", "0.0", "2.5%", "100%", "14.2857%"])
 
 
+@settings(deadline=None)
 @given(sources(), TARGETS, CONTROLS)
 def test_classification_agrees_with_the_slow_reference(source, min_target, max_control):
     counts, prompts = source
@@ -228,6 +229,7 @@ def test_a_share_that_is_reached_exactly_counts(n):
         assert (threshold.measure(everything, n) >= threshold.value).tolist() == [k >= count for k in everything]
 
 
+@settings(deadline=None)
 @given(sources(), st.integers(0, 2**32 - 1), TARGETS, CONTROLS)
 def test_order_of_features_does_not_matter(source, seed, min_target, max_control):
     counts, prompts = source
@@ -245,6 +247,7 @@ def test_order_of_features_does_not_matter(source, seed, min_target, max_control
     pd.testing.assert_frame_equal(here, there)
 
 
+@settings(deadline=None)
 @given(sources(), TARGETS, CONTROLS)
 def test_swapping_the_models_swaps_categories_and_negates_differences(source, min_target, max_control):
     counts, prompts = source

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurediff.scales import TICK_ROOM, Scale, fit_scale
@@ -70,6 +70,7 @@ def test_ticks(scale, expected):
     np.testing.assert_allclose(scale.ticks(), expected, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(VALUES, st.sampled_from(NAMES))
 def test_scale_is_odd_and_rising(values, choice):
     scale = fit_scale(np.array(values), choice, MEAN)
@@ -79,6 +80,7 @@ def test_scale_is_odd_and_rising(values, choice):
     assert scale.place(0.0) == 0
 
 
+@settings(deadline=None)
 @given(VALUES, st.sampled_from(NAMES))
 def test_ticks_lie_in_range_and_apart(values, choice):
     scale = fit_scale(np.array(values), choice, MEAN)
