@@ -208,8 +208,9 @@ def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataF
 
 def rows_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> pd.DataFrame:
     """Return the rows of these (token_type, feature_id); they keep their index."""
-    at = pd.MultiIndex.from_arrays([table["token_type"].astype("str"), table["feature_id"]])
-    return table[at.isin(list(keys))]
+    near = table[table["feature_id"].isin([feature_id for _, feature_id in keys])]
+    at = pd.MultiIndex.from_arrays([near["token_type"].astype("str"), near["feature_id"]])
+    return near[at.isin(list(keys))]
 
 
 def by_difference(table: pd.DataFrame, metric: str, most: int | None = None) -> pd.DataFrame:
