@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from featurediff.errors import DataError
+from featurediff.export import write_whole
 from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
 
 if TYPE_CHECKING:
@@ -26,10 +28,24 @@ PLANTED_EACH = 6
 """Planted features of each category and token type."""
 
 _MARK = "synthetic"
-_ACTIVE = 0.02
+_ACTIVE = 0.026
+_EXCLUSIVE = 0.8
+"""Share of the background's active features that are exclusive; the others fire on control prompts as well."""
+
 _CATEGORIES = ("both", "base", "base + chat control", "chat", "chat + base control")
 _SHARES = (0.004, 0.14, 0.003, 0.84, 0.013)
 """How the background's exclusive features fall into categories; close to a published run."""
+
+_TAILS = {"model": 7, "newline": 12}
+"""Features that fire on more than one prompt fire on some num_prompts / this; on fewer where base has them."""
+
+_SAID = {
+    "both": "exclusive in both models",
+    "base": "exclusive in base",
+    "base + chat control": "exclusive in base, but active on control prompts in chat",
+    "chat": "exclusive in chat",
+    "chat + base control": "exclusive in chat, but active on control prompts in base",
+}
 
 _SUBJECTS = "names of places|dates|numbered lists|names of people|quoted speech|file names|units|closing brackets|verbs"
 _CONTEXTS = (
@@ -52,8 +68,6 @@ class Demo:
 
     def write(self, out: Path) -> Path:
         """Write a results tree below `out` and return the source's folder."""
-        from featurediff.export import write_whole
-
         name = f"{MODEL}_trainer{TRAINER}_layer{LAYER}"
         folder = out / "results" / name / PROMPT_SET
         write_whole(folder / "base.pt", self.base)
@@ -71,8 +85,8 @@ def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) 
     """
     Make the demo.
 
-    Some 2 % of all features are active. Of those that are exclusive, most are silent in one model and half fire on a
-    single prompt; activations have a floor of about 3, as a JumpReLU SAE's do.
+    Some 3 % of all features are active. Of those that are exclusive, most are silent in one model and half fire on a
+    single prompt; activations have a floor of about 3, as a JumpReLU SAE's do, and grow with the number of prompts.
 
     Parameters
     ----------
@@ -81,34 +95,35 @@ def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) 
     num_prompts : int
         Target prompts; control prompts are three fewer, so that the two denominators differ. At least 10.
     seed : int
-        Another seed makes other numbers.
+        Another seed makes other numbers; at least 0.
 
     Returns
     -------
     Demo
-        `PLANTED_EACH` planted features for each of five categories and each token type.
+        `PLANTED_EACH` planted features for each of five categories and each token type, silent at the other token type.
 
     Raises
     ------
     DataError
-        If there is no room for the planted features, or too few prompts.
+        If there is no room for the planted features, too few prompts, or a negative seed.
     """
-    from featurediff.errors import DataError
-
     if num_features < 600 or num_prompts < 10:
         msg = (
             "The demo needs at least 600 features and 10 prompts to plant its features, "
             f"but {num_features} features and {num_prompts} prompts were asked for."
         )
         raise DataError(msg)
+    if seed < 0:
+        msg = f"The demo's seed must be 0 or more, but is {seed}."
+        raise DataError(msg)
     rng = np.random.default_rng(seed)
     sizes = {"target": num_prompts, "control": num_prompts - 3}
     content: dict[str, dict[str, Any]] = {version: {} for version in VERSIONS}
     texts: dict[int, str] = {}
-    free = rng.permutation(num_features)
-    for token_type in TOKEN_TYPES:
-        planted, free = np.split(free, [PLANTED_EACH * len(_CATEGORIES)])
-        counts = _background(rng, num_features, sizes)
+    each = PLANTED_EACH * len(_CATEGORIES)
+    *plots, free = np.split(rng.permutation(num_features), each * np.arange(1, 1 + len(TOKEN_TYPES)))
+    for token_type, planted in zip(TOKEN_TYPES, plots, strict=True):
+        counts = _background(rng, num_features, free, sizes, _TAILS[token_type])
         texts |= _plant(rng, planted, token_type, counts, sizes)
         for version in VERSIONS:
             content[version][token_type] = {
@@ -121,26 +136,29 @@ def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) 
     return Demo(base, chat, _explain(rng, described, texts))
 
 
-def _background(rng: np.random.Generator, num_features: int, sizes: dict[str, int]) -> dict[Key, NDArray[np.int64]]:
-    """Return how many prompts each feature fires on, by (version, prompts), before anything is planted."""
+def _background(
+    rng: np.random.Generator, num_features: int, free: NDArray[np.int64], sizes: dict[str, int], tail: int
+) -> dict[Key, NDArray[np.int64]]:
+    """Return how many prompts each feature fires on, by (version, prompts): only `free` features do."""
     counts: dict[Key, NDArray[np.int64]] = {
         (v, p): np.zeros(num_features, dtype=np.int64) for v in VERSIONS for p in PROMPTS
     }
-    active = rng.choice(num_features, size=int(_ACTIVE * num_features), replace=False)
-    shared, exclusive = np.split(active, [len(active) // 3])
+    active = rng.choice(free, size=int(_ACTIVE * num_features), replace=False)
+    exclusive, shared = np.split(active, [int(_EXCLUSIVE * len(active))])
     for (_, prompts), of_set in counts.items():
         of_set[shared] = rng.integers(1 if prompts == "control" else 0, sizes[prompts] + 1, len(shared))
     category = rng.choice(len(_CATEGORIES), size=len(exclusive), p=_SHARES)
     for index, name in enumerate(_CATEGORIES):
-        few = _few(rng, int((category == index).sum()), sizes["target"])
-        _set_category(rng, exclusive[category == index], name, few, counts, sizes)
+        ids = exclusive[category == index]
+        mean = sizes["target"] / (3 * tail if name.startswith("base") else tail)
+        _set_category(rng, ids, name, _few(rng, len(ids), sizes["target"], mean), counts, sizes)
     return counts
 
 
-def _few(rng: np.random.Generator, size: int, most: int) -> NDArray[np.int64]:
-    """Return numbers of prompts: half of them 1, the others with a long tail."""
-    tail = 1 + np.floor(rng.exponential(most / 6, size)).astype(np.int64)
-    return np.where(rng.random(size) < 0.45, 1, np.minimum(tail, most))
+def _few(rng: np.random.Generator, size: int, most: int, mean: float) -> NDArray[np.int64]:
+    """Return numbers of prompts: nearly half of them 1, the others with a long tail."""
+    tail = 1 + np.floor(rng.exponential(mean, size)).astype(np.int64)
+    return np.where(rng.random(size) < 0.4, 1, np.minimum(tail, most))
 
 
 def _set_category(
@@ -160,10 +178,11 @@ def _set_category(
         if own == version:
             counts[version, "target"][ids] = target
         if own == "both":
-            counts[version, "target"][ids] = np.maximum(1, target // (2 if version == "base" else 1))
+            fewer = rng.integers(1, target + 1) if version == "base" else target
+            counts[version, "target"][ids] = fewer
         if other.startswith(version):
             counts[version, "control"][ids] = rng.integers(1, 1 + sizes["control"] // 3, len(ids))
-            counts[version, "target"][ids] = rng.integers(0, 3, len(ids))
+            counts[version, "target"][ids] = np.maximum(0, rng.integers(-6, 4, len(ids)))
 
 
 def _plant(
@@ -184,7 +203,7 @@ def _plant(
                 for version in VERSIONS
                 for prompts in PROMPTS
             )
-            texts[i] = f"Planted: {category.replace(' + ', '-exclusive + ')} at {token_type}. Fires on {said}."
+            texts[i] = f"Planted: {_SAID[category]} at {token_type}. Fires on {said}."
     return texts
 
 
@@ -193,7 +212,7 @@ def _statistics(
 ) -> dict[str, NDArray[np.generic]]:
     """Return the vectors of one prompt set; mean over all n prompts, zeros included, std unbiased."""
     some = np.maximum(active, 1)
-    level = 3 + rng.gamma(1.5, 0.8, len(active))
+    level = 3.2 + rng.gamma(1.4, 0.5, len(active)) * (1 + 2 * active / n)
     within = np.where(active > 1, level * rng.uniform(0.05, 0.25, len(active)), 0)
     mean = active * level / n
     squares = active * level**2 + (active - 1).clip(0) * within**2
