@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurediff.diff import with_difference
+from featurediff.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,17 +147,29 @@ def describe(files: Mapping[str, str], labels: Labels, thresholds: str, filters:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name and rename it, so that it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """
+    Write a file under a temporary name and rename it, so that it appears whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be made or the file cannot be written.
+    """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    made = Path(name)
+    made = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".featurediff-", dir=path.parent)
+        made = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         umask = os.umask(0)
         os.umask(umask)
         made.chmod(0o666 & ~umask)
         made.replace(path)
+    except OSError as error:
+        msg = f"`{path}` cannot be written ({error.strerror}). Is there room, and may you write there?"
+        raise DataError(msg) from error
     finally:
-        made.unlink(missing_ok=True)
+        if made:
+            made.unlink(missing_ok=True)
