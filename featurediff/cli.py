@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from featurediff import export as files
-from featurediff.diff import Consistency, Filters, Threshold, Thresholds, filter_table
+from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.scales import Choice
@@ -26,9 +27,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Show which SAE features a chat model uses differently from its base model.",
 )
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+_NO_TERMINAL = 10_000
+"""Columns where no terminal says how many there are, so that a row stays a line for `grep`."""
 
 
 class Which(StrEnum):
@@ -80,8 +87,8 @@ def list_sources(
         layer = "–" if source.layer is None else str(source.layer)
         explanations = source.explanations.name if source.explanations else "–"
         cells = (source.name, source.model or "–", source.trainer or "–", layer, source.prompt_set or "–", explanations)
-        table.add_row(*map(Text, (*cells, ", ".join(source.missing))))
-    out.print(table)
+        table.add_row(*map(plain, (*cells, ", ".join(source.missing))))
+    _print_table(table)
 
 
 @app.command("export")
@@ -150,7 +157,7 @@ def export_sources(
                 export(source, outputs.below(source.name))
             except DataError as error:
                 failed += 1
-                progress.console.print(Text(f"{source.name}: {error}", style="red"))
+                err.print(plain(f"{source.name}: {error}", "red"))
     if failed:
         msg = f"{failed} of the sources could not be exported; the others are written."
         raise DataError(msg)
@@ -166,7 +173,7 @@ def make_demo(
     """Write a synthetic source with planted features."""
     from featurediff import demo
 
-    out.print(Text(str(demo.make_demo(features, prompts, seed).write(folder))))
+    out.print(plain(str(demo.make_demo(features, prompts, seed).write(folder))))
 
 
 @app.command("check")
@@ -175,23 +182,23 @@ def check_source(source_dir: SourceDir) -> None:
     study = load(source_dir)
     results, table = study.results, study.table()
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("source", Text(study.run.caption))
+    facts.add_row("source", plain(study.run.caption))
     facts.add_row("features", f"{results.num_features:,}")
     for model in (results.base, results.chat):
         meta = model.metadata
         said = f"{meta.model_ver}: {meta.num_target_prompts} target and {meta.num_control_prompts} control prompts"
-        facts.add_row(Text(model.name), Text(said))
-    facts.add_row("metrics", Text(", ".join(results.metrics)))
+        facts.add_row(plain(model.name), plain(said))
+    facts.add_row("metrics", plain(", ".join(results.metrics)))
     for name in results.token_types:
         of_type = table[table["token_type"] == name]
         counts = of_type["exclusivity"].value_counts()
         kept = ", ".join(f"{counts[exclusivity]:,} {exclusivity}" for exclusivity in EXCLUSIVITIES)
-        facts.add_row(Text(name), f"{len(of_type):,} kept: {kept}; {of_type['inconsistent'].sum():,} inconsistent")
-    facts.add_row("explained", _coverage(study, table))
-    facts.add_row("Neuronpedia", Text(study.page.reason))
-    out.print(facts)
+        facts.add_row(plain(name), f"{len(of_type):,} kept: {kept}; {of_type['inconsistent'].sum():,} inconsistent")
+    facts.add_row("explained", plain(_coverage(study, table)))
+    facts.add_row("Neuronpedia", plain(study.page.reason))
+    _print_table(facts)
     for note in study.notes():
-        out.print(Text(f"Note: {note}", style="yellow"))
+        out.print(plain(f"Note: {note}", "yellow"))
 
 
 def parse_ids(text: str) -> tuple[int, ...]:
@@ -211,18 +218,28 @@ def parse_ids(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
+def plain(text: str, style: str = "") -> Text:
+    """Return what strangers wrote so that a terminal shows it as written: no markup, control characters as escapes."""
+    return Text("".join(char if char.isprintable() else repr(char)[1:-1] for char in text), style)
+
+
 def main() -> None:
     """Run the command line; an error that a user can fix is printed, and the exit code is 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names need not fit a terminal's encoding
     try:
         app(standalone_mode=True)
     except DataError as error:
-        err.print(Text(str(error), style="red"))
+        err.print(plain(str(error), "red"))
         sys.exit(2)
 
 
 def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None:
     kept = study.table(view.thresholds)
     rows = filter_table(kept, view.filters, view.metric)
+    if rows.empty:
+        err.print(plain(f"Note: {study.title(view)}: {_why_empty(kept, view)}", "yellow"))
     if outputs.csv:
         files.write_whole(outputs.csv, files.csv_text(rows, view.metric))
     if outputs.parquet:
@@ -234,10 +251,21 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         files.write_whole(outputs.html, page)
 
 
+def _why_empty(kept: pd.DataFrame, view: View) -> str:
+    if kept.empty:
+        return f"no feature is exclusive, that is {view.rule()}."
+    return f"no feature is left by the filter on {blocking_filter(kept, view.filters, view.metric)}."
+
+
 def _coverage(study: Study, table: pd.DataFrame) -> str:
     ids = table.drop_duplicates("feature_id")["explanation"]
     name = study.explanations.name if study.explanations else "no explanations file"
     return f"{ids.notna().sum():,} of {len(ids):,} kept features ({name})"
+
+
+def _print_table(table: Table) -> None:
+    console = out if out.is_terminal else Console(width=_NO_TERMINAL)
+    console.print(table)
 
 
 def _progress() -> Progress:

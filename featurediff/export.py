@@ -150,14 +150,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     Write a file under a temporary name and rename it, so that it appears whole or not at all.
 
+    A device or a pipe, such as `/dev/stdout`, is written to as it is.
+
     Raises
     ------
     DataError
         If the folder cannot be made or the file cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content  # names of folders
     made = None
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".featurediff-", dir=path.parent)
         made = Path(name)
