@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -197,9 +198,10 @@ def forget() -> None:
     """Forget what belongs to the source that was shown."""
     st.session_state["subset"] = ()
     st.session_state["picked"] = None
+    st.session_state["url_faults"] = []
 
 
-FILTER_DEFAULTS: dict[str, object] = {
+FILTERS: dict[str, object] = {
     "token_types": [],
     "exclusivity": [],
     "consistency": "all",
@@ -210,27 +212,53 @@ FILTER_DEFAULTS: dict[str, object] = {
     "min_target": 1.0,
     "max_control": 0.0,
 }
+DEFAULTS = FILTERS | {"scale": "auto"}
 
 
 def reset() -> None:
     """Set every filter and threshold to its default."""
-    st.session_state.update(FILTER_DEFAULTS)
+    st.session_state.update(FILTERS)
     st.session_state["subset"] = ()
     st.session_state["url_faults"] = []
 
 
-def url_faults(choices: dict[str, Sequence[str]], numbers: Sequence[str]) -> list[str]:
-    """Say which values in the URL do not exist; Streamlit drops them without a word."""
+def settle(name: str, options: Sequence[str]) -> None:
+    """
+    Make a choice one that there is, before its widget is drawn, and say what there is not.
+
+    At first the link asks; after a change of source, the session. `bind` would write into the URL what an option is
+    called on the screen, which changes with the labels.
+    """
+    default = DEFAULTS.get(name, options[0])
+    many = isinstance(default, list)
+    asked = st.query_params.get_all(name) if name not in state else state[name] if many else [state[name]]
+    found = [value for value in asked if value in options]
+    unknown = [value for value in asked if value not in options]
+    state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(options[:5])}" for value in unknown]
+    state[name] = found if many else (found or [default])[-1]
+    write_url(name, found if state[name] != default else [])
+
+
+def write_url(name: str, values: list[str]) -> None:
+    """Put a choice into the URL, or take it out where there is none; the URL is left alone where it says so already."""
+    if st.query_params.get_all(name) != values:
+        st.query_params[name] = values
+
+
+def bad_values() -> list[str]:
+    """Say which numbers and switches of the URL are none; Streamlit drops them without a word."""
     faults = []
-    for name, known in choices.items():
-        unknown = [value for value in st.query_params.get_all(name) if value not in known]
-        faults += [f"{name}={value[:60]} is none of {', '.join(known[:5])}" for value in unknown]
-    for name in numbers:
+    for name, least in (("min_value", -math.inf), ("min_target", 0), ("max_control", 0)):
         for value in st.query_params.get_all(name):
             try:
-                float(value)
+                is_good = math.isfinite(float(value)) and float(value) >= least
             except ValueError:
-                faults.append(f"{name}={value[:60]} is not a number")
+                is_good = False
+            if not is_good:
+                faults.append(f"{name}={value[:60]} is not a number" + (f" of at least {least}" if least == 0 else ""))
+    for name in ("spread", "open"):
+        values = st.query_params.get_all(name)
+        faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults
 
 
@@ -325,27 +353,27 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
 def choose_view(study: Study) -> View:
     """Draw the sidebar's widgets for a source, and return what they say; all of it lives in the URL."""
     metrics = study.results.metrics
+    if "spread" not in state:
+        state["url_faults"] += bad_values()
     above, below = st.sidebar.container(), st.sidebar.container()
     with below:
         labels = choose_labels()
     with above:
         st.subheader("Chart")
+        settle("metric", sorted(metrics, key=lambda name: name != DEFAULT_METRIC))
         metric = st.selectbox(
             "Metric",
             metrics,
-            index=metrics.index(DEFAULT_METRIC) if DEFAULT_METRIC in metrics else 0,
             key="metric",
-            bind="query-params",
             format_func=labels.metric,
             help="What both axes show, and what the table’s difference is of.",
         )
+        settle("scale", tuple(SCALES))
         scale = st.segmented_control(
             "Axis scale",
             list(SCALES),
-            default="auto",
             required=True,
             key="scale",
-            bind="query-params",
             format_func=lambda name: SCALES[name],
             width="stretch",
             help="Linear, square root or symmetric logarithm. Auto takes the square root where most points would crowd "
@@ -398,12 +426,17 @@ def choose_labels() -> Labels:
 def choose_filters(study: Study, labels: Labels) -> Filters:
     """Draw the filters' widgets."""
     named = {"both": "Both", "base": labels.base, "chat": labels.chat}
+    for name, options in (
+        ("token_types", study.results.token_types),
+        ("exclusivity", EXCLUSIVITIES),
+        ("consistency", tuple(CONSISTENCIES)),
+    ):
+        settle(name, options)
     token_types = st.pills(
         "Position",
         study.results.token_types,
         selection_mode="multi",
         key="token_types",
-        bind="query-params",
         format_func=plain,
         help="Token of the chat template at which the SAE was read. None chosen: all.",
     )
@@ -412,7 +445,6 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         EXCLUSIVITIES,
         selection_mode="multi",
         key="exclusivity",
-        bind="query-params",
         format_func=lambda which: plain(named[which]),
         help="The model in which the feature fires on target prompts only. None chosen: all.",
     )
@@ -420,7 +452,6 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         "Consistency",
         list(CONSISTENCIES),
         key="consistency",
-        bind="query-params",
         format_func=lambda name: CONSISTENCIES[name],
         help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
     )
@@ -462,13 +493,12 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
 def choose_thresholds(labels: Labels) -> Thresholds:
     """Draw the thresholds' widgets."""
     with st.expander("What counts as exclusive", icon=":material/rule:"):
+        settle("unit", ("prompts", "percent"))
         unit = st.segmented_control(
             "Counted in",
             ("prompts", "percent"),
-            default="prompts",
             required=True,
             key="unit",
-            bind="query-params",
             help="Percent: of each model’s own number of prompts, without rounding.",
         )
         share = unit == "percent"
@@ -578,10 +608,11 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
 state = st.session_state
 state.setdefault("subset", ())
 state.setdefault("round", 0)
-first_run = "picked" not in state
-if first_run:
-    state["picked"] = key_of(st.query_params.get("feature", ""))
-    state["url_faults"] = []
+if "picked" not in state:
+    asked = st.query_params.get("feature", "")
+    state["picked"] = key_of(asked)
+    is_garbage = bool(asked) and not state["picked"]
+    state["url_faults"] = [f"feature={asked[:60]} is not written like 12@newline"] if is_garbage else []
 
 config = settings()
 sidebar = st.sidebar
@@ -614,7 +645,7 @@ with sidebar:
             st.file_uploader("chat.pt", type="pt", key="upload_chat"),
             st.file_uploader("Explanations (CSV, optional)", type="csv", key="upload_explanations"),
         ]
-st.query_params["source"] = source_name
+write_url("source", [source_name])
 
 if source_name == UPLOAD and not all(uploads[:2]):
     st.title("featurediff")
@@ -637,19 +668,6 @@ except DataError as error:
     st.stop()
 results = study.results
 
-if first_run:
-    state["url_faults"] += url_faults(
-        {
-            "metric": results.metrics,
-            "token_types": results.token_types,
-            "exclusivity": EXCLUSIVITIES,
-            "consistency": tuple(CONSISTENCIES),
-            "scale": tuple(SCALES),
-            "unit": ("prompts", "percent"),
-        },
-        ("min_value", "min_target", "max_control"),
-    )
-
 view = choose_view(study)
 labels = view.labels
 kept = keep(study_key, view.thresholds, study)
@@ -661,10 +679,7 @@ if state["picked"]:
     if token_type not in results.token_types or feature_id >= results.num_features:
         state["url_faults"].append(f"feature={feature_id}@{token_type[:60]} is not in this source")
         state["picked"] = None
-if state["picked"]:
-    st.query_params["feature"] = "{1}@{0}".format(*state["picked"])
-else:
-    st.query_params.pop("feature", None)
+write_url("feature", ["{1}@{0}".format(*state["picked"])] if state["picked"] else [])
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
@@ -672,7 +687,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
 st.caption(plain(study.run.caption))
 for fault in state["url_faults"]:
-    st.warning(plain(f"The link asks for something that is not here: {fault}."), icon=":material/link_off:")
+    st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
 
 show_counts(kept, shown, study, labels)
 if kept.empty:
