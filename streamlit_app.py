@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,7 @@ from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
 from featurediff.results import parse_results, read_results
 from featurediff.sources import Source, describe_source, find_sources
 from featurediff.study import DEFAULT_METRIC, Study, View, assemble
+from featurediff.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +77,7 @@ class Zoom:
 
 def settings() -> argparse.Namespace:
     """Read what stands behind `streamlit run streamlit_app.py --`, or in the environment."""
-    parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --")
+    parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --", allow_abbrev=False)
     parser.add_argument("--results", type=Path, default=os.environ.get("FEATUREDIFF_RESULTS") or None)
     parser.add_argument("--neuronpedia-template", default="")
     return parser.parse_known_args(sys.argv[1:])[0]
@@ -88,16 +90,16 @@ def demo_folder() -> Path:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the results…")
-def read_study(identity: tuple[FileIdentity, ...], template: str | None, _source: Source) -> Study:
+def read_study(identity: tuple[FileIdentity, ...], _source: Source) -> Study:
     """Read a source; `identity` is that of its files, so that a replaced file is read again."""
     del identity
     results = read_results(_source.folder)
     file = _source.explanations
-    return assemble(results, _source, read_explanations(file, results.num_features) if file else None, template)
+    return assemble(results, _source, read_explanations(file, results.num_features) if file else None)
 
 
 @st.cache_resource(max_entries=2, ttl="2h", show_spinner="Reading the uploaded files…")
-def parse_study(ids: tuple[str, ...], template: str | None, _files: Sequence[Any]) -> Study:
+def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study:
     """Check uploaded files; `ids` are the upload's own."""
     del ids
     base, chat, texts = _files
@@ -105,14 +107,21 @@ def parse_study(ids: tuple[str, ...], template: str | None, _files: Sequence[Any
     explanations: Explanations | None = None
     if texts:
         explanations = parse_explanations(texts.getvalue(), texts.name, results.num_features)
-    return assemble(results, None, explanations, template)
+    return assemble(results, None, explanations)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def keep(key: tuple[str, ...], thresholds: Thresholds, _study: Study) -> pd.DataFrame:
-    """Return the feature table; `key` is that of the files."""
+    """Return the feature table; `key` is that of the files and of the pages."""
     del key
     return _study.table(thresholds)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def find_notes(key: tuple[str, ...], _study: Study) -> list[str]:
+    """Return what is odd about the files."""
+    del key
+    return _study.notes()
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -167,10 +176,10 @@ def on_picked() -> None:
         pick((str(picked["token_type"]), int(picked["feature_id"])))
 
 
-def on_row() -> None:
+def on_row(order: list[tuple[str, int]]) -> None:
     """Pick the feature that stood in the row when it was clicked: a row's number changes with the data."""
     rows = st.session_state[f"table_{st.session_state['round']}"]["selection"]["rows"]
-    st.session_state["picked"] = st.session_state["table_keys"][rows[0]] if rows else None
+    st.session_state["picked"] = order[rows[0]] if rows else None
 
 
 def pick(key: tuple[str, int] | None) -> None:
@@ -281,7 +290,7 @@ def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, labels: L
             st.metric(name, f"{count:,}", below, delta_color="off", delta_arrow="off", help=help_text, width="content")
 
 
-def show_table(shown: pd.DataFrame, metric: str, study: Study, labels: Labels) -> None:
+def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, study: Study, labels: Labels) -> None:
     """Show the features as a table; a click on a row picks one."""
     prompts = study.run.num_prompts
     named = {"both": "Both", "base": labels.base, "chat": labels.chat}
@@ -293,8 +302,8 @@ def show_table(shown: pd.DataFrame, metric: str, study: Study, labels: Labels) -
         "inconsistent": st.column_config.CheckboxColumn(
             "Inconsistent", width=85, help="Also active on the other model’s control prompts."
         ),
-        f"base_{metric}": st.column_config.NumberColumn(plain(labels.base), format="%.4g", width=75),
-        f"chat_{metric}": st.column_config.NumberColumn(plain(labels.chat), format="%.4g", width=75),
+        f"base_{metric}": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
+        f"chat_{metric}": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
         "difference": st.column_config.NumberColumn(
             "Difference", format="%+.4g", width=85, help=f"{plain(labels.chat)} − {plain(labels.base)}"
         ),
@@ -302,14 +311,14 @@ def show_table(shown: pd.DataFrame, metric: str, study: Study, labels: Labels) -
     }
     for (version, which), number in prompts.items():
         columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
-            plain(f"{labels.of(version)} {labels.of(which)}"), format=f"%d/{number}", width=105
+            f"{labels.of(version)} {labels.of(which)}", format=f"%d/{number}", width=105
         )
-    order = list(columns)
-    st.session_state["table_keys"] = list(zip(shown["token_type"].astype("str"), shown["feature_id"], strict=True))
+    if not study.page.template:
+        del columns["neuronpedia_url"]
     st.dataframe(
-        shown[order].assign(exclusivity=shown["exclusivity"].cat.rename_categories(named)),
+        shown[list(columns)].assign(exclusivity=shown["exclusivity"].astype("str").map(named)),
         key=f"table_{state['round']}",
-        on_select=on_row,
+        on_select=partial(on_row, order),
         selection_mode="single-row",
         hide_index=True,
         column_config=columns,
@@ -420,7 +429,11 @@ def choose_labels() -> Labels:
             placeholder="https://…/{feature_id}",
             help="Opens this page instead of the Neuronpedia page that is known for the SAE.",
         )
-    return Labels(**{name: word.strip() or getattr(Labels, name) for name, word in words.items()})
+    labels = Labels(**{name: word.strip() or getattr(Labels, name) for name, word in words.items()})
+    if len({"Both", labels.base, labels.chat}) < 3 or labels.target == labels.control:
+        st.warning("Two labels are the same, so the default ones are used.", icon=":material/label_off:")
+        return Labels()
+    return labels
 
 
 def choose_filters(study: Study, labels: Labels) -> Filters:
@@ -516,12 +529,19 @@ def choose_thresholds(labels: Labels) -> Thresholds:
                 PROMPTS, ("min_target", "max_control"), ("At least", "At most"), (1.0, 0.0), strict=True
             )
         )
-        try:
-            suffix = "%" if share else ""
-            return Thresholds(Threshold.parse(f"{target:g}{suffix}"), Threshold.parse(f"{control:g}{suffix}"))
-        except DataError as error:
-            show_error("These thresholds are not used.", error)
-            return Thresholds()
+    try:
+        return Thresholds(read_threshold(target, share), read_threshold(control, share))
+    except DataError as error:
+        show_error("These thresholds are not used.", error)
+        return Thresholds()
+
+
+def read_threshold(value: float, share: bool) -> Threshold:
+    """Return what a number means: percent of the prompts, or whole prompts."""
+    if not share and not value.is_integer():
+        msg = f"A number of prompts is whole, but {value:g} was given. Count in percent for a share of them."
+        raise DataError(msg)
+    return Threshold.parse(f"{value:.15g}" + "%" * share)
 
 
 def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
@@ -602,6 +622,23 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
         )
 
 
+def show_about(kept: pd.DataFrame, study: Study, view: View) -> None:
+    """Show what is odd about the files, what was done with them, and which files they are."""
+    explained = kept.drop_duplicates("feature_id")["explanation"]
+    notes = find_notes(study_key, study)
+    with st.expander(f"About this source ({plural(len(notes), 'note')})", icon=":material/info:"):
+        for note in notes:
+            st.text(note)
+        st.text(f"Exclusive means {view.rule()}.")
+        st.text(f"{explained.notna().sum():,} of {len(explained):,} kept features have an explanation.")
+        for token_type in study.results.token_types:
+            if not (kept["token_type"] == token_type).any():
+                st.text(f"No feature is exclusive at {token_type}.")
+        st.text(f"Neuronpedia: {study.page.reason}")
+        for name, digest in study.files.items():
+            st.text(f"{name}  SHA-256 {digest}")
+
+
 # ----------------------------------------------------------------------------
 # Draw the UI.
 
@@ -617,7 +654,8 @@ if "picked" not in state:
 config = settings()
 sidebar = st.sidebar
 try:
-    sources = {source.name: source for source in find_sources(config.results)} if config.results else {}
+    found = find_sources(config.results) if config.results else []
+    sources = {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in found}
 except DataError as error:
     show_error("The results folder cannot be shown.", error)
     sources = {}
@@ -652,21 +690,27 @@ if source_name == UPLOAD and not all(uploads[:2]):
     st.info("Upload a base.pt and a chat.pt in the sidebar. They stay in this session.", icon=":material/upload:")
     st.stop()
 
-page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip() or None
 try:
     if source_name == UPLOAD:
         study_key = tuple(file.file_id for file in uploads if file)
-        study = parse_study(study_key, page_template, uploads)
+        study = parse_study(study_key, uploads)
     else:
         source = sources.get(source_name) or describe_source(demo_folder())
         files = [source.folder / "base.pt", source.folder / "chat.pt", source.explanations]
         identity = tuple(file_identity(file) for file in files if file and file.exists())
         study_key = tuple(map(str, identity))
-        study = read_study(identity, page_template, source)
+        study = read_study(identity, source)
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()
 results = study.results
+page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
+if page_template:
+    try:
+        study = assemble(results, study.source, study.explanations, page_template)
+        study_key += (page_template,)
+    except DataError as error:
+        show_error("The page of a feature is not used.", error)
 
 view = choose_view(study)
 labels = view.labels
@@ -690,14 +734,17 @@ for fault in state["url_faults"]:
     st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
 
 show_counts(kept, shown, study, labels)
-if kept.empty:
-    st.info(f"No feature is {plain(view.rule())}.", icon=":material/filter_alt_off:")
-    st.stop()
 if view.shown():
     st.caption(":material/filter_alt: " + plain(" · ".join(view.shown())))
 if passing.empty:
     blocking = blocking_filter(kept, view.filters, view.metric)
-    st.info(f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features.", icon=":material/filter_alt_off:")
+    nothing = f"No feature is {plain(view.rule())}."
+    if not kept.empty:
+        nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
+    st.info(nothing, icon=":material/filter_alt_off:")
+    if state["picked"]:
+        show_feature(state["picked"], [], study, labels)
+    show_about(kept, study, view)
     st.stop()
 
 order = list(zip(shown["token_type"].astype("str"), shown["feature_id"].astype(int), strict=True))
@@ -720,17 +767,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
     show_downloads(shown.drop(columns="difference"), kept, study, view, source_name)
 if len(shown) > MOST_ROWS:
     st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown):,}.")
-show_table(shown[:MOST_ROWS], view.metric, study, labels)
+show_table(shown[:MOST_ROWS], order, view.metric, study, labels)
 
-explained = kept.drop_duplicates("feature_id")["explanation"]
-with st.expander(f"About this source ({len(study.notes())} notes)", icon=":material/info:"):
-    for note in study.notes():
-        st.text(note)
-    st.text(f"Exclusive means {view.rule()}.")
-    st.text(f"{explained.notna().sum():,} of {len(explained):,} kept features have an explanation.")
-    for token_type in results.token_types:
-        if not (kept["token_type"] == token_type).any():
-            st.text(f"No feature is exclusive at {token_type}.")
-    st.text(f"Neuronpedia: {study.page.reason}")
-    for name, digest in study.files.items():
-        st.text(f"{name}  SHA-256 {digest}")
+show_about(kept, study, view)
