@@ -248,7 +248,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         provenance = study.provenance(view, len(rows), len(kept))
         figure = study.draw(kept, view)
         page = files.html_page(figure, study.page, provenance, study.title(view), offline=offline)
-        files.write_whole(outputs.html, page)
+        files.write_whole(outputs.html, page.encode(errors="backslashreplace"))  # names of folders need not be UTF-8
 
 
 def _why_empty(kept: pd.DataFrame, view: View) -> str:

@@ -157,7 +157,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     DataError
         If the folder cannot be made or the file cannot be written.
     """
-    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content  # names of folders
+    data = content.encode() if isinstance(content, str) else content
     made = None
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
