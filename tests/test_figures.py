@@ -149,6 +149,13 @@ def test_filters_move_no_point_and_change_no_colour(results, filters):
     assert some.layout.shapes == whole.layout.shapes
 
 
+def test_colour_of_an_unknown_name_stays_when_another_is_filtered_out():
+    results = make_results({name: {"base": BASE, "chat": CHAT} for name in ("first", "second")}, PROMPTS)
+    filters = Filters(token_types=("second",))
+    fig = draw(results, table=lambda kept: filter_table(kept, filters, METRIC))
+    assert {trace.marker.color for trace in markers(fig)} == {OTHER_COLOURS[1]}
+
+
 def test_custom_data(results):
     """Id, base, chat, difference; counts of base target, base control, chat target, chat control; their shares."""
     table = feature_table(results)

@@ -41,7 +41,7 @@ def test_labels_by_name():
     ("metric", "label"),
     [
         ("target_all_mean", "Mean activation"),
-        ("target_all_std", "Standard deviation of activation"),
+        ("target_all_std", "Activation std"),
         ("target_max", "Maximum activation"),
         ("target_sparsity", "Activation frequency"),
         ("target_num_active", "Active prompts"),

@@ -191,6 +191,14 @@ def test_zoom_takes_any_pile_apart(num_prompts, most, size, where, value):
     assert nearest_pixels(np.column_stack([layout.x, layout.y])[:n].astype(np.float64)) >= 1
 
 
+def test_pile_beside_a_tick_is_no_single_file():
+    """A thousand points with room for two rows, 1.1 pixels apart once zoomed, stand in two rows and not in one."""
+    pile = np.full(1000, 0.25024)
+    chat = np.concatenate([pile, [0.5, 1]]).astype(np.float32)
+    layout, _ = lay_out(make_table(np.zeros(1002, dtype=np.float32), chat, metric=SHARE), SHARE, "linear")
+    assert nearest_pixels(np.column_stack([layout.x, layout.y])[:1000].astype(np.float64)) >= 1
+
+
 @pytest.mark.parametrize("choice", ["linear", "sqrt", "symlog"])
 @pytest.mark.parametrize("num_prompts", [8, 40, 1000])
 def test_heavy_piles_are_laid_out_well(num_prompts, choice):
