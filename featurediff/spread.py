@@ -130,8 +130,8 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
         out[rows, along] = moved
         out[rows, 1 - along] = edge - depth
     if corner.any():
-        n = np.array([corner.sum()])
-        out[corner] = edge - np.column_stack(_grid(n, ranks[corner].argsort().argsort(), width, width, pitch, n**0.5))
+        n, place = np.array([corner.sum()]), ranks[corner].argsort().argsort()
+        out[corner] = edge - np.column_stack(_grid(n, place, width, width, pitch, np.ceil(n**0.5)))
     out[inside] += _pack_inside(out[inside], rooms[0][inside], rooms[1][inside], ranks[inside], pitch)
     drawn = out.astype(np.float32)
     return Layout(drawn[:, 0], drawn[:, 1], frame)

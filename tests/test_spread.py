@@ -259,6 +259,17 @@ def test_bar_in_each_gutter():
     assert layout.frame == Frame(approx(-0.54), approx(2.1), (approx(-0.51), approx(-0.03)), corner=False)
 
 
+@pytest.mark.parametrize("n", [2, 3, 7, 30, 260, 300, 333, 1000])
+def test_corner_is_a_grid(n):
+    """Features silent in both stood in 18.2 rows instead of 19: columns slanted, and the last one left the gutter."""
+    table = make_table(*np.append(np.zeros((2, n)), [[1], [2]], axis=1))
+    layout, scale = lay_out(table, MEAN)
+    check(table, MEAN, layout, scale)
+    columns, rows = (len(np.unique(at[:n])) for at in (layout.x, layout.y))
+    assert columns * rows >= n > (columns - 1) * rows
+    assert abs(columns - rows) <= 2
+
+
 def test_active_but_zero_is_not_silent():
     """A feature that fires with a mean of 0 stands at 0, and so does a silent one with a value, as in broken files."""
     table = make_table(
