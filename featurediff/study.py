@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
 
 from featurediff import diff
-from featurediff.diff import Filters, Thresholds
+from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, read_explanations
 from featurediff.export import Provenance
 from featurediff.figures import Run, heading, lay_out, scatter
-from featurediff.labels import PROMPTS, VERSIONS, Labels
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels
 from featurediff.neuronpedia import Page, find_page
 from featurediff.results import ModelResults, Results, notes, read_results
+from featurediff.scales import Choice
 from featurediff.sources import Source, describe_source
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-    from featurediff.scales import Choice
 
 DEFAULT_METRIC = "target_all_mean"
 
@@ -97,13 +96,26 @@ class Study:
 
     @property
     def files(self) -> dict[str, str]:
-        """SHA-256 of every file that went in, by name."""
-        read = {model.name: model.sha256 for model in (self.results.base, self.results.chat)}
+        """SHA-256 of every file that went in, by name; uploads may be called the same."""
+        base, chat = self.results.base, self.results.chat
+        mark = (" (base)", " (chat)") if base.name == chat.name else ("", "")
+        read = {base.name + mark[0]: base.sha256, chat.name + mark[1]: chat.sha256}
         return read | ({self.explanations.name: self.explanations.sha256} if self.explanations else {})
 
     def notes(self) -> list[str]:
         """Say what is odd about the files and yet no reason to refuse them."""
         found = notes(self.results)
+        if self.source and self.source.model is not None:
+            meta, file = self.results.base.metadata, self.results.base.name
+            for what, named, said in (
+                ("layer", self.source.layer, meta.sae_layer),
+                ("trainer", self.source.trainer, meta.sae_trainer),
+            ):
+                if named != said:
+                    found.append(
+                        f"The folder's name says {what} {shown(named)}, `{file}` says {shown(said)}: "
+                        "links go by the folder's name unless the files name their page, the chart's title by the file."
+                    )
         if self.explanations and self.explanations.outside:
             count = plural(self.explanations.outside, "explanation")
             found.append(f"`{self.explanations.name}` has {count} of features that this SAE does not have: left out.")
@@ -124,14 +136,25 @@ class Study:
         -------
         DataFrame
             A row per vector, a column per token type and model; counts as "9/40", other values to four digits.
+
+        Raises
+        ------
+        DataError
+            If the SAE has no such feature.
         """
+        if not 0 <= feature_id < self.results.num_features:
+            last = self.results.num_features - 1
+            msg = f"There is no feature {shown(feature_id)} in the SAE. Its features run from 0 to {last}."
+            raise DataError(msg)
         labels = labels or Labels()
+        alike = labels.base == labels.chat
         columns = {}
         for token_type in self.results.token_types:
             for version in VERSIONS:
                 model: ModelResults = getattr(self.results, version)
                 vectors = model.vectors[token_type]
-                columns[f"{token_type} · {labels.of(version)}"] = [
+                name_of_model = f"{labels.of(version)} ({version})" if alike else labels.of(version)
+                columns[f"{token_type} · {name_of_model}"] = [
                     f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
                     if name == f"{prompts}_num_active"
                     else f"{vectors[name][feature_id]:.4g}"
@@ -155,17 +178,20 @@ class Study:
         Raises
         ------
         DataError
-            If the view names a metric or a token type that the files do not have.
+            If the view names a metric or a token type that the files do not have, or a choice that there is not.
         """
-        if view.metric not in self.results.metrics:
-            msg = f"There is no metric {shown(view.metric)} in the files. They have {listed(self.results.metrics)}."
-            raise DataError(msg)
-        unknown = [name for name in view.filters.token_types if name not in self.results.token_types]
-        if unknown:
-            msg = (
-                f"There is no token type {listed(unknown)} in the files. They have {listed(self.results.token_types)}."
-            )
-            raise DataError(msg)
+        on = view.filters
+        for what, given, choices, place in (
+            ("metric", (view.metric,), self.results.metrics, "in the files. They have"),
+            ("token type", on.token_types, self.results.token_types, "in the files. They have"),
+            ("exclusivity", on.exclusivity, EXCLUSIVITIES, "to choose. There are"),
+            ("consistency", (on.consistency,), get_args(Consistency), "to choose. There are"),
+            ("scale", (view.scale,), get_args(Choice), "to choose. There are"),
+        ):
+            unknown = [name for name in given if name not in choices]
+            if unknown:
+                msg = f"There is no {what} {listed(unknown)} {place} {listed(choices)}."
+                raise DataError(msg)
 
     def scatter(
         self,
@@ -203,7 +229,7 @@ class Study:
         Raises
         ------
         DataError
-            If the files have no such metric or token type.
+            If the files have no such metric or token type, or a filter or the scale is none of its choices.
         """
         view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
         self.check(view)
@@ -278,15 +304,19 @@ def assemble(
     DataError
         If the template is none.
     """
-    meta = results.base.metadata
+    meta, other = results.base.metadata, results.chat.metadata
+    if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
+        said = f"`{results.base.name}` says neuronpedia_id {shown(meta.neuronpedia_id)}"
+        page = Page(None, f"{said}, but `{results.chat.name}` says {shown(other.neuronpedia_id)}.")
+        return Study(source, results, explanations, page)
     named = source is not None and source.model is not None
     page = find_page(
         model=source.model if source and named else meta.model_type,
         trainer=source.trainer if source and named else meta.sae_trainer,
         layer=source.layer if source and named else meta.sae_layer,
-        neuronpedia_id=meta.neuronpedia_id or results.chat.metadata.neuronpedia_id,
-        sae_release=meta.sae_release,
-        sae_id=meta.sae_id,
+        neuronpedia_id=meta.neuronpedia_id or other.neuronpedia_id,
+        sae_release=meta.sae_release or other.sae_release,
+        sae_id=meta.sae_id or other.sae_id,
         template=template,
     )
     return Study(source, results, explanations, page)

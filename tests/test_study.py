@@ -1,0 +1,388 @@
+import re
+from hashlib import sha256
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from builders import make_explanations, make_source, model_data
+from conftest import SAE_FOLDER
+
+import featurediff
+from featurediff import load
+from featurediff.diff import Filters, Threshold, Thresholds, filter_table
+from featurediff.errors import DataError
+from featurediff.export import package_version
+from featurediff.labels import Labels
+from featurediff.results import parse_results
+from featurediff.study import Study, View, assemble
+
+GEMMA = "https://www.neuronpedia.org/gemma-2-9b/"
+LABELS = Labels("Pre", "Post", "Introspective", "Plain")
+
+
+def refuses(message):
+    return pytest.raises(DataError, match=f"^{re.escape(message)}$")
+
+
+def uploaded(base, chat, names=("base.pt", "chat.pt"), template=None):
+    """A study of files without a folder."""
+    return assemble(parse_results(base.read_bytes(), chat.read_bytes(), *names), None, None, template)
+
+
+@pytest.fixture
+def study(source_dir, explanations_file):  # noqa: ARG001  found beside the results
+    return load(source_dir)
+
+
+# ----------------------------------------------------------------------------
+# What is loaded.
+
+
+def test_a_folder_is_enough(study, source_dir, explanations_file):
+    assert isinstance(study, Study)
+    assert study.source.folder == source_dir
+    assert study.explanations.name == explanations_file.name
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.run.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
+
+
+def test_paths_may_be_text(source_dir, tmp_path):
+    mine = make_explanations(tmp_path / "mine.csv", [("1", "one")])
+    assert load(str(source_dir), str(mine)).explanation(1) == "one"
+
+
+def test_explanations_inside_or_beside_the_tree(source_dir, tmp_path):
+    assert load(source_dir).explanations is None
+    make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv", [("0", "beside")])
+    assert load(source_dir).explanation(0) == "beside"
+    make_explanations(tmp_path / "results" / "explanations" / f"{SAE_FOLDER}.csv", [("0", "inside")])
+    assert load(source_dir).explanation(0) == "inside"
+    given = make_explanations(tmp_path / "given.csv", [("0", "given")])
+    assert load(source_dir, given).explanation(0) == "given"
+
+
+def test_explanation_of_a_feature(study):
+    assert study.explanation(0) == "the first feature"
+    assert study.explanation(3) is None
+    assert study.explanation(99) is None
+
+
+def test_no_explanations_at_all(source_dir):
+    study = load(source_dir)
+    assert study.explanation(0) is None
+    assert study.table()["explanation"].isna().all()
+    assert list(study.files) == ["base.pt", "chat.pt"]
+
+
+def test_what_cannot_be_loaded(source_dir, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("a,b\n1,2\n")
+    with refuses(
+        "`bad.csv` has the columns 'a', 'b', but expected `feature_id` "
+        "and one of `claude_desc`, `description`, `explanation`."
+    ):
+        load(source_dir, bad)
+    template = "https://example.org/"
+    with refuses(
+        f"The Neuronpedia template {template!r} holds {{feature_id}} 0 times instead of once. "
+        f"Give one like {GEMMA}20-gemmascope-res-131k/{{feature_id}}."
+    ):
+        load(source_dir, template=template)
+    (source_dir / "base.pt").unlink()
+    with refuses(f"`{source_dir}` has no `base.pt`. Expected a folder with `base.pt` and `chat.pt`."):
+        load(source_dir)
+
+
+# ----------------------------------------------------------------------------
+# Whose page a feature has.
+
+
+def test_folder_names_come_before_the_metadata(tmp_path):
+    folder = tmp_path / "gemma_trainer131k-l0-114_layer20" / "p"
+    study = load(make_source(folder, model_type="llama", sae_trainer="8x", sae_layer=20))
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+
+
+def test_the_files_count_where_the_folder_says_nothing(tmp_path):
+    study = load(make_source(tmp_path / "mine" / "run"))
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.run.prompt_set == "run"
+
+
+def test_a_page_named_by_the_files_comes_before_both(tmp_path):
+    folder = tmp_path / SAE_FOLDER / "p"
+    study = load(make_source(folder, neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k"))
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+
+
+def test_a_page_named_by_one_file_alone(tmp_path):
+    chat = model_data("chat", neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
+    study = load(make_source(tmp_path / SAE_FOLDER / "p", chat=chat))
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+    chat = model_data("chat", sae_release="gemma-scope-9b-pt-res-canonical", sae_id="layer_20/width_16k/canonical")
+    study = load(make_source(tmp_path / SAE_FOLDER / "q", chat=chat))
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+
+
+def test_files_that_name_different_pages_get_none(tmp_path):
+    """The base file's page was linked, whatever the chat file said."""
+    chat = model_data("chat", neuronpedia_id="gemma-2-9b/20-gemmascope-res-131k")
+    folder = make_source(tmp_path / SAE_FOLDER / "p", chat=chat, neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
+    page = load(folder).page
+    assert page.template is None
+    assert page.reason == (
+        "`base.pt` says neuronpedia_id 'gemma-2-9b/20-gemmascope-res-16k', "
+        "but `chat.pt` says 'gemma-2-9b/20-gemmascope-res-131k'."
+    )
+    assert load(folder).table()["neuronpedia_url"].isna().all()
+    assert load(folder, template="https://example.org/{feature_id}").page.url(3) == "https://example.org/3"
+
+
+def test_a_template_comes_before_everything(tmp_path):
+    folder = make_source(tmp_path / SAE_FOLDER / "p", neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
+    study = load(folder, template="https://example.org/{feature_id}/x")
+    assert study.page.reason == "The template given by the user."
+    assert study.table()["neuronpedia_url"].iloc[:2].tolist() == ["https://example.org/0/x", "https://example.org/1/x"]
+
+
+def test_uploads_go_by_their_metadata(source_dir):
+    study = uploaded(source_dir / "base.pt", source_dir / "chat.pt")
+    assert study.source is None
+    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.run.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
+    assert study.table().equals(load(source_dir).table())
+    assert len(study.scatter().data) > 1
+
+
+def test_uploads_may_be_called_the_same(source_dir):
+    """Of two uploads of one name only the second was among the files that a page names."""
+    base, chat = source_dir / "base.pt", source_dir / "chat.pt"
+    study = uploaded(base, chat, ("stats.pt", "stats.pt"))
+    assert study.files == {
+        "stats.pt (base)": sha256(base.read_bytes()).hexdigest(),
+        "stats.pt (chat)": sha256(chat.read_bytes()).hexdigest(),
+    }
+
+
+# ----------------------------------------------------------------------------
+# What a notebook shows.
+
+
+def test_the_docstring_of_the_package_is_true(source_dir):
+    source = featurediff.load(source_dir)
+    assert isinstance(source.table(), pd.DataFrame)
+    assert isinstance(source.scatter("target_all_mean"), go.Figure)
+
+
+def test_table_by_hand(study):
+    table = study.table()
+    assert table[["feature_id", "exclusivity", "inconsistent"]][table["token_type"] == "model"].to_numpy().tolist() == [
+        [0, "both", False],
+        [1, "base", False],
+        [2, "base", True],
+        [3, "chat", False],
+        [4, "chat", True],
+        [7, "both", False],
+    ]
+    assert table["explanation"].iloc[0] == "the first feature"
+    moved = study.table(Thresholds(Threshold(5), Threshold(0.2, share=True)))
+    assert moved[moved["token_type"] == "model"]["feature_id"].tolist() == [0, 3, 5, 7]
+
+
+def points(fig):
+    """(token_type, feature_id) of every point drawn."""
+    return sorted(
+        (trace.legendgroup, int(row[0])) for trace in fig.data if trace.mode == "markers" for row in trace.customdata
+    )
+
+
+def test_scatter_draws_the_table(study):
+    table = study.table()
+    fig = study.scatter()
+    assert points(fig) == sorted(zip(table["token_type"], table["feature_id"], strict=True))
+    assert fig.layout.title.text == "Base → Instruct Target SAE Features: Mean activation"
+    assert fig.layout.title.subtitle.text == study.run.caption
+
+
+def test_scatter_takes_every_choice(study):
+    filters = Filters(token_types=("newline",), exclusivity=("both",))
+    thresholds = Thresholds(Threshold(2))
+    fig = study.scatter(
+        "target_max", thresholds=thresholds, filters=filters, labels=LABELS, scale="linear", spread=False
+    )
+    rows = filter_table(study.table(thresholds), filters, "target_max")
+    assert points(fig) == sorted(zip(rows["token_type"], rows["feature_id"], strict=True)) != []
+    (trace,) = (trace for trace in fig.data if trace.mode == "markers")
+    assert trace.name == "Both Introspective"
+    assert np.array_equal(trace.x, rows["base_target_max"])
+    assert np.array_equal(trace.y, rows["chat_target_max"])
+    assert fig.layout.title.text == "Pre → Post Introspective SAE Features: Maximum activation"
+
+
+def test_filters_do_not_move_points(study):
+    whole, one = study.scatter(), study.scatter(filters=Filters(ids=(3,)))
+    places = {(t.name, t.legendgroup, *row): (x, y) for t in whole.data[:-1] for row, x, y in _rows(t)}
+    for trace in one.data[:-1]:
+        for row, x, y in _rows(trace):
+            assert places[trace.name, trace.legendgroup, *row] == (x, y)
+    assert one.layout.xaxis.range == whole.layout.xaxis.range
+
+
+def _rows(trace):
+    return zip(map(tuple, trace.customdata), trace.x, trace.y, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (
+            {"metric": "all_mean"},
+            "There is no metric 'all_mean' in the files. They have 'target_all_mean', 'target_all_std', 'target_max', "
+            "'target_sparsity', 'control_all_mean' and 3 more.",
+        ),
+        (
+            {"filters": Filters(token_types=("model", "asst"))},
+            "There is no token type 'asst' in the files. They have 'model', 'newline'.",
+        ),
+        (
+            {"filters": Filters(exclusivity=("instruct",))},
+            "There is no exclusivity 'instruct' to choose. There are 'both', 'base', 'chat'.",
+        ),
+        (
+            {"filters": Filters(consistency="inconsistant")},
+            "There is no consistency 'inconsistant' to choose. There are 'all', 'consistent', 'inconsistent'.",
+        ),
+        (
+            {"scale": "log"},
+            "There is no scale 'log' to choose. There are 'auto', 'linear', 'sqrt', 'symlog'.",
+        ),
+    ],
+    ids=str,
+)
+def test_choices_that_there_are_not(study, choices, message):
+    """A mistyped exclusivity drew nothing, a mistyped consistency or scale something else than was asked for."""
+    with refuses(message):
+        study.scatter(**choices)
+
+
+# ----------------------------------------------------------------------------
+# One feature.
+
+
+def test_feature_by_hand(study):
+    """Feature 2 at model fires on 4 of 8 target prompts in base, on 6 of 9 target and 3 of 6 control ones in chat."""
+    shown = study.feature(2, LABELS)
+    assert shown.index.name == "statistic"
+    assert list(shown.columns) == ["model · Pre", "model · Post", "newline · Pre", "newline · Post"]
+    vectors = study.results.vector_names
+    rows = dict(zip(vectors, shown.to_numpy().tolist(), strict=True))
+    assert list(shown.index) == [LABELS.statistic(name) for name in vectors]
+    assert rows == {
+        "target_all_mean": ["1.25", "101.2", "401.2", "0"],
+        "target_all_std": ["11.25", "111.2", "411.2", "0"],
+        "target_max": ["21.25", "121.2", "421.2", "0"],
+        "target_num_active": ["4/8", "6/9", "2/8", "0/9"],
+        "target_sparsity": ["0.5", "0.6667", "0.25", "0"],
+        "control_all_mean": ["0", "301.2", "0", "0"],
+        "control_all_std": ["0", "311.2", "0", "0"],
+        "control_max": ["0", "321.2", "0", "0"],
+        "control_num_active": ["0/7", "3/6", "0/7", "0/6"],
+        "control_sparsity": ["0", "0.5", "0", "0"],
+    }
+
+
+def test_feature_of_models_with_one_label(study):
+    """With the same label on both models chat's columns replaced base's."""
+    shown = study.feature(2, Labels("M", "M"))
+    assert list(shown.columns) == ["model · M (base)", "model · M (chat)", "newline · M (base)", "newline · M (chat)"]
+    assert shown.to_numpy().tolist() == study.feature(2).to_numpy().tolist()
+
+
+@pytest.mark.parametrize("feature_id", [-1, 8, 10**12])
+def test_feature_that_there_is_not(study, feature_id):
+    """Feature −1 was shown with the numbers of the last one, and 8 of 8 ended in an IndexError."""
+    with refuses(f"There is no feature {feature_id} in the SAE. Its features run from 0 to 7."):
+        study.feature(feature_id)
+
+
+# ----------------------------------------------------------------------------
+# What is said about it.
+
+
+def test_a_source_with_nothing_odd_has_no_notes(tmp_path):
+    counts = {"num_target_prompts": 9, "num_control_prompts": 7}
+    data = [model_data(version, **counts) for version in ("base", "chat")]
+    for of_model in data:
+        for token_type in ("model", "newline"):
+            del of_model[token_type]["target_sparsity"], of_model[token_type]["control_sparsity"]
+    folder = make_source(tmp_path / SAE_FOLDER / "p", base=data[0], chat=data[1])
+    assert load(folder).notes() == []
+
+
+def test_notes_of_files_and_explanations(source_dir, explanations_file):
+    make_explanations(explanations_file, [("0", "a"), ("8", "b"), ("-1", "c"), ("", "d")])
+    assert load(source_dir).notes()[-2:] == [
+        f"`{SAE_FOLDER}.csv` has 2 explanations of features that this SAE does not have: left out.",
+        f"`{SAE_FOLDER}.csv` has 1 row without a feature id: left out.",
+    ]
+    assert len(load(source_dir).notes()) == 4
+
+
+def test_a_folder_that_contradicts_the_files_is_said(tmp_path):
+    """Chart and link went by different layers without a word."""
+    rest = "links go by the folder's name unless the files name their page, the chart's title by the file."
+    study = load(make_source(tmp_path / "gemma_trainer16k-l0-71_layer9" / "p"))
+    assert study.notes()[2:] == [
+        f"The folder's name says layer 9, `base.pt` says 20: {rest}",
+        f"The folder's name says trainer '16k-l0-71', `base.pt` says '131k-l0-114': {rest}",
+    ]
+    assert len(load(make_source(tmp_path / "any" / "p")).notes()) == 2
+
+
+def test_rule_in_words():
+    assert View().rule() == "active on at least 1 of a model’s Target prompts and on at most 0 of its Control prompts"
+    thresholds = Thresholds(Threshold.parse("7.5%"), Threshold.parse("0.05"))
+    assert View(thresholds=thresholds, labels=LABELS).rule() == (
+        "active on at least 7.5% of a model’s Introspective prompts and on at most 5% of its Plain prompts"
+    )
+
+
+def test_filters_in_words():
+    assert View().shown() == []
+    filters = Filters(("model", "newline"), ("both", "base", "chat"), "inconsistent", 0.5, "<b>", (1, 2))
+    assert View("target_sparsity", filters=filters, labels=LABELS).shown() == [
+        "position model, newline",
+        "exclusive in both models, Pre, Post",
+        "inconsistent only",
+        "Activation frequency at least 0.5",
+        "explanation contains “<b>”",
+        "2 feature ids",
+    ]
+    assert View(filters=Filters(min_value=0.0, ids=(7,))).shown() == ["Mean activation at least 0", "1 feature id"]
+
+
+def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanations_file):
+    view = View("target_max", Thresholds(Threshold(2)), Filters(search="first"), LABELS)
+    hashes = [sha256(path.read_bytes()).hexdigest() for path in (source_dir / "base.pt", source_dir / "chat.pt")]
+    lines = study.provenance(view, rows=2, kept=12_345).lines()
+    assert lines[:-1] == [
+        ("base.pt", f"SHA-256 {hashes[0]}"),
+        ("chat.pt", f"SHA-256 {hashes[1]}"),
+        (explanations_file.name, f"SHA-256 {sha256(explanations_file.read_bytes()).hexdigest()}"),
+        ("Exclusive means", view.rule()),
+        ("Shown", "2 of 12,345 kept features: explanation contains “first”"),
+        ("Metric", "Maximum activation (target_max)"),
+        ("Labels", "base: Pre, chat: Post, target: Introspective, control: Plain"),
+        ("Neuronpedia", "Gemma Scope 9b, layer 20, width 131k, canonical L0 114."),
+    ]
+    assert lines[-1][0] == "Made"
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d UTC by featurediff {re.escape(package_version())}", lines[-1][1])
+    assert dict(study.provenance(View(), 1, 1).facts)["Shown"] == "1 of 1 kept features: no filter"
+
+
+def test_title_names_view_and_source(study):
+    assert study.title(View("target_sparsity", labels=LABELS)) == (
+        "Pre → Post Introspective SAE Features: Activation frequency · "
+        "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
+    )
