@@ -7,6 +7,11 @@ const COLOUR = "#d1006c";
 const SIZE = 20;
 const MOVED = 4;
 
+// A drawn box would swallow the mouse over every point inside it: only its outline is for the mouse.
+const style = document.createElement("style");
+style.textContent = ".st-key-scatter .selectionlayer path { pointer-events: stroke !important }";
+document.head.append(style);
+
 function chart() {
   const found = document.querySelector(".st-key-scatter .js-plotly-plot");
   return found?.on && found._fullLayout?.xaxis?.d2p ? found : null;
