@@ -406,7 +406,14 @@ def choose_view(study: Study) -> View:
         st.subheader("Filters")
         filters = choose_filters(study, labels)
         thresholds = choose_thresholds(labels)
-        st.button("Reset filters", key="reset", on_click=reset, icon=":material/restart_alt:", width="stretch")
+        st.button(
+            "Reset filters",
+            key="reset",
+            on_click=reset,
+            icon=":material/restart_alt:",
+            width="stretch",
+            help="Every filter and threshold goes back to its default, and the box goes; metric and labels stay.",
+        )
     return View(metric, thresholds, filters, labels, cast("Choice", scale), spread)
 
 
@@ -414,7 +421,14 @@ def choose_labels() -> Labels:
     """Draw the labels' widgets, and that of the page template, which is read before them."""
     with st.expander("Labels and links", icon=":material/label:"):
         words = {
-            name: st.text_input(text, getattr(Labels, name), key=f"{name}_label", bind="query-params", max_chars=40)
+            name: st.text_input(
+                text,
+                getattr(Labels, name),
+                key=f"{name}_label",
+                bind="query-params",
+                max_chars=40,
+                help="What charts, table and exported pages call it. Empty: the default.",
+            )
             for name, text in (
                 ("base", "Base model"),
                 ("chat", "Chat model"),
@@ -469,7 +483,12 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
     )
     search = st.text_input(
-        "Search explanations", key="search", bind="query-params", placeholder="any text", icon=":material/search:"
+        "Search explanations",
+        key="search",
+        bind="query-params",
+        placeholder="any text",
+        icon=":material/search:",
+        help="Features whose explanation contains this text, in upper or lower case.",
     )
     ids = st.text_area(
         "Feature ids",
@@ -524,6 +543,8 @@ def choose_thresholds(labels: Labels) -> Thresholds:
                 format="%g",
                 key=name,
                 bind="query-params",
+                help="A feature is exclusive to a model that it is active in on at least so many target prompts, and "
+                "on at most so many control prompts.",
             )
             for prompts, name, bound, value in zip(
                 PROMPTS, ("min_target", "max_control"), ("At least", "At most"), (1.0, 0.0), strict=True
@@ -605,12 +626,16 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
         return export.html_page(figure, study.page, provenance, study.title(view))
 
     stem = re.sub(r"[^\w.-]+", "_", f"{name}_{view.metric}")
-    builders: dict[str, tuple[str, Callable[[], str | bytes]]] = {
-        "CSV": ("text/csv", lambda: export.csv_text(shown, view.metric)),
-        "HTML": ("text/html", page),
-        "Parquet": ("application/vnd.apache.parquet", lambda: export.parquet_bytes(shown, view.metric)),
+    builders: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
+        "CSV": ("text/csv", lambda: export.csv_text(shown, view.metric), "All columns of the features shown."),
+        "HTML": ("text/html", page, "The chart as a page that works offline; a click on a point opens its page."),
+        "Parquet": (
+            "application/vnd.apache.parquet",
+            lambda: export.parquet_bytes(shown, view.metric),
+            "The same columns as the CSV, with their types.",
+        ),
     }
-    for kind, (mime, build) in builders.items():
+    for kind, (mime, build, help_text) in builders.items():
         st.download_button(
             kind,
             guarded(kind, build),
@@ -619,6 +644,7 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
             key=f"download_{kind}",
             icon=":material/download:",
             on_click="ignore",
+            help=help_text,
         )
 
 
@@ -679,9 +705,12 @@ with sidebar:
     uploads: list[Any] = []
     if source_name == UPLOAD:
         uploads = [
-            st.file_uploader("base.pt", type="pt", key="upload_base"),
-            st.file_uploader("chat.pt", type="pt", key="upload_chat"),
-            st.file_uploader("Explanations (CSV, optional)", type="csv", key="upload_explanations"),
+            st.file_uploader(name, type=kind, key=f"upload_{key}", help=help_text)
+            for name, kind, key, help_text in (
+                ("base.pt", "pt", "base", "Statistics of the base model, as `torch.save` wrote them."),
+                ("chat.pt", "pt", "chat", "Statistics of the chat model on the same SAE."),
+                ("Explanations (CSV, optional)", "csv", "explanations", "Columns `feature_id` and `explanation`."),
+            )
         ]
 write_url("source", [source_name])
 
@@ -760,9 +789,16 @@ with st.container(horizontal=True):
             )
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"#### {len(shown):,} features", width="content")
+    st.markdown(f"#### {len(shown):,} feature{'s' * (len(shown) != 1)}", width="content")
     if state["subset"]:
-        st.button("Clear the box", key="clear", icon=":material/close:", on_click=state.update, kwargs={"subset": ()})
+        st.button(
+            "Clear the box",
+            key="clear",
+            icon=":material/close:",
+            on_click=state.update,
+            kwargs={"subset": ()},
+            help="Show all features that pass the filters again.",
+        )
     st.space("stretch")
     show_downloads(shown.drop(columns="difference"), kept, study, view, source_name)
 if len(shown) > MOST_ROWS:
