@@ -46,7 +46,7 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ margin: 0 auto; max-width: 1180px; padding: 12px; color: #2a3f5f; background: white }}
+body {{ margin: 0 auto; max-width: 1040px; padding: 12px; color: #2a3f5f; background: white }}
 body {{ font: 14px/1.5 "Open Sans", Verdana, Arial, sans-serif }}
 footer {{ border-top: 1px solid #ddd; margin-top: 8px; padding-top: 8px; font-size: 12px }}
 footer p {{ margin: 0 0 6px }}

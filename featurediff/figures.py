@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from featurediff.results import Results
     from featurediff.scales import Choice
 
+OUTLINED_POINTS = 10_000
+"""Among more points the thin black outlines would hide the colours."""
+
 EXPLAINED_POINTS = 20_000
 """A chart of more points leaves explanations to the detail pane: they would be nearly all of its bytes."""
 
@@ -152,6 +155,7 @@ def scatter(
     """
     labels = labels or Labels()
     explained = explained and len(table) <= EXPLAINED_POINTS
+    outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(run.token_types)
     fig = go.Figure(layout_template="plotly_white")
     for key, rows in table.groupby(["token_type", "exclusivity", "inconsistent"], observed=True):
@@ -169,7 +173,7 @@ def scatter(
                     "size": SIZES[exclusivity],
                     "color": palette[token_type],
                     "symbol": SYMBOLS[exclusivity],
-                    "line": INCONSISTENT_LINE if inconsistent else CONSISTENT_LINE,
+                    "line": INCONSISTENT_LINE if inconsistent else outline,
                     "opacity": 0.7,
                 },
                 customdata=_custom_data(rows, metric, run),
