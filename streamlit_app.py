@@ -231,7 +231,7 @@ def reset() -> None:
     st.session_state["url_faults"] = []
 
 
-def settle(name: str, options: Sequence[str]) -> None:
+def settle(name: str, options: Sequence[str], *, default_in_url: bool = False) -> None:
     """
     Make a choice one that there is, before its widget is drawn, and say what there is not.
 
@@ -245,7 +245,8 @@ def settle(name: str, options: Sequence[str]) -> None:
     unknown = [value for value in asked if value not in options]
     state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(options[:5])}" for value in unknown]
     state[name] = found if many else (found or [default])[-1]
-    write_url(name, found if state[name] != default else [])
+    chosen = state[name] if many else [state[name]]
+    write_url(name, chosen if state[name] != default or default_in_url else [])
 
 
 def write_url(name: str, values: list[str]) -> None:
@@ -687,11 +688,9 @@ except DataError as error:
     sources = {}
 source_names = [*sources, DEMO, UPLOAD]
 NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
-if "source" not in state:
-    wanted = st.query_params.get("source", source_names[0])
-    if wanted not in source_names:
-        state["url_faults"].append(f"source={wanted[:60]} is none of {', '.join(source_names[:5])}")
-    state["source"] = wanted if wanted in source_names else source_names[0]
+if state.get("source", st.query_params.get("source", source_names[0])) not in source_names:
+    forget()
+settle("source", source_names, default_in_url=True)
 
 with sidebar:
     source_name = st.selectbox(
@@ -712,7 +711,6 @@ with sidebar:
                 ("Explanations (CSV, optional)", "csv", "explanations", "Columns `feature_id` and `explanation`."),
             )
         ]
-write_url("source", [source_name])
 
 if source_name == UPLOAD and not all(uploads[:2]):
     st.title("featurediff")
