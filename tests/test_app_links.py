@@ -1,0 +1,154 @@
+"""What a link asks of the dashboard: it is shown, or said not to be there."""
+
+import pytest
+from builders import make_source
+from conftest import SAE_FOLDER
+from dashboard import open_app, rows, said, title, warnings_of
+
+KEPT = 12
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch, tmp_path):
+    """A results tree of one source."""
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
+    return make_source(tmp_path / "results" / SAE_FOLDER / "personal_40")
+
+
+GOOD = [
+    ("source", "demo"),
+    ("source", f"{SAE_FOLDER}/personal_40"),
+    ("metric", "target_sparsity"),
+    ("metric", "control_max"),
+    ("token_types", "newline"),
+    ("exclusivity", "chat"),
+    ("consistency", "inconsistent"),
+    ("scale", "symlog"),
+    ("unit", "percent"),
+    ("spread", False),
+    ("open", True),
+    ("search", "any *text*"),
+    ("ids", "1, 2"),
+    ("min_value", 0.5),
+    ("min_target", 3.0),
+    ("max_control", 2.0),
+    ("base_label", "Llama"),
+    ("chat_label", "Chat"),
+    ("target_label", "Introspective"),
+    ("control_label", "Other"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD)
+def test_a_link_is_followed_without_a_word(name, value):
+    """Links carried what an option is called on the screen: `metric=target_sparsity` was dropped, in silence."""
+    asked = str(value).lower() if isinstance(value, bool) else str(value)
+    at = open_app(**{name: asked})
+    assert not at.exception
+    assert not at.warning
+    held = at.session_state[name]
+    assert (held[0] if isinstance(held, list) else held) == value
+    assert at.query_params[name] in (asked, [asked])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("source", "nonsense", f"source=nonsense is none of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "../../etc/passwd", f"source=../../etc/passwd is none of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "/etc", f"source=/etc is none of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "", f"source= is none of {SAE_FOLDER}/personal_40, demo, upload"),
+        (
+            "metric",
+            "banana",
+            "metric=banana is none of target_all_mean, target_all_std, target_max, target_sparsity, control_all_mean",
+        ),
+        ("token_types", "asst", "token_types=asst is none of model, newline"),
+        ("exclusivity", "none", "exclusivity=none is none of both, base, chat"),
+        ("consistency", "yes", "consistency=yes is none of all, consistent, inconsistent"),
+        ("scale", "log", "scale=log is none of auto, linear, sqrt, symlog"),
+        ("unit", "shares", "unit=shares is none of prompts, percent"),
+        ("spread", "maybe", "spread=maybe is neither true nor false"),
+        ("open", "1", "open=1 is neither true nor false"),
+        ("min_value", "much", "min_value=much is not a number"),
+        ("min_value", "nan", "min_value=nan is not a number"),
+        ("min_value", "inf", "min_value=inf is not a number"),
+        ("min_target", "-1", "min_target=-1 is not a number of at least 0"),
+        ("min_target", "many", "min_target=many is not a number of at least 0"),
+        ("max_control", "nan", "max_control=nan is not a number of at least 0"),
+        ("feature", "12", "feature=12 is not written like 12@newline"),
+        ("feature", "@newline", "feature=@newline is not written like 12@newline"),
+        ("feature", "-1@newline", "feature=-1@newline is not written like 12@newline"),
+        ("feature", "٣@newline", "feature=٣@newline is not written like 12@newline"),
+        ("feature", "8@newline", "feature=8@newline is not in this source"),
+        ("feature", "999999999@newline", "feature=999999999@newline is not in this source"),
+        ("feature", "1@asst", "feature=1@asst is not in this source"),
+    ],
+)
+def test_a_value_that_is_not_there_is_said_and_the_default_shown(name, value, fault):
+    """Streamlit drops a bad value without a word, so that a reader takes what is shown for what the link meant."""
+    at = open_app(**{name: value})
+    assert not at.exception
+    assert warnings_of(at) == [f"Not used: {fault}."]
+    assert len(rows(at)) == KEPT
+    assert title(at) == "Base → Instruct Target SAE Features: Mean activation"
+    assert at.session_state["picked"] is None
+    at.run()
+    assert warnings_of(at) == [f"Not used: {fault}."], "said once, and until it is settled"
+
+
+def test_of_several_values_the_good_ones_are_used():
+    at = open_app(token_types=["newline", "asst"], exclusivity=["base", "x" * 200])
+    assert at.session_state["token_types"] == ["newline"]
+    assert at.session_state["exclusivity"] == ["base"]
+    assert warnings_of(at) == [
+        "Not used: token_types=asst is none of model, newline.",
+        f"Not used: exclusivity={'x' * 60} is none of both, base, chat.",
+    ]
+    assert at.query_params["token_types"] in ("newline", ["newline"])
+
+
+def test_reset_takes_back_what_was_said():
+    at = open_app(scale="log")
+    at.button(key="reset").click().run()
+    assert not at.warning
+
+
+def test_the_link_leaves_defaults_out():
+    at = open_app(metric="target_all_mean", scale="auto", consistency="all", unit="prompts")
+    assert {name: value for name, value in at.query_params.items() if value} == {
+        "source": [f"{SAE_FOLDER}/personal_40"],
+    } or at.query_params["source"] == f"{SAE_FOLDER}/personal_40"
+    for name in ("metric", "scale", "consistency", "unit", "feature"):
+        assert not at.query_params.get(name)
+
+
+def test_the_link_names_what_is_chosen_in_the_sidebar():
+    at = open_app()
+    at.selectbox(key="metric").set_value("target_max")
+    at.selectbox(key="consistency").set_value("consistent").run()
+    assert at.query_params["metric"] in ("target_max", ["target_max"])
+    assert at.query_params["consistency"] in ("consistent", ["consistent"])
+
+
+def test_labels_do_not_change_the_link():
+    """An exclusivity was written into the link by its label, so that another label broke it."""
+    link = {"exclusivity": "chat", "metric": "control_max"}
+    plain, named = open_app(**link), open_app(chat_label="Chat", control_label="Other", **link)
+    assert not named.warning
+    assert rows(plain) == rows(named)
+    assert named.query_params["exclusivity"] in ("chat", ["chat"])
+
+
+def test_a_picked_feature_stands_in_the_link():
+    at = open_app(feature="2@newline")
+    assert at.query_params["feature"] in ("2@newline", ["2@newline"])
+    at.button(key="close").click().run()
+    assert not at.query_params.get("feature")
+
+
+def test_a_long_label_is_cut():
+    at = open_app(base_label="x" * 60)
+    assert not at.exception
+    assert f"silent in {'x' * 41}" not in said(at)
+    assert title(at).startswith("x" * 40 + " → ")
