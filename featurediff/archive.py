@@ -20,6 +20,7 @@ _ZIP_START = b"PK\x03\x04"
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number that torch.save pickled before 1.6
 _FLOATS = ("float8", "float16", "bfloat16", "float32", "float64")
 _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_DOS_FOLDER = 0x10  # torch leaves the memory of an entry with this attribute as it was: random numbers
 _MAX_EXPANSION = 8  # tensors may share bytes or be repeated; a file a thousand times larger than itself is an attack
 
 
@@ -164,6 +165,11 @@ def _check_entries(entries: list[zipfile.ZipInfo], file_size: int, name: str) ->
             msg = (
                 f"`{name}`: the archive entry {shown(entry.filename)} is compressed or encrypted, but torch.save "
                 "stores entries as they are. Write the file again with torch.save."
+            )
+            raise DataError(msg)
+        if entry.external_attr & _DOS_FOLDER or entry.is_dir():
+            msg = (
+                f"`{name}` is damaged: its archive entry {shown(entry.filename)} is marked as a folder. Write it again."
             )
             raise DataError(msg)
     claimed = sum(entry.file_size for entry in entries)

@@ -18,6 +18,7 @@ from rich.text import Text
 from featurediff import export as files
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
 from featurediff.errors import DataError
+from featurediff.files import kind_of
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.scales import Choice
 from featurediff.sources import Source, describe_source, find_sources
@@ -147,7 +148,7 @@ def export_sources(
         _write(study, view, outputs, offline=offline)
 
     alone = describe_source(source_dir)
-    if len(alone.missing) < 2 or not source_dir.is_dir():
+    if len(alone.missing) < 2 or kind_of(source_dir) != "folder":
         export(alone, outputs)
         return
     failed = 0

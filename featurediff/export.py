@@ -16,12 +16,9 @@ from featurediff.diff import with_difference
 from featurediff.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
     import plotly.graph_objects as go
 
-    from featurediff.labels import Labels
     from featurediff.neuronpedia import Page
 
 PLOT_CONFIG = {
@@ -130,19 +127,6 @@ def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *,
         plot=plot,
         hint=html.escape(f"{hint} {page.reason} Double click resets the view."),
         facts=facts,
-    )
-
-
-def describe(files: Mapping[str, str], labels: Labels, thresholds: str, filters: str, page: Page) -> Provenance:
-    """List what an exported page says of itself; `files` maps names to SHA-256."""
-    return Provenance(
-        (
-            *((name, f"SHA-256 {digest}") for name, digest in files.items()),
-            ("Exclusive means", thresholds),
-            ("Shown", filters),
-            ("Labels", f"{labels.base}, {labels.chat}; {labels.target}, {labels.control}"),
-            ("Neuronpedia", page.reason),
-        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from featurediff.errors import DataError
 
@@ -29,6 +29,15 @@ class FileIdentity:
 
     inode: int
     """Differs when a file was replaced by another one of the same name."""
+
+
+def kind_of(path: Path) -> Literal["file", "folder"] | None:
+    """Tell a file from a folder; None where there is neither, or where one may not look."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file"
 
 
 def file_identity(path: Path) -> FileIdentity:

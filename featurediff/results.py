@@ -10,7 +10,7 @@ import numpy as np
 
 from featurediff.archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.errors import DataError
-from featurediff.files import FileIdentity, file_identity, read_whole
+from featurediff.files import FileIdentity, file_identity, kind_of, read_whole
 from featurediff.metadata import Metadata, parse_metadata
 from featurediff.wording import listed, plural, shown
 
@@ -109,7 +109,7 @@ def read_results(folder: Path) -> Results:
         If a file is missing, keeps changing, or breaks the format; see `parse_results`.
     """
     paths = [folder / "base.pt", folder / "chat.pt"]
-    missing = [path.name for path in paths if not path.exists()]
+    missing = [path.name for path in paths if kind_of(path) is None]
     if missing:
         lacking = " and no ".join(f"`{name}`" for name in missing)
         msg = f"`{folder}` has no {lacking}. Expected a folder with `base.pt` and `chat.pt`."

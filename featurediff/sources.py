@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
+from featurediff.files import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def describe_source(folder: Path) -> Source:
         layer=int(match["layer"]) if match else None,
         prompt_set=None if folder == sae_folder else folder.relative_to(sae_folder).as_posix(),
         explanations=_find_explanations(sae_folder) if match else None,
-        missing=tuple(name for name in _FILES if not (folder / name).is_file()),
+        missing=tuple(name for name in _FILES if kind_of(folder / name) != "file"),
     )
 
 
@@ -97,7 +98,7 @@ def find_sources(results: Path) -> list[Source]:
     DataError
         If `results` is not a folder, a folder in it cannot be read, or there is no source in it.
     """
-    if not results.is_dir():
+    if kind_of(results) != "folder":
         msg = f"`{results}` is not a folder. Expected a results tree or a folder with `base.pt` and `chat.pt`."
         raise DataError(msg)
     root = _normal(results)
@@ -118,7 +119,7 @@ def _normal(folder: Path) -> Path:
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    if any((folder / name).is_file() for name in _FILES):
+    if any(kind_of(folder / name) == "file" for name in _FILES):
         yield folder
     if depth == 0:
         return
@@ -128,7 +129,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
         msg = f"`{folder}` cannot be read ({error.strerror}). May you read it?"
         raise DataError(msg) from error
     for child in inside:
-        if not child.name.startswith(".") and not child.is_symlink() and child.is_dir():
+        if not child.name.startswith(".") and not child.is_symlink() and kind_of(child) == "folder":
             yield from _walk(child, depth - 1)
 
 
@@ -149,6 +150,6 @@ def _find_explanations(sae_folder: Path) -> Path | None:
     inside, beside = sae_folder.parent, sae_folder.parent.parent
     for place in (inside, beside):
         file = place / "explanations" / f"{sae_folder.name}.csv"
-        if file.is_file():
+        if kind_of(file) == "file":
             return file
     return None

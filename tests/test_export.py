@@ -17,7 +17,7 @@ from tables import check_golden, make_model
 from featurediff.diff import feature_table, with_difference
 from featurediff.errors import DataError
 from featurediff.explanations import parse_explanations
-from featurediff.export import Provenance, csv_text, describe, html_page, package_version, parquet_bytes, write_whole
+from featurediff.export import Provenance, csv_text, html_page, package_version, parquet_bytes, write_whole
 from featurediff.figures import Run, lay_out, scatter
 from featurediff.labels import Labels
 from featurediff.neuronpedia import Page
@@ -180,19 +180,6 @@ def test_provenance_ends_with_date_and_version(results, table):
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d UTC by featurediff {re.escape(package_version())}", made)
     page = html_page(draw(results, table), PAGE, Provenance((("a", "b"),)), "T", offline=False)
     assert "<dt>a</dt><dd>b</dd>\n<dt>Made</dt><dd>" in page
-
-
-def test_description():
-    files = {"base.pt": "12ab", "chat.pt": "34cd"}
-    labels = Labels("B", "C", "T", "K")
-    assert describe(files, labels, "at least 1", "all", PAGE).facts == (
-        ("base.pt", "SHA-256 12ab"),
-        ("chat.pt", "SHA-256 34cd"),
-        ("Exclusive means", "at least 1"),
-        ("Shown", "all"),
-        ("Labels", "B, C; T, K"),
-        ("Neuronpedia", "So."),
-    )
 
 
 # ----------------------------------------------------------------------------

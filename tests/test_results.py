@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from builders import COUNTS, NUM_PROMPTS, TOKEN_TYPES, make_source, model_data
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from featurediff import files
@@ -299,7 +299,17 @@ def test_a_flipped_bit_in_the_data():
         parse_base(bytes(flipped))
 
 
+def test_an_entry_that_is_marked_as_a_folder():
+    """One flipped bit in the archive's directory: torch.load then gave whatever stood in memory, without an error."""
+    directory = zipfile.ZipFile(io.BytesIO(GOOD["base"])).start_dir
+    marked = bytearray(GOOD["base"])
+    marked[directory + 38] ^= 0x10  # of the first entry's external attributes
+    with refuses("`base.pt` is damaged: its archive entry 'archive/data.pkl' is marked as a folder. Write it again."):
+        parse_base(bytes(marked))
+
+
 @given(st.integers(0, len(GOOD["base"]) - 1), st.integers(1, 255))
+@example(6452, 16)
 @settings(max_examples=300, deadline=None)
 def test_any_damaged_byte_is_refused_or_harmless(position, flip):
     data = bytearray(GOOD["base"])

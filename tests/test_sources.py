@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from builders import make_explanations
@@ -139,3 +140,11 @@ def test_no_source(tmp_path):
         "Expected results/{model}_trainer{trainer}_layer{layer}/{prompt_set}/base.pt and chat.pt."
     ):
         find_sources(tmp_path)
+
+
+def test_a_path_that_is_too_long_is_no_source_and_no_crash():
+    """`Path.is_file` raises OSError for a name that is too long, and the command line ended in a traceback."""
+    source = describe_source(Path("x" * 5000))
+    assert source.missing == ("base.pt", "chat.pt")
+    with pytest.raises(DataError, match=r"is not a folder\. Expected a results tree or a folder with `base\.pt`"):
+        find_sources(Path("x" * 5000))
