@@ -29,7 +29,7 @@ from featurediff.diff import (
 )
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, parse_explanations, read_explanations
-from featurediff.figures import heading, lay_out, scatter
+from featurediff.figures import Run, heading, lay_out, scatter
 from featurediff.files import FileIdentity, file_identity
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
 from featurediff.results import parse_results, read_results
@@ -139,12 +139,12 @@ def place(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def draw(key: tuple[str, ...], view: View, at: tuple[float, ...] | None, _study: Study) -> go.Figure:
+def draw(
+    key: tuple[str, ...], view: View, at: tuple[float, ...] | None, _kept: pd.DataFrame, _rows: pd.DataFrame, _run: Run
+) -> go.Figure:
     """Return the chart of a view, zoomed to where it is to begin."""
-    kept = keep(key, view.thresholds, _study)
-    layout, scale = place(key, view.thresholds, view.metric, view.scale, view.spread, kept)
-    rows = filter_table(kept, view.filters, view.metric)
-    fig = scatter(rows, view.metric, layout, scale, _study.run, view.labels, titled=False)
+    layout, scale = place(key, view.thresholds, view.metric, view.scale, view.spread, _kept)
+    fig = scatter(_rows, view.metric, layout, scale, _run, view.labels, titled=False)
     fig.update_layout(height=CHART_HEIGHT)
     if at:
         fig.update_xaxes(range=at[:2])
@@ -348,7 +348,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
         )
     close.button("", key="close", icon=":material/close:", help="Close", on_click=pick, args=(None,))
     if at is None:
-        st.caption("Not among the features that are shown.")
+        st.caption("Not in the table below.")
     st.text(study.explanation(feature_id) or "No explanation available.")
     url = study.page.url(feature_id)
     if url:
@@ -579,7 +579,7 @@ def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View
         zoom = Zoom(identity, axes, None)
     state["zoom"] = zoom
     st.plotly_chart(
-        draw(study_key, view, zoom.at, study),
+        draw(study_key, view, zoom.at, kept, shown, study.run),
         key="scatter",
         on_select=on_box,
         selection_mode=("box", "lasso"),
@@ -605,6 +605,7 @@ def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View
 
 def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View, name: str) -> None:
     """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
+    boxed = bool(state["subset"])
     failures: dict[str, str] = st.session_state.setdefault("failures", {})
     for kind, message in failures.items():
         show_error(f"The {kind} file could not be made.", DataError(message))
@@ -624,15 +625,21 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
         layout, scale = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
         figure = scatter(shown, view.metric, layout, scale, study.run, view.labels)
         provenance = study.provenance(view, len(shown), len(kept))
+        if boxed:
+            provenance = export.Provenance((*provenance.facts, ("Box", "only features inside a box on the chart")))
         return export.html_page(figure, study.page, provenance, study.title(view))
 
     stem = re.sub(r"[^\w.-]+", "_", f"{name}_{view.metric}")
     builders: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
-        "CSV": ("text/csv", lambda: export.csv_text(shown, view.metric), "All columns of the features shown."),
+        "CSV": (
+            "text/csv",
+            lambda: export.csv_text(by_difference(shown, view.metric), view.metric),
+            "All columns of the features shown.",
+        ),
         "HTML": ("text/html", page, "The chart as a page that works offline; a click on a point opens its page."),
         "Parquet": (
             "application/vnd.apache.parquet",
-            lambda: export.parquet_bytes(shown, view.metric),
+            lambda: export.parquet_bytes(by_difference(shown, view.metric), view.metric),
             "The same columns as the CSV, with their types.",
         ),
     }
@@ -743,8 +750,7 @@ view = choose_view(study)
 labels = view.labels
 kept = keep(study_key, view.thresholds, study)
 passing = filter_table(kept, view.filters, view.metric)
-subset = rows_of(passing, state["subset"]) if state["subset"] else passing
-shown = by_difference(subset, view.metric)
+shown = rows_of(passing, state["subset"]) if state["subset"] else passing
 if state["picked"]:
     token_type, feature_id = state["picked"]
     if token_type not in results.token_types or feature_id >= results.num_features:
@@ -774,7 +780,8 @@ if passing.empty:
     show_about(kept, study, view)
     st.stop()
 
-order = list(zip(shown["token_type"].astype("str"), shown["feature_id"].astype(int), strict=True))
+listed = by_difference(shown, view.metric, MOST_ROWS)
+order = list(zip(listed["token_type"].tolist(), listed["feature_id"].tolist(), strict=True))
 with st.container(horizontal=True):
     with st.container(width=CHART_WIDTH):
         show_chart(kept, passing, study, view)
@@ -798,9 +805,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
             help="Show all features that pass the filters again.",
         )
     st.space("stretch")
-    show_downloads(shown.drop(columns="difference"), kept, study, view, source_name)
+    show_downloads(shown, kept, study, view, source_name)
 if len(shown) > MOST_ROWS:
     st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown):,}.")
-show_table(shown[:MOST_ROWS], order, view.metric, study, labels)
+show_table(listed, order, view.metric, study, labels)
 
 show_about(kept, study, view)

@@ -388,7 +388,7 @@ def test_a_feature_that_is_not_kept_can_be_picked_too():
     at = open_app(feature="6@newline")
     assert not at.exception
     assert "#### Feature 6 at newline" in [text.value for text in at.markdown]
-    assert "Not among the features that are shown." in said(at)
+    assert "Not in the table below." in said(at)
     assert at.button(key="step-1").disabled
     assert at.button(key="step1").disabled
 
