@@ -362,7 +362,6 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
 
 def choose_view(study: Study) -> View:
     """Draw the sidebar's widgets for a source, and return what they say; all of it lives in the URL."""
-    metrics = study.results.metrics
     if "spread" not in state:
         state["url_faults"] += bad_values()
     above, below = st.sidebar.container(), st.sidebar.container()
@@ -370,40 +369,7 @@ def choose_view(study: Study) -> View:
         labels = choose_labels()
     with above:
         st.subheader("Chart")
-        settle("metric", sorted(metrics, key=lambda name: name != DEFAULT_METRIC))
-        metric = st.selectbox(
-            "Metric",
-            metrics,
-            key="metric",
-            format_func=labels.metric,
-            help="What both axes show, and what the table’s difference is of.",
-        )
-        settle("scale", tuple(SCALES))
-        scale = st.segmented_control(
-            "Axis scale",
-            list(SCALES),
-            required=True,
-            key="scale",
-            format_func=lambda name: SCALES[name],
-            width="stretch",
-            help="Linear, square root or symmetric logarithm. Auto takes the square root where most points would crowd "
-            "into a corner.",
-        )
-        spread = st.toggle(
-            "Spread points",
-            True,
-            key="spread",
-            bind="query-params",
-            help="Gives every point a place of its own: features silent in one model stand in a shaded gutter, "
-            "coincident ones beside each other. Off: exact coordinates.",
-        )
-        st.toggle(
-            "Open page on click",
-            False,
-            key="open",
-            bind="query-params",
-            help="A click on a point also opens its Neuronpedia page in a new tab.",
-        )
+        metric, scale, spread = choose_chart(study, labels)
         st.subheader("Filters")
         filters = choose_filters(study, labels)
         thresholds = choose_thresholds(labels)
@@ -415,7 +381,47 @@ def choose_view(study: Study) -> View:
             width="stretch",
             help="Every filter and threshold goes back to its default, and the box goes; metric and labels stay.",
         )
-    return View(metric, thresholds, filters, labels, cast("Choice", scale), spread)
+    return View(metric, thresholds, filters, labels, scale, spread)
+
+
+def choose_chart(study: Study, labels: Labels) -> tuple[str, Choice, bool]:
+    """Draw the widgets of what the axes show, and how."""
+    metrics = study.results.metrics
+    settle("metric", sorted(metrics, key=lambda name: name != DEFAULT_METRIC))
+    metric = st.selectbox(
+        "Metric",
+        metrics,
+        key="metric",
+        format_func=labels.metric,
+        help="What both axes show, and what the table’s difference is of.",
+    )
+    settle("scale", tuple(SCALES))
+    scale = st.segmented_control(
+        "Axis scale",
+        list(SCALES),
+        required=True,
+        key="scale",
+        format_func=lambda name: SCALES[name],
+        width="stretch",
+        help="Linear, square root or symmetric logarithm. Auto takes the square root where most points would crowd "
+        "into a corner.",
+    )
+    spread = st.toggle(
+        "Spread points",
+        True,
+        key="spread",
+        bind="query-params",
+        help="Gives every point a place of its own: features silent in one model stand in a shaded gutter, "
+        "coincident ones beside each other. Off: exact coordinates.",
+    )
+    st.toggle(
+        "Open page on click",
+        False,
+        key="open",
+        bind="query-params",
+        help="A click on a point also opens its Neuronpedia page in a new tab.",
+    )
+    return metric, cast("Choice", scale), spread
 
 
 def choose_labels() -> Labels:
@@ -451,8 +457,8 @@ def choose_labels() -> Labels:
     return labels
 
 
-def choose_filters(study: Study, labels: Labels) -> Filters:
-    """Draw the filters' widgets."""
+def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...], Consistency]:
+    """Draw the widgets of the filters by position, exclusivity and consistency."""
     named = {"both": "Both", "base": labels.base, "chat": labels.chat}
     for name, options in (
         ("token_types", study.results.token_types),
@@ -483,6 +489,12 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         format_func=lambda name: CONSISTENCIES[name],
         help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
     )
+    return tuple(token_types), tuple(exclusivity), cast("Consistency", consistency)
+
+
+def choose_filters(study: Study, labels: Labels) -> Filters:
+    """Draw the filters' widgets."""
+    token_types, exclusivity, consistency = choose_groups(study, labels)
     search = st.text_input(
         "Search explanations",
         key="search",
@@ -514,9 +526,9 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         show_error("The feature ids are not used.", error)
         wanted = ()
     return Filters(
-        tuple(token_types),
-        tuple(exclusivity),
-        cast("Consistency", consistency),
+        token_types,
+        exclusivity,
+        consistency,
         min_value,
         (search or "").strip(),
         wanted,
@@ -603,9 +615,19 @@ def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View
     )
 
 
+def build_page(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View, *, boxed: bool) -> str:
+    """Return the chart of what is shown as a page of its own."""
+    layout, scale = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
+    figure = scatter(shown, view.metric, layout, scale, study.run, view.labels)
+    provenance = study.provenance(view, len(shown), len(kept))
+    if boxed:
+        provenance = export.Provenance((*provenance.facts, ("Box", "only features inside a box on the chart")))
+    return export.html_page(figure, study.page, provenance, study.title(view))
+
+
 def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View, name: str) -> None:
     """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
-    boxed = bool(state["subset"])
+    page = partial(build_page, shown, kept, study, view, boxed=bool(state["subset"]))
     failures: dict[str, str] = st.session_state.setdefault("failures", {})
     for kind, message in failures.items():
         show_error(f"The {kind} file could not be made.", DataError(message))
@@ -620,14 +642,6 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
                 return f"The file could not be made: {failures[kind]}\n"
 
         return run
-
-    def page() -> str:
-        layout, scale = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
-        figure = scatter(shown, view.metric, layout, scale, study.run, view.labels)
-        provenance = study.provenance(view, len(shown), len(kept))
-        if boxed:
-            provenance = export.Provenance((*provenance.facts, ("Box", "only features inside a box on the chart")))
-        return export.html_page(figure, study.page, provenance, study.title(view))
 
     stem = re.sub(r"[^\w.-]+", "_", f"{name}_{view.metric}")
     builders: dict[str, tuple[str, Callable[[], str | bytes], str]] = {

@@ -1,6 +1,7 @@
 """The dashboard's views: what is shown of a source, and how filters, boxes and picks change it."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from dashboard import (
 
 from featurediff import load
 from featurediff.diff import Filters, Threshold, Thresholds, by_difference, filter_table
+from featurediff.figures import lay_out
 
 MEAN = "target_all_mean"
 KEPT = 12
@@ -351,6 +353,40 @@ def test_a_box_narrows_the_table_whichever_way_the_id_is_sent(customdata):
     at.button(key="clear").click()
     at.text_input(key="search").set_value("").run()
     assert len(rows(at)) == KEPT
+
+
+def test_a_pick_or_a_box_does_not_redraw_the_chart():
+    """Another figure would throw away zoom and box."""
+    at = open_app(token_types="model")
+    (before,) = at.get("plotly_chart")
+    click_row(at, 1)
+    draw_box(at, [{"legendgroup": "model", "customdata": 2}])
+    at.toggle(key="open").set_value(True).run()
+    (after,) = at.get("plotly_chart")
+    assert (after.proto.id, after.proto.spec) == (before.proto.id, before.proto.spec)
+
+
+def test_the_ring_stands_on_the_picked_point_and_nowhere_else(results):
+    study = load(results)
+    kept = study.table()
+    layout, _ = lay_out(kept, MEAN)
+    (row,) = kept.index[(kept["token_type"] == "newline") & (kept["feature_id"] == 2)]
+    place = [float(layout.x[row]), float(layout.y[row])]
+    assert link_data(open_app(feature="2@newline"))["ring"] == place
+    assert link_data(open_app(feature="2@newline", exclusivity="base"))["ring"] == place, "filters move no point"
+    assert link_data(open_app(feature="2@newline", exclusivity="chat"))["ring"] is None
+    assert link_data(open_app(feature="6@newline"))["ring"] is None
+
+
+def test_a_click_opens_a_page_only_when_asked_to():
+    assert link_data(open_app())["page"] is None
+    assert link_data(open_app(open="true"))["page"].endswith("/gemma-2-9b/20-gemmascope-res-131k/{feature_id}")
+
+
+def link_data(at):
+    """What the app tells the JavaScript beside the chart."""
+    (link,) = at.get("bidi_component")
+    return json.loads(link.proto.json)
 
 
 def test_an_emptied_box_shows_all_again():

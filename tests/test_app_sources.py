@@ -234,12 +234,13 @@ def test_half_of_a_source_deleted_while_it_is_shown_is_said(tree):
 
 def test_a_source_deleted_while_it_is_shown_is_said(tree):
     """The first source took its place without a word."""
-    at = open_app(source=OTHER)
+    at = open_app(source=OTHER, feature="2@model")
     shutil.rmtree(tree / OTHER)
     at.run()
     assert not at.exception
     assert f"source={OTHER} is none of {SAE_FOLDER}/personal_40, demo, upload" in said(at)
     assert at.session_state["source"] == f"{SAE_FOLDER}/personal_40"
+    assert at.session_state["picked"] is None, "feature 2 of the other source is another feature"
 
 
 def test_all_sources_deleted_while_one_is_shown_are_said(tree):
