@@ -51,7 +51,7 @@ DEMO, UPLOAD = "demo", "upload"
 MOST_ROWS = 20_000
 SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
 CONSISTENCIES = {"all": "All", "consistent": "Consistent only", "inconsistent": "Inconsistent only"}
-CHART_WIDTH, DETAIL_WIDTH, CHART_HEIGHT = 880, 520, 610
+CHART_WIDTH, DETAIL_WIDTH, CHART_HEIGHT = 880, 520, 560
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
 
@@ -279,13 +279,13 @@ def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, labels: L
         ("Features in the SAE", study.results.num_features, "read in both models", None),
         ("Shown", len(shown), f"of {len(kept):,} kept", note),
     ]
-    symbols = zip(EXCLUSIVITIES, ("★ Both", f"● {labels.base}", f"■ {labels.chat}"), strict=True)
-    named = [(which, plain(name)) for which, name in symbols]
+    symbols = dict(zip(EXCLUSIVITIES, "★●■", strict=True))
+    legend = f"★ exclusive in both models, ● in {plain(labels.base)} only, ■ in {plain(labels.chat)} only"
     for token_type in study.results.token_types:
         of_type = shown[shown["token_type"] == token_type]
         counts = of_type["exclusivity"].value_counts()
-        parts = (f"{name} {counts[which]:,}" for which, name in named)
-        tiles.append((f"At {plain(token_type)}", len(of_type), " · ".join(parts), None))
+        parts = (f"{symbol} {counts[which]:,}" for which, symbol in symbols.items())
+        tiles.append((f"At {plain(token_type)}", len(of_type), "  ".join(parts), legend))
     with st.container(horizontal=True, gap="large"):
         for name, count, below, help_text in tiles:
             st.metric(name, f"{count:,}", below, delta_color="off", delta_arrow="off", help=help_text, width="content")
@@ -356,7 +356,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
     st.caption(plain(study.page.reason))
     values = study.feature(feature_id, labels)
     widths = {name: st.column_config.TextColumn(name, width=85) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=190)
+    widths["statistic"] = st.column_config.TextColumn("", width=220)
     st.dataframe(values, key="feature_table", height="content", column_config=widths)
 
 

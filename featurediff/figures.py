@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -34,13 +35,14 @@ SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER}
 INCONSISTENT_LINE = {"width": 1.5, "color": "#e3000f"}
 CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 
-KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#56b4e9"}
-OTHER_COLOURS = ("#cc79a7", "#f0e442", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
+KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#ecd21f"}
+OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
 """Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more."""
 
 GRID = "rgba(128, 128, 128, 0.22)"
 GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
 HOVER_WIDTH = 80
+_LINE = re.compile(f"(.{{1,{HOVER_WIDTH}}})(?: |$)|(.{{{HOVER_WIDTH}}})")  # Python’s engine: a third of pyarrow’s time
 
 
 @dataclass(frozen=True)
@@ -211,12 +213,11 @@ def _text(written: str) -> str:
 
 def _wrap(explanations: pd.Series) -> list[str]:
     """Return explanations as lines of `HOVER_WIDTH`, escaped; without a loop over them."""
-    width = f"{{1,{HOVER_WIDTH}}}"
     return list(
         explanations.fillna("No explanation available")
         .str.replace(r"\s+", " ", regex=True)
         .str.strip()
-        .str.replace(f"(.{width})(?: |$)|(.{{{HOVER_WIDTH}}})", "\\1\\2\n", regex=True)
+        .str.replace(_LINE, "\\1\\2\n", regex=True)
         .str.strip("\n")
         .str.replace("&", "&amp;", regex=False)
         .str.replace("<", "&lt;", regex=False)
