@@ -153,8 +153,15 @@ def draw(
 
 
 def plain(text: str) -> str:
-    """Return what strangers wrote so that Markdown shows it as written."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text).replace("\n", " ")
+    """
+    Return what strangers wrote so that Markdown shows it as written.
+
+    Streamlit makes links and arrows of addresses, `->` and `--` even where they are escaped: what parts them is a
+    word joiner, which nobody sees.
+    """
+    parts = r"(?<=[-<>~])(?=[-=>])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.\w)"
+    parted = re.sub(parts, "\u2060", text, flags=re.IGNORECASE)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted).replace("\n", " ")
 
 
 def show_error(what: str, error: DataError) -> None:
@@ -711,6 +718,8 @@ source_names = [*sources, DEMO, UPLOAD]
 NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
 if state.get("source", st.query_params.get("source", source_names[0])) not in source_names:
     forget()
+    lost = st.query_params.get_all("feature")
+    state["url_faults"] += [f"feature={value[:60]} is of a source that is not here" for value in lost]
 settle("source", source_names, default_in_url=True)
 
 with sidebar:
