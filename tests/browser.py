@@ -221,7 +221,8 @@ class Screen:
     def press(self, key, name=None):
         """Press a button, a pill or a toggle."""
         widget = self.key(key)
-        (widget.get_by_role("button", name=name, exact=True) if name else widget.locator("button, label").first).click()
+        named = widget.locator("button", has_text=re.compile(f"^{re.escape(name or '')}$"))
+        (named if name else widget.locator("button, label").first).click()
         self.settle()
 
     def write(self, key, text):
@@ -314,12 +315,16 @@ class Screen:
     # Words on the screen.
 
     def text(self):
-        return self.page.get_by_test_id("stMain").inner_text()
+        """Return all words of the main pane, without the word joiners that keep Streamlit from drawing arrows."""
+        return self.page.get_by_test_id("stMain").inner_text().replace("\u2060", "")
 
     def count(self):
         """Return the number in the table's heading."""
         heading = self.page.get_by_role("heading", name=re.compile(r"^[\d,]+ features$"))
         return int(heading.inner_text().split()[0].replace(",", ""))
+
+    def heading(self):
+        return self.page.get_by_test_id("stMain").locator("h3").first.inner_text().replace("\u2060", "")
 
     def tiles(self):
         return self.page.get_by_test_id("stMetric").all_inner_texts()
@@ -381,7 +386,7 @@ class Screen:
     def look(self):
         """Return everything that a pasted link must show again."""
         return {
-            "heading": self.page.get_by_test_id("stMain").locator("h3").all_inner_texts(),
+            "heading": self.heading(),
             "captions": self.page.get_by_test_id("stMain").get_by_test_id("stCaptionContainer").all_inner_texts(),
             "tiles": self.tiles(),
             "traces": self.traces(),
