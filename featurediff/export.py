@@ -49,6 +49,7 @@ footer {{ border-top: 1px solid #ddd; margin-top: 8px; padding-top: 8px; font-si
 footer p {{ margin: 0 0 6px }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 12px; margin: 0 }}
 dd {{ margin: 0; overflow-wrap: anywhere }}
+.selectionlayer path {{ pointer-events: stroke !important }} /* points inside a drawn box can be clicked */
 </style>
 </head>
 <body>

@@ -71,7 +71,8 @@ SETTLED = """() => new Promise((resolve, reject) => {
   let calm = 0, left = 600;
   const look = () => {
     const app = document.querySelector('[data-testid=stApp]')?.dataset;
-    const done = app?.testScriptState === 'notRunning' && app.testConnectionState === 'CONNECTED';
+    if (!app) return resolve();  // an exported page
+    const done = app.testScriptState === 'notRunning' && app.testConnectionState === 'CONNECTED';
     calm = done && !document.querySelector('[data-stale=true]') ? calm + 1 : 0;
     if (calm > 6) return resolve();
     if (--left < 0) return reject(new Error('The app did not come to rest.'));
