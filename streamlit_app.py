@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -29,7 +29,7 @@ from featurediff.diff import (
 )
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, parse_explanations, read_explanations
-from featurediff.figures import Run, heading, lay_out, scatter
+from featurediff.figures import Run, heading, lay_out, mark, scatter
 from featurediff.files import FileIdentity, file_identity
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
 from featurediff.results import parse_results, read_results
@@ -62,8 +62,8 @@ CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "ch
 
 
 @dataclass(frozen=True)
-class Zoom:
-    """The axes' range that the drawn figure begins with, and what it was drawn for."""
+class Drawn:
+    """What the chart was drawn for, and how it began; a box or zoom made since then is in the browser alone."""
 
     figure: int
     """Identifies everything that the figure shows."""
@@ -71,8 +71,11 @@ class Zoom:
     axes: str
     """Identifies what its axes mean: a zoom is carried over only to the same ones."""
 
-    at: tuple[float, float, float, float] | None
+    zoom: tuple[float, float, float, float] | None
     """Left, right, lower and upper end in drawn units; None for the whole range."""
+
+    marked: tuple[tuple[str, int], ...]
+    """Features of a box that an earlier figure showed: this one dims the others."""
 
 
 def settings() -> argparse.Namespace:
@@ -140,15 +143,17 @@ def place(
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def draw(
-    key: tuple[str, ...], view: View, at: tuple[float, ...] | None, _kept: pd.DataFrame, _rows: pd.DataFrame, _run: Run
+    key: tuple[str, ...], view: View, drawn: Drawn, cleared: int, _kept: pd.DataFrame, _rows: pd.DataFrame, _run: Run
 ) -> go.Figure:
-    """Return the chart of a view, zoomed to where it is to begin."""
+    """Return the chart of a view as it is to begin; another number of `cleared` boxes makes the browser draw anew."""
     layout, scale = place(key, view.thresholds, view.metric, view.scale, view.spread, _kept)
     fig = scatter(_rows, view.metric, layout, scale, _run, view.labels, titled=False)
-    fig.update_layout(height=CHART_HEIGHT)
-    if at:
-        fig.update_xaxes(range=at[:2])
-        fig.update_yaxes(range=at[2:])
+    fig.update_layout(height=CHART_HEIGHT, meta=cleared)
+    if drawn.marked:
+        mark(fig, drawn.marked)
+    if drawn.zoom:
+        fig.update_xaxes(range=drawn.zoom[:2])
+        fig.update_yaxes(range=drawn.zoom[2:])
     return fig
 
 
@@ -217,6 +222,12 @@ def forget() -> None:
     st.session_state["url_faults"] = []
 
 
+def clear_box() -> None:
+    """Show all features again, and draw the chart anew: a drawn box cannot be taken back from here."""
+    st.session_state["cleared"] += bool(st.session_state["subset"])
+    st.session_state["subset"] = ()
+
+
 FILTERS: dict[str, object] = {
     "token_types": [],
     "exclusivity": [],
@@ -234,7 +245,7 @@ DEFAULTS = FILTERS | {"scale": "auto"}
 def reset() -> None:
     """Set every filter and threshold to its default."""
     st.session_state.update(FILTERS)
-    st.session_state["subset"] = ()
+    clear_box()
     st.session_state["url_faults"] = []
 
 
@@ -487,7 +498,8 @@ def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[
         selection_mode="multi",
         key="exclusivity",
         format_func=lambda which: plain(named[which]),
-        help="The model in which the feature fires on target prompts only. None chosen: all.",
+        help="The model in which the feature fires on target prompts and not on control prompts. It may still fire in "
+        "the other model; choose “Consistent only” as well to leave out those that its control prompts contradict.",
     )
     consistency = st.selectbox(
         "Consistency",
@@ -556,7 +568,7 @@ def choose_thresholds(labels: Labels) -> Thresholds:
         share = unit == "percent"
         target, control = (
             st.number_input(
-                f"{bound} {plain(labels.of(prompts))} prompts",
+                f"{bound} {'% of ' if share else ''}{plain(labels.of(prompts))} prompts",
                 min_value=0.0,
                 value=value,
                 step=1.0,
@@ -588,17 +600,17 @@ def read_threshold(value: float, share: bool) -> Threshold:
 def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
     """Show the scatter, with a ring round the picked feature; zoom, box and ring do not redraw it."""
     axes = repr((study_key, view.metric, view.thresholds, view.scale, view.spread))
-    identity = hash((study_key, view))
+    identity = hash((study_key, view, state["cleared"]))
     seen = (state.get("chart_link") or {}).get("view") or {}
     at = tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None
-    zoom: Zoom | None = state.get("zoom")
-    if zoom is None or zoom.figure != identity:
-        zoom = Zoom(identity, axes, at if zoom and zoom.axes == axes else None)
-    elif zoom.at and not at:
-        zoom = Zoom(identity, axes, None)
-    state["zoom"] = zoom
+    drawn: Drawn | None = state.get("drawn")
+    if drawn is None or drawn.figure != identity:
+        drawn = Drawn(identity, axes, at if drawn and drawn.axes == axes else None, state["subset"])
+    elif drawn.zoom and not at:
+        drawn = replace(drawn, zoom=None)
+    state["drawn"] = drawn
     st.plotly_chart(
-        draw(study_key, view, zoom.at, kept, shown, study.run),
+        draw(study_key, view, drawn, state["cleared"], kept, shown, study.run),
         key="scatter",
         on_select=on_box,
         selection_mode=("box", "lasso"),
@@ -612,7 +624,7 @@ def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View
         data={
             "axes": axes,
             "whole": [layout.frame.low, layout.frame.high] * 2,
-            "begin": zoom.at,
+            "begin": drawn.zoom,
             "ring": [float(layout.x[ring[0]]), float(layout.y[ring[0]])] if ring else None,
             "page": study.page.template if state["open"] else None,
         },
@@ -700,6 +712,7 @@ def show_about(kept: pd.DataFrame, study: Study, view: View) -> None:
 state = st.session_state
 state.setdefault("subset", ())
 state.setdefault("round", 0)
+state.setdefault("cleared", 0)
 if "picked" not in state:
     asked = st.query_params.get("feature", "")
     state["picked"] = key_of(asked)
@@ -744,7 +757,9 @@ with sidebar:
 
 if source_name == UPLOAD and not all(uploads[:2]):
     st.title("featurediff")
-    st.info("Upload a base.pt and a chat.pt in the sidebar. They stay in this session.", icon=":material/upload:")
+    st.info(
+        "Upload a base.pt and a chat.pt in the sidebar. They are forgotten when you leave.", icon=":material/upload:"
+    )
     st.stop()
 
 try:
@@ -790,8 +805,21 @@ for fault in state["url_faults"]:
     st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
 
 show_counts(kept, shown, study, labels)
-if view.shown():
-    st.caption(":material/filter_alt: " + plain(" · ".join(view.shown())))
+phrases = view.shown() + (["inside a box or lasso"] if state["subset"] else [])
+if view.thresholds != Thresholds():
+    phrases.append(f"exclusive means {view.rule()}")
+if phrases:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(":material/filter_alt: " + plain(" · ".join(phrases)), width="content")
+        if state["subset"]:
+            st.button(
+                "Clear the box",
+                key="clear",
+                help="Show the features outside it again.",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=clear_box,
+            )
 if passing.empty:
     blocking = blocking_filter(kept, view.filters, view.metric)
     nothing = f"No feature is {plain(view.rule())}."
@@ -818,15 +846,6 @@ with st.container(horizontal=True):
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"#### {len(shown):,} feature{'s' * (len(shown) != 1)}", width="content")
-    if state["subset"]:
-        st.button(
-            "Clear the box",
-            key="clear",
-            icon=":material/close:",
-            on_click=state.update,
-            kwargs={"subset": ()},
-            help="Show all features that pass the filters again.",
-        )
     st.space("stretch")
     show_downloads(shown, kept, study, view, source_name)
 if len(shown) > MOST_ROWS:

@@ -23,6 +23,7 @@ from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.scales import Choice
 from featurediff.sources import Source, describe_source, find_sources
 from featurediff.study import DEFAULT_METRIC, Study, View, load
+from featurediff.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,6 +126,10 @@ def export_sources(
     outputs = Outputs(csv, html, parquet)
     if not any(outputs.paths):
         msg = "Nothing to write: name at least one of --csv, --html and --parquet."
+        raise DataError(msg)
+    named = [path for path in outputs.paths if path]
+    if len(set(named)) < len(named) and len(describe_source(source_dir).missing) < 2:
+        msg = "Two of --csv, --html and --parquet name the same file. Give each its own."
         raise DataError(msg)
     view = View(
         metric=metric,
@@ -250,6 +255,8 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         figure = study.draw(kept, view)
         page = files.html_page(figure, study.page, provenance, study.title(view), offline=offline)
         files.write_whole(outputs.html, page.encode(errors="backslashreplace"))  # names of folders need not be UTF-8
+    for path in filter(None, outputs.paths):
+        err.print(plain(f"{path}: {plural(len(rows), 'row')}"))
 
 
 def _why_empty(kept: pd.DataFrame, view: View) -> str:

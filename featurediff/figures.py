@@ -17,7 +17,7 @@ from featurediff.scales import Scale, fit_scale
 from featurediff.spread import MARKER, Frame, Layout, exact, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from featurediff.results import Results
     from featurediff.scales import Choice
@@ -189,6 +189,13 @@ def scatter(
     if titled:
         fig.update_layout(title=_title(metric, run, labels), margin_t=80)
     return fig
+
+
+def mark(fig: go.Figure, keys: Collection[tuple[str, int]]) -> None:
+    """Dim all points of a scatter but those of these (token_type, feature_id), as a drawn box does."""
+    for trace in fig.select_traces({"type": "scattergl"}):
+        wanted = [feature_id for token_type, feature_id in keys if token_type == trace.legendgroup]
+        trace.selectedpoints = np.flatnonzero(np.isin(trace.customdata[:, 0], wanted))
 
 
 def heading(metric: str, labels: Labels) -> str:

@@ -21,8 +21,8 @@ def main() -> None:
     """Start the app on a free port, look at it, and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "dashboard.png")
-    parser.add_argument("--query", default="search=planted&feature=5310@newline", help="the view, as in the app's URL")
-    parser.add_argument("--size", default="1640x1180", help="of the window, in pixels")
+    parser.add_argument("--query", default="feature=12886@model", help="the view, as in the app's URL")
+    parser.add_argument("--size", default="1720x1000", help="of the window, in pixels")
     parser.add_argument("--dark", action="store_true")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))

@@ -78,9 +78,10 @@ def spoken(value):
 # As a process of its own.
 
 
-def test_a_process_exports_and_is_silent(source_dir, tmp_path):
+def test_a_process_exports_and_says_what_it_wrote(source_dir, tmp_path):
     done = in_subprocess("export", source_dir, "--csv", tmp_path / "new" / "out.csv")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith("out.csv: 12 rows\n")
     assert keys(pd.read_csv(tmp_path / "new" / "out.csv")) == keys(load(source_dir).table())
 
 
@@ -298,14 +299,15 @@ def test_a_filter_that_leaves_nothing_is_named(source_dir, tmp_path):
     title = "Base → Instruct Target SAE Features: Mean activation · gemma · SAE 131k-l0-114"
     title = f"{title} · residual stream after layer 20 · personal_40"
     out, err = run("export", source_dir, *outputs, "--search", "nowhere", "--exclusivity", "both")
-    assert (out, err) == ("", f"Note: {title}: no feature is left by the filter on search.\n")
+    written = "".join(f"{path}: 0 rows\n" for path in (outputs[1], outputs[3], outputs[5]))
+    assert (out, err) == ("", f"Note: {title}: no feature is left by the filter on search.\n{written}")
     assert len(pd.read_csv(tmp_path / "t.csv")) == len(pd.read_parquet(tmp_path / "t.parquet")) == 0
     assert "Shown</dt><dd>0 of 12 kept features" in (tmp_path / "t.html").read_text(encoding="utf-8")
     err = run("export", source_dir, *outputs, "--min-target", "9", "--max-control", "0", "--search", "x")[1]
-    assert err == f"Note: {title}: no feature is left by the filter on search.\n"
+    assert err == f"Note: {title}: no feature is left by the filter on search.\n{written}"
     err = run("export", source_dir, *outputs, "--min-target", "10", "--search", "x")[1]
     rule = "active on at least 10 of a model’s Target prompts and on at most 0 of its Control prompts"
-    assert err == f"Note: {title}: no feature is exclusive, that is {rule}.\n"
+    assert err == f"Note: {title}: no feature is exclusive, that is {rule}.\n{written}"
 
 
 # ----------------------------------------------------------------------------
@@ -682,3 +684,12 @@ def test_what_is_no_id(word):
     message = f"Feature ids are whole numbers such as 12, 345, but {word[:40]!r} was given (1 such)."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         parse_ids(f"1, {word}")
+
+
+def test_two_outputs_of_one_name_are_refused(source_dir, tmp_path):
+    """`--csv F --html F` wrote the page over the table, and said nothing."""
+    out = tmp_path / "out"
+    message = "Two of --csv, --html and --parquet name the same file. Give each its own."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        run("export", source_dir, "--csv", out, "--html", out)
+    assert not out.exists()
