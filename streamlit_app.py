@@ -51,7 +51,7 @@ DEMO, UPLOAD = "demo", "upload"
 MOST_ROWS = 20_000
 SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
 CONSISTENCIES = {"all": "All", "consistent": "Consistent only", "inconsistent": "Inconsistent only"}
-CHART_WIDTH, DETAIL_WIDTH, CHART_HEIGHT = 880, 520, 560
+CHART_WIDTH, CHART_HEIGHT = 880, 560
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
 
@@ -374,7 +374,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
     st.caption(plain(study.page.reason))
     values = study.feature(feature_id, labels)
     widths = {name: st.column_config.TextColumn(name, width=85) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=220)
+    widths["statistic"] = st.column_config.TextColumn("", width=200)
     st.dataframe(values, key="feature_table", height="content", column_config=widths)
 
 

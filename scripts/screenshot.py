@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "dashboard.png")
     parser.add_argument("--query", default="feature=12886@model", help="the view, as in the app's URL")
-    parser.add_argument("--size", default="1720x1000", help="of the window, in pixels")
+    parser.add_argument("--size", default="1900x1060", help="of the window, in pixels")
     parser.add_argument("--dark", action="store_true")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
