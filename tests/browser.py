@@ -41,6 +41,8 @@ AREA = """() => {
 }"""
 
 # The sides of the drawn box; the mouse moves by whole pixels.
+SELECTIONS = "JSON.stringify(document.querySelector('.js-plotly-plot')._fullLayout.selections ?? [])"
+
 BOX = """() => {
   const chart = document.querySelector('.js-plotly-plot'), {xaxis, yaxis, selections} = chart._fullLayout;
   const {left, top} = chart.getBoundingClientRect(), {x0, x1, y0, y1} = selections.at(-1);
@@ -290,7 +292,9 @@ class Screen:
     def tool(self, name):
         """Choose a tool of the chart's own bar."""
         self.chart.hover(position={"x": 200, "y": 5})
-        self.page.locator(f".modebar-btn[data-val={name}]").click()
+        button = self.page.locator(f".modebar-btn[data-val={name}]")
+        button.click()
+        expect(button).to_have_class(re.compile(r"\bactive\b"))
         self.settle()
 
     def box(self, start=(0.02, 0.02), end=(0.98, 0.55)):
@@ -301,7 +305,9 @@ class Screen:
         """
         self.tool("select")
         left, top, width, height = self.area()
+        before = self.page.evaluate(f"() => {SELECTIONS}")
         self.drag(*((left + x * width, top + y * height) for x, y in (start, end)))
+        self.page.wait_for_function(f"(before) => ![before, '[]'].includes({SELECTIONS})", arg=before)
         x0, x1, y0, y1 = self.page.evaluate(BOX)
         return {key for key, (x, y) in self.points().items() if x0 <= x <= x1 and y0 <= y <= y1}
 
