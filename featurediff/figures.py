@@ -195,7 +195,7 @@ def mark(fig: go.Figure, keys: Collection[tuple[str, int]]) -> None:
     """Dim all points of a scatter but those of these (token_type, feature_id), as a drawn box does."""
     for trace in fig.select_traces({"type": "scattergl"}):
         wanted = [feature_id for token_type, feature_id in keys if token_type == trace.legendgroup]
-        trace.selectedpoints = np.flatnonzero(np.isin(trace.customdata[:, 0], wanted))
+        trace.selectedpoints = np.flatnonzero(np.isin(trace.customdata[:, 0], wanted)).tolist()
 
 
 def heading(metric: str, labels: Labels) -> str:

@@ -1,5 +1,6 @@
 """The app on a port of its own and a real Chromium to use it with, for the `test_browser` files."""
 
+import json
 import os
 import re
 import shutil
@@ -29,9 +30,10 @@ CHART = ".js-plotly-plot"
 POINTS = """() => {
   const chart = document.querySelector('.js-plotly-plot'), {xaxis, yaxis} = chart._fullLayout;
   const {left, top} = chart.getBoundingClientRect();
-  return chart._fullData.filter((trace) => trace.visible === true && trace.customdata).flatMap((trace) =>
+  const drawn = chart._fullData.filter((trace) => trace.visible === true && trace.customdata);
+  return JSON.stringify(drawn.flatMap((trace) =>
     Array.from(trace.x, (x, i) => [trace.legendgroup, trace.customdata[i][0],
-      left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(trace.y[i])]));
+      left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(trace.y[i])])));
 }"""
 
 AREA = """() => {
@@ -248,7 +250,7 @@ class Screen:
     def points(self):
         """Return where every point stands: {(token type, feature id): (x, y)}."""
         self.chart.scroll_into_view_if_needed()
-        return {(token_type, feature): (x, y) for token_type, feature, x, y in self.page.evaluate(POINTS)}
+        return {(token_type, feature): (x, y) for token_type, feature, x, y in json.loads(self.page.evaluate(POINTS))}
 
     def traces(self):
         return [(group, name, number, round(total, 3)) for group, name, number, total in self.page.evaluate(TRACES)]

@@ -366,6 +366,30 @@ def test_a_pick_or_a_box_does_not_redraw_the_chart():
     assert (after.proto.id, after.proto.spec) == (before.proto.id, before.proto.spec)
 
 
+def test_a_redrawn_chart_still_marks_what_its_box_caught(results):
+    """The box went with the old chart, but kept narrowing the table: all points looked chosen, and few were listed."""
+    at = open_app()
+    draw_box(at, [{"legendgroup": "newline", "customdata": 2}])
+    at.pills(key="token_types").set_value(["newline"]).run()
+    shown = filter_table(load(results).table(), Filters(token_types=("newline",)), MEAN)
+    sizes = {trace["name"]: len(trace["selectedpoints"]) for trace in unpacked(figure(at))}
+    assert sum(sizes.values()) == 1 < len(shown)
+    assert "inside a box or lasso" in said(at)
+
+
+@pytest.mark.parametrize("button", ["clear", "reset"])
+def test_a_cleared_box_leaves_the_chart_too(button):
+    """Only the list of features was emptied: the drawn rectangle and the dimmed points stayed on the screen."""
+    at = open_app()
+    draw_box(at, [{"legendgroup": "newline", "customdata": 2}])
+    (before,) = at.get("plotly_chart")
+    at.button(key=button).click().run()
+    (after,) = at.get("plotly_chart")
+    assert after.proto.id != before.proto.id, "only another chart has no box"
+    assert len(rows(at)) == KEPT
+    assert all("selectedpoints" not in trace for trace in figure(at)["data"])
+
+
 def test_the_ring_stands_on_the_picked_point_and_nowhere_else(results):
     study = load(results)
     kept = study.table()

@@ -155,7 +155,8 @@ def test_downloads_hold_what_is_shown(new_screen, site, tmp_path):
             screen.settle()
     saved.page.context.set_offline(False)
     inside = saved.box((0.01, 0.01), (0.99, 0.99))
-    key = max(inside, key=lambda key: room(saved.points(), key))
+    points = saved.points()
+    key = max(inside, key=lambda key: room(points, key))
     with saved.page.context.expect_page() as opening:
         saved.click(key)
     opening.value.wait_for_url(f"{site.url}/page/{key[1]}")

@@ -22,6 +22,7 @@ from featurediff.figures import (
     colours,
     heading,
     lay_out,
+    mark,
     scatter,
 )
 from featurediff.labels import Labels
@@ -370,3 +371,12 @@ def test_golden_figure(results):
             lines.append(" ".join(f"{number:.4g}" for number in (x, y, *numbers)) + f" {text}")
     lines += ["", *(trace.hovertemplate for trace in markers(fig)[2::2])]
     check_golden("figure.txt", "\n".join(lines) + "\n")
+
+
+def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
+    fig = draw(results)
+    first, *others = markers(fig)
+    feature_id = int(first.customdata[0, 0])
+    mark(fig, [(first.legendgroup, feature_id), ("nowhere", feature_id)])
+    assert list(first.selectedpoints) == [0]
+    assert all(len(trace.selectedpoints) == 0 for trace in others)
