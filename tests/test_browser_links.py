@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from featurediff.demo import make_demo
 
 pytest_plugins = ["browser"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]  # a busy machine may outlast a wait
 SAE = "gemma_trainer131k-l0-114_layer20"
 RUN = "window.__pwned=1"
 HOSTILE_FOLDER = f'<img src=x onerror={RUN}> *x* :red[x] %{{x}} $y$ " ` [l](http:e) --'
