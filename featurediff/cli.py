@@ -110,6 +110,10 @@ def export_sources(
     min_target: Annotated[str, typer.Option(metavar="K", help="Exclusive: at least K target prompts, or 25%.")] = "1",
     max_control: Annotated[str, typer.Option(metavar="J", help="Exclusive: at most J control prompts, or 5%.")] = "0",
     min_value: Annotated[float | None, typer.Option(metavar="V", help="The larger value is at least V.")] = None,
+    max_q: Annotated[
+        float | None,
+        typer.Option(metavar="Q", min=0, max=1, help="Only features whose target-over-control q is at most Q."),
+    ] = None,
     search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
     ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
     scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
@@ -141,6 +145,7 @@ def export_sources(
             min_value=min_value,
             search=search,
             ids=parse_ids(ids),
+            max_q=max_q,
         ),
         labels=Labels(base_label, chat_label, target_label, control_label),
         scale=scale,

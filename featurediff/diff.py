@@ -13,6 +13,7 @@ import pandas as pd
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, VERSIONS
 from featurediff.neuronpedia import Page
+from featurediff.significance import evidence_q
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -104,6 +105,9 @@ class Filters:
 
     ids: tuple[int, ...] = ()
     """Feature ids to keep."""
+
+    max_q: float | None = None
+    """The smaller q of the models in which the feature is exclusive is at most this; see `significance.evidence_q`."""
 
 
 def feature_table(
@@ -242,6 +246,8 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
         masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
     if filters.min_value is not None:
         masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
+    if filters.max_q is not None:
+        masks["largest q"] = evidence_q(table) <= filters.max_q
     if filters.ids:
         masks["feature ids"] = table["feature_id"].isin(filters.ids).to_numpy()
     if filters.search:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
 
 from featurediff import diff
+from featurediff.activations import Activations, find_activations
 from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, read_explanations
@@ -18,11 +20,14 @@ from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels
 from featurediff.neuronpedia import Page, find_page
 from featurediff.results import ModelResults, Results, notes, read_results
 from featurediff.scales import Choice
+from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
 from featurediff.sources import Source, describe_source
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from featurediff.significance import Discordant
 
 DEFAULT_METRIC = "target_all_mean"
 
@@ -67,6 +72,7 @@ class View:
             on.exclusivity and f"exclusive in {', '.join(labels[e] for e in on.exclusivity)}",
             on.consistency != "all" and f"{on.consistency} only",
             on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
+            on.max_q is not None and f"q at most {on.max_q:g}",
             on.search and f"explanation contains “{on.search}”",
             on.ids and f"{plural(len(on.ids), 'feature id')}",
         ]
@@ -89,6 +95,28 @@ class Study:
     page: Page
     """Where features have their pages."""
 
+    activations: Activations | None = None
+    """On which prompts each feature was active, where that is known."""
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """
+        Every test of the source; paired where the activations are known and fit the counts.
+
+        The tests do not depend on thresholds or filters.
+        """
+        return assess(self.results, self._paired[0])
+
+    @cached_property
+    def _paired(self) -> tuple[Discordant | None, str | None]:
+        """The discordant prompts, or why they cannot be used."""
+        if self.activations is None:
+            return None, None
+        try:
+            return self.activations.discordant(self.results), None
+        except DataError as error:
+            return None, f"{error} The change is tested without pairs."
+
     @property
     def run(self) -> Run:
         """What the chart says of where its numbers come from."""
@@ -105,6 +133,8 @@ class Study:
     def notes(self) -> list[str]:
         """Say what is odd about the files and yet no reason to refuse them."""
         found = notes(self.results)
+        if self._paired[1]:
+            found.append(self._paired[1])
         if self.source and self.source.model is not None:
             meta, file = self.results.base.metadata, self.results.base.name
             for what, named, said in (
@@ -125,8 +155,9 @@ class Study:
         return found
 
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
-        """Return the feature table; see `diff.feature_table`."""
-        return diff.feature_table(self.results, thresholds, self.explanations, self.page)
+        """Return the feature table with its tests; see `diff.feature_table` and `significance.with_evidence`."""
+        kept = diff.feature_table(self.results, thresholds, self.explanations, self.page)
+        return with_evidence(kept, self.evidence)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """
@@ -259,6 +290,7 @@ class Study:
                     "Labels",
                     f"base: {labels.base}, chat: {labels.chat}, target: {labels.target}, control: {labels.control}",
                 ),
+                ("Evidence", CAVEAT),
                 ("Neuronpedia", self.page.reason),
             )
         )
@@ -297,7 +329,7 @@ def assemble(
     results: Results, source: Source | None, explanations: Explanations | None, template: str | None = None
 ) -> Study:
     """
-    Find the pages of loaded files; the folder's names count before the metadata's.
+    Find the pages and activations of loaded files; the folder's names count before the metadata's.
 
     Raises
     ------
@@ -305,10 +337,11 @@ def assemble(
         If the template is none.
     """
     meta, other = results.base.metadata, results.chat.metadata
+    activations = find_activations(source.folder) if source else None
     if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
         said = f"`{results.base.name}` says neuronpedia_id {shown(meta.neuronpedia_id)}"
         page = Page(None, f"{said}, but `{results.chat.name}` says {shown(other.neuronpedia_id)}.")
-        return Study(source, results, explanations, page)
+        return Study(source, results, explanations, page, activations)
     named = source is not None and source.model is not None
     page = find_page(
         model=source.model if source and named else meta.model_type,
@@ -319,4 +352,4 @@ def assemble(
         sae_id=meta.sae_id or other.sae_id,
         template=template,
     )
-    return Study(source, results, explanations, page)
+    return Study(source, results, explanations, page, activations)

@@ -1,0 +1,163 @@
+"""`activations.parquet` beside a source's two files → which prompts a feature was active on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+
+from featurediff.errors import DataError
+from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.wording import listed, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from featurediff.results import Results
+
+NAME = "activations.parquet"
+PROMPTS_NAME = "prompts.parquet"
+_COLUMNS = ("model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation")
+_PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The activations of one source, on the disk: they may be too many to keep."""
+
+    path: Path
+    """A Parquet file with a row per active (model, prompt_set, token_type, prompt_id, feature_id)."""
+
+    prompts: Path | None
+    """A Parquet file with the text of every prompt, where there is one."""
+
+    def discordant(self, results: Results) -> Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """
+        Count the target prompts on which one model alone has a feature active.
+
+        Parameters
+        ----------
+        results : Results
+            The two files beside the activations.
+
+        Returns
+        -------
+        mapping
+            Token type → counts for base only and for chat only, each of shape (num_features,).
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, lacks a column, or counts otherwise than the results do.
+        """
+        keys = ["model", "token_type", "prompt_id", "feature_id"]
+        rows = self._read(keys, [("prompt_set", "==", "target")])
+        outside = ~rows["feature_id"].between(0, results.num_features - 1)
+        if outside.any():
+            first = rows["feature_id"][outside].iloc[0]
+            msg = (
+                f"`{self.path.name}` has feature {first}, but the SAE's features run from 0 to "
+                f"{results.num_features - 1} ({outside.sum()} such rows). Was it made with the same SAE?"
+            )
+            raise DataError(msg)
+        found = {}
+        for token_type in results.token_types:
+            here = rows[rows["token_type"] == token_type]
+            prompts, code = np.unique(here["prompt_id"], return_inverse=True)
+            pairs = here["feature_id"].to_numpy(np.int64) * max(len(prompts), 1) + code
+            base, chat = (pairs[(here["model"] == version).to_numpy()] for version in VERSIONS)
+            both = self._count(np.intersect1d(base, chat), len(prompts), results.num_features)
+            alone = []
+            for version, active in (("base", base), ("chat", chat)):
+                counts = self._count(np.unique(active), len(prompts), results.num_features)
+                self._compare(counts, results, version, token_type)
+                alone.append(counts - both)
+            found[token_type] = (alone[0], alone[1])
+        return found
+
+    def of_feature(self, feature_id: int, token_type: str) -> pd.DataFrame:
+        """
+        List the prompts on which a feature is active at one position.
+
+        Parameters
+        ----------
+        feature_id : int
+            The feature.
+        token_type : str
+            The position.
+
+        Returns
+        -------
+        DataFrame
+            A row per (prompt_set, prompt_id) that is active in a model, target before control and the strongest
+            first: `prompt_set`, `prompt_id`, `base` and `chat` (the activation; 0 where the feature is silent) and
+            `content` (missing where the prompts are not there).
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read or lacks a column.
+        """
+        wanted = [("feature_id", "==", feature_id), ("token_type", "==", token_type)]
+        rows = self._read(["model", "prompt_set", "prompt_id", "activation"], wanted)
+        by_prompt = rows.pivot_table(index=["prompt_set", "prompt_id"], columns="model", values="activation")
+        by_prompt = by_prompt.reindex(columns=list(VERSIONS)).fillna(0.0).rename_axis(columns=None)
+        order = by_prompt.max(axis="columns")
+        listing = by_prompt.assign(order=order).reset_index()
+        listing["prompt_set"] = pd.Categorical(listing["prompt_set"], categories=list(PROMPTS), ordered=True)
+        listing = listing.sort_values(["prompt_set", "order", "prompt_id"], ascending=[True, False, True])
+        listing = listing.drop(columns="order").astype({"prompt_set": "str"}).reset_index(drop=True)
+        if self.prompts is None:
+            return listing.assign(content=pd.Series(np.nan, index=listing.index, dtype="str"))
+        texts = _read_parquet(self.prompts, _PROMPT_COLUMNS, None)
+        return listing.merge(texts, on=["prompt_set", "prompt_id"], how="left", validate="one_to_one")
+
+    def _read(self, columns: Sequence[str], filters: list[tuple[str, str, object]]) -> pd.DataFrame:
+        return _read_parquet(self.path, columns, filters)
+
+    @staticmethod
+    def _count(pairs: NDArray[np.int64], num_prompts: int, num_features: int) -> NDArray[np.int64]:
+        counts: NDArray[np.int64] = np.bincount(pairs // max(num_prompts, 1), minlength=num_features)
+        return counts
+
+    def _compare(self, counts: NDArray[np.int64], results: Results, version: str, token_type: str) -> None:
+        expected = getattr(results, version).vectors[token_type]["target_num_active"]
+        differ = counts != expected
+        if differ.any():
+            first = int(differ.argmax())
+            msg = (
+                f"`{self.path.name}` has feature {first} active on {counts[first]} target prompts in {version} at "
+                f"{shown(token_type)}, but `{getattr(results, version).name}` says {expected[first]} "
+                f"({differ.sum()} such features). Were they made together?"
+            )
+            raise DataError(msg)
+
+
+def find_activations(folder: Path) -> Activations | None:
+    """Return the activations beside a source's files, or None where there are none."""
+    path, prompts = folder / NAME, folder / PROMPTS_NAME
+    if not path.is_file():
+        return None
+    return Activations(path, prompts if prompts.is_file() else None)
+
+
+def _read_parquet(path: Path, columns: Sequence[str], filters: list[tuple[str, str, object]] | None) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+        missing = [name for name in columns if name not in names]
+        if missing:
+            msg = f"`{path.name}` has the columns {listed(names)}, but expected {listed(columns)} as well."
+            raise DataError(msg)
+        table = pq.read_table(path, columns=list(columns), filters=filters)
+    except (pa.ArrowException, OSError) as error:
+        msg = f"`{path.name}` cannot be read as Parquet ({shown(str(error).splitlines()[0])}). Was it written whole?"
+        raise DataError(msg) from error
+    return cast("pd.DataFrame", table.to_pandas())
