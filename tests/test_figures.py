@@ -11,21 +11,17 @@ from tables import check_golden, make_results, make_table
 
 from featurediff.diff import Filters, feature_table, filter_table
 from featurediff.explanations import Explanations
-from featurediff.figures import (
+from featurediff.figures import Run, heading, lay_out, mark, scatter
+from featurediff.labels import Labels
+from featurediff.points import (
     EXPLAINED_POINTS,
     HOVER_WIDTH,
     INCONSISTENT_LINE,
     KNOWN_COLOURS,
     OTHER_COLOURS,
-    Run,
-    _wrap,
     colours,
-    heading,
-    lay_out,
-    mark,
-    scatter,
+    wrap,
 )
-from featurediff.labels import Labels
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
 BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}
@@ -264,13 +260,13 @@ def test_what_strangers_wrote_is_shown_as_written():
     ],
 )
 def test_wrapping(text, lines):
-    assert _wrap(pd.Series([text], dtype="str")) == ["<br>".join(lines)]
+    assert wrap(pd.Series([text], dtype="str")) == ["<br>".join(lines)]
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("ab \n&<$é"), max_size=400))
 def test_wrapping_loses_nothing_and_keeps_the_width(text):
-    lines = html.unescape(_wrap(pd.Series([text], dtype="str"))[0]).split("<br>")
+    lines = html.unescape(wrap(pd.Series([text], dtype="str"))[0]).split("<br>")
     assert all(len(line) <= HOVER_WIDTH for line in lines)
     assert "".join(lines).replace(" ", "") == "".join(text.split())
     for line in lines[:-1]:

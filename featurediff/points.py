@@ -1,0 +1,262 @@
+"""What all charts of features share: where numbers come from, colours, symbols, and how texts are shown."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import plotly.graph_objects as go
+
+from featurediff.labels import PROMPTS, VERSIONS, Labels, Prompts, Version
+from featurediff.spread import MARKER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from featurediff.results import Results
+
+OUTLINED_POINTS = 10_000
+"""Among more points the thin black outlines would hide the colours."""
+
+EXPLAINED_POINTS = 20_000
+"""A chart of more points leaves explanations to the detail pane: they would be nearly all of its bytes."""
+
+SYMBOLS = {"both": "star", "base": "circle", "chat": "square"}
+SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER}
+"""A star of the same diameter would be a third of a circle's area."""
+
+INCONSISTENT_LINE = {"width": 1.5, "color": "#e3000f"}
+CONSISTENT_LINE = {"width": 0.3, "color": "black"}
+
+KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#ecd21f"}
+OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
+"""Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more."""
+
+GRID = "rgba(128, 128, 128, 0.22)"
+GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
+NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8}
+"""What an annotation inside a chart looks like."""
+
+HOVER_WIDTH = 80
+_LINE = re.compile(f"(.{{1,{HOVER_WIDTH}}})(?: |$)|(.{{{HOVER_WIDTH}}})")  # Python’s engine: a third of pyarrow’s time
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the chart says of where its numbers come from."""
+
+    model: str
+    """The model, as the result files name it."""
+
+    layer: int
+    """The SAE's layer."""
+
+    trainer: str
+    """The SAE, as the result files name it."""
+
+    prompt_set: str = ""
+    """The folder of the source; empty where files were given alone."""
+
+    token_types: tuple[str, ...] = ()
+    """All positions, in the files' order: what colours go by."""
+
+    num_prompts: dict[tuple[Version, Prompts], int] = field(default_factory=dict)
+    """Number of prompts of each (version, prompt set)."""
+
+    @classmethod
+    def of(cls, results: Results, prompt_set: str = "") -> Run:
+        """Describe results."""
+        meta = results.base.metadata
+        return cls(
+            model=meta.model_type,
+            layer=meta.sae_layer,
+            trainer=meta.sae_trainer,
+            prompt_set=prompt_set,
+            token_types=results.token_types,
+            num_prompts={(v, p): getattr(results, v).metadata.num_prompts(p) for v in VERSIONS for p in PROMPTS},
+        )
+
+    @property
+    def caption(self) -> str:
+        """One line that names model, layer, SAE and prompt set."""
+        parts = (self.model, f"SAE {self.trainer}", f"residual stream after layer {self.layer}", self.prompt_set)
+        return " · ".join(part for part in parts if part)
+
+
+def colours(token_types: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each token type: a known name has its own, others follow in order."""
+    spare = iter(OTHER_COLOURS)
+    count = len(token_types)
+    hues = (f"hsl({40 + 280 * i // count}, 45%, {35 + 20 * (i % 3)}%)" for i in range(count))
+    return {name: KNOWN_COLOURS.get(name) or next(spare, None) or next(hues) for name in token_types}
+
+
+def add_points(
+    fig: go.Figure,
+    table: pd.DataFrame,
+    at: tuple[NDArray[np.floating], NDArray[np.floating]],
+    run: Run,
+    labels: Labels,
+    numbers: Callable[[pd.DataFrame], NDArray[np.floating]],
+    lines: Sequence[str],
+    *,
+    explained: bool,
+) -> None:
+    """
+    Add a Scattergl trace per (token_type, exclusivity, inconsistent) that has rows.
+
+    Parameters
+    ----------
+    fig : Figure
+        Where to add them.
+    table : DataFrame
+        Rows of the feature table to draw. Its index picks their places.
+    at : pair of ndarrays of shape (kept,)
+        x and y of every kept feature, drawn units.
+    run, labels : Run, Labels
+        For colours and names.
+    numbers : callable
+        Rows → their `custom_data`, and more columns after it.
+    lines : sequence of str
+        Lines of the hover template that show the chart's own numbers.
+    explained : bool
+        Whether the hover text has explanations; never above `EXPLAINED_POINTS` points.
+    """
+    explained = explained and len(table) <= EXPLAINED_POINTS
+    outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
+    palette = colours(run.token_types)
+    for key, rows in table.groupby(["token_type", "exclusivity", "inconsistent"], observed=True):
+        token_type, exclusivity, inconsistent = cast("tuple[str, str, bool]", key)
+        fig.add_trace(
+            go.Scattergl(
+                x=at[0][rows.index],
+                y=at[1][rows.index],
+                mode="markers",
+                name=text(labels.category(exclusivity, inconsistent)),
+                legendgroup=token_type,
+                legendgrouptitle_text=text(token_type),
+                marker={
+                    "size": SIZES[exclusivity],
+                    "color": palette[token_type],
+                    "symbol": SYMBOLS[exclusivity],
+                    "line": INCONSISTENT_LINE if inconsistent else outline,
+                    "opacity": 0.7,
+                },
+                customdata=numbers(rows),
+                text=wrap(rows["explanation"]) if explained else None,
+                hovertemplate=_hover(token_type, exclusivity, inconsistent, run, labels, lines, explained=explained),
+                hoverlabel=hover_label(palette[token_type]),
+            )
+        )
+
+
+def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], run: Run) -> NDArray[np.float32]:
+    """
+    Return what the hover template shows of each point.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the feature table.
+    numbers : tuple of three ndarrays of shape (rows,)
+        The chart's own.
+    run : Run
+        For the numbers of prompts.
+
+    Returns
+    -------
+    ndarray of shape (rows, 12)
+        Feature id, the three numbers, four counts (base before chat, target before control), their shares. float32
+        holds ids below 2**24.
+    """
+    found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in VERSIONS for p in PROMPTS]
+    sizes = [run.num_prompts[v, p] for v in VERSIONS for p in PROMPTS]
+    shares = [count / size for count, size in zip(found, sizes, strict=True)]
+    return np.column_stack([rows["feature_id"], *numbers, *found, *shares]).astype(np.float32)
+
+
+def _hover(
+    token_type: str,
+    exclusivity: str,
+    inconsistent: bool,
+    run: Run,
+    labels: Labels,
+    lines: Sequence[str],
+    *,
+    explained: bool,
+) -> str:
+    """Return a trace's one hover template; the columns are those of `custom_data`."""
+    found = [
+        f"<b>Feature %{{customdata[0]:d}}</b> at {text(token_type)}",
+        *lines,
+        "",
+        f"<b>{text(labels.explain(exclusivity))}</b>",
+        *([f"<b>{text(labels.explain_inconsistent(exclusivity))}</b>"] if inconsistent else []),
+    ]
+    for i, (version, prompts) in enumerate((v, p) for v in VERSIONS for p in PROMPTS):
+        whose = text(f"{labels.of(version)} {labels.of(prompts)}")
+        count, share = f"%{{customdata[{4 + i}]:d}}", f"%{{customdata[{8 + i}]:.1%}}"
+        found.append(f"{whose}: {count}/{run.num_prompts[version, prompts]} ({share})")
+    found += ["", "%{text}"] if explained else []
+    return "<br>".join(found) + "<extra></extra>"
+
+
+def hover_label(colour: str) -> dict[str, object]:
+    """Return the look of hover texts over points of a colour."""
+    return {"bgcolor": "white", "bordercolor": colour, "font": {"color": "#222222"}}
+
+
+def value_lines(metric: str, labels: Labels) -> list[str]:
+    """Return the hover lines of base, chat and their difference, columns 1 to 3 of the customdata."""
+    name = text(labels.metric(metric))
+    return [
+        f"{text(labels.base)} {name}: %{{customdata[1]:.4~g}}",
+        f"{text(labels.chat)} {name}: %{{customdata[2]:.4~g}}",
+        "Difference: %{customdata[3]:+.4~g}",
+    ]
+
+
+def mark(fig: go.Figure, keys: Collection[tuple[str, int]]) -> None:
+    """Dim all points but those of these (token_type, feature_id), as a drawn box does."""
+    for trace in fig.data:
+        if trace.customdata is not None:
+            wanted = [feature_id for token_type, feature_id in keys if token_type == trace.legendgroup]
+            trace.selectedpoints = np.flatnonzero(np.isin(trace.customdata[:, 0], wanted)).tolist()
+
+
+def title(heading: str, run: Run) -> dict[str, object]:
+    """Return a chart's title, with where its numbers come from below."""
+    return {
+        "text": text(heading),
+        "subtitle": {"text": text(run.caption)},
+        "x": 0.01,
+        "xanchor": "left",
+        "font": {"size": 17},
+    }
+
+
+def text(written: str) -> str:
+    """Return what strangers wrote so that Plotly shows it as written: no markup, no placeholder, no TeX."""
+    return html.escape(written, quote=False).replace("{", "&#123;").replace("$", "&#36;")
+
+
+def wrap(explanations: pd.Series) -> list[str]:
+    """Return explanations as lines of `HOVER_WIDTH`, escaped; without a loop over them."""
+    return list(
+        explanations.fillna("No explanation available")
+        .str.replace(r"\s+", " ", regex=True)
+        .str.strip()
+        .str.replace(_LINE, "\\1\\2\n", regex=True)
+        .str.strip("\n")
+        .str.replace("&", "&amp;", regex=False)
+        .str.replace("<", "&lt;", regex=False)
+        .str.replace(">", "&gt;", regex=False)
+        .str.replace("$", "&#36;", regex=False)
+        .str.replace("\n", "<br>", regex=False)
+    )
