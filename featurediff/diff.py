@@ -138,7 +138,8 @@ def feature_table(
     DataFrame with a row per kept (token_type, feature)
         In the order of token types, then of feature ids: `feature_id` (int32), `token_type` and `exclusivity`
         (category), `inconsistent` (bool: exclusive in one model and over the control threshold in the other), then
-        `base_` and `chat_` with every vector of the files, `explanation` and `neuronpedia_url` (missing is NaN).
+        `base_` and `chat_` with every vector of the files, `explanation` (with `explanation_type` and
+        `explanation_model` where the explanations carry them) and `neuronpedia_url`; missing is NaN.
     """
     thresholds = thresholds or Thresholds()
     parts = [_kept(results, token_type, thresholds) for token_type in results.token_types]
@@ -153,8 +154,9 @@ def feature_table(
             **columns,
         }
     )
-    texts = explanations.texts.reindex(ids) if explanations else pd.Series(np.nan, index=ids, dtype="str")
-    table["explanation"] = texts.array
+    said = explanations.chosen if explanations else pd.DataFrame({"explanation": pd.Series(dtype="str")})
+    for name, texts in said.reindex(ids).items():
+        table[name] = texts.array
     table["neuronpedia_url"] = page.urls(ids)
     return table
 

@@ -1,12 +1,15 @@
+import json
 import re
 from hashlib import sha256
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders import make_explanations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurediff import load
 from featurediff.errors import DataError
 from featurediff.explanations import parse_explanations, read_explanations
 
@@ -162,3 +165,190 @@ def test_no_such_file(tmp_path):
     path = tmp_path / "gemma.csv"
     with refuses(f"`{path}` cannot be found (No such file or directory). Does it exist, and may you read it?"):
         read_explanations(path)
+
+
+# ----------------------------------------------------------------------------
+# Types and models.
+
+TYPED = """feature_id,explanation,type,model
+7,acts of seven,acts,gpt-4o-mini
+3,acts of three,acts,gpt-4o-mini
+3,logits of three, logits ,claude
+5,,acts,gpt-4o-mini
+5,logits of five,logits,
+2,untyped,,
+3,acts of three again,acts,claude
+"""
+
+
+def chosen(explanations):
+    """The rows that count, as (text, type, model) by feature; missing is None."""
+    rows = explanations.chosen
+    return {
+        feature_id: tuple(None if pd.isna(cell) else cell for cell in cells)
+        for feature_id, cells in zip(rows.index, rows.itertuples(index=False), strict=True)
+    }
+
+
+def test_the_last_row_counts_whatever_its_type_until_one_is_preferred():
+    explanations = parse(TYPED)
+    assert chosen(explanations) == {
+        2: ("untyped", None, None),
+        3: ("acts of three again", "acts", "claude"),
+        5: ("logits of five", "logits", None),
+        7: ("acts of seven", "acts", "gpt-4o-mini"),
+    }
+    assert explanations.chosen.columns.tolist() == ["explanation", "explanation_type", "explanation_model"]
+    assert explanations.chosen.index.name == "feature_id"
+
+
+def test_a_preferred_type_counts_where_a_feature_has_it():
+    explanations = parse(TYPED)
+    assert chosen(explanations.preferring("logits")) == chosen(explanations) | {
+        3: ("logits of three", "logits", "claude")
+    }
+    # The text of feature 5 of type "acts" is empty.
+    assert chosen(explanations.preferring("acts")) == chosen(explanations)
+    assert chosen(explanations.preferring("no such type")) == chosen(explanations)
+    assert chosen(explanations.preferring("logits").preferring(None)) == chosen(explanations)
+
+
+def test_types_are_told_by_how_many_texts_have_them():
+    assert parse(TYPED).types == ("acts", "logits")
+    assert parse(TYPED + "8,x,logits,\n9,x,logits,\n").types == ("logits", "acts")
+    assert parse(TYPED, num_features=6).types == ("acts", "logits")
+    assert parse("feature_id,explanation\n1,a\n").types == ()
+
+
+def test_a_file_without_types_has_no_columns_of_them():
+    explanations = parse("feature_id,link,explanation\n1,x,a\n")
+    assert explanations.chosen.columns.tolist() == ["explanation"]
+    assert explanations.preferring("acts").texts.to_dict() == {1: "a"}
+    only_model = parse("feature_id,model,explanation\n1,claude,a\n")
+    assert chosen(only_model) == {1: ("a", "claude")}
+    assert only_model.types == ()
+
+
+def test_a_preference_outlives_a_restriction():
+    preferring = parse(TYPED).preferring("logits")
+    assert chosen(preferring.restricted(4)) == {2: ("untyped", None, None), 3: ("logits of three", "logits", "claude")}
+    assert preferring.restricted(4).outside == 2
+
+
+KIND = st.sampled_from(["", "acts", "logits"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), TEXT, KIND)), KIND)
+def test_preferring_agrees_with_plain_python(rows, preferred):
+    lines = ['{},"{}",{}'.format(key, text.replace('"', '""'), kind) for key, text, kind in rows]
+    explanations = parse("\n".join(["feature_id,description,type", *lines, ""])).preferring(preferred or None)
+    expected = {}
+    for feature_id in {key for key, _, _ in rows}:
+        of_feature = [(text, kind) for key, text, kind in rows if key == feature_id]
+        wanted = [row for row in of_feature if preferred and row[1] == preferred and row[0].strip()]
+        text, kind = (wanted or of_feature)[-1]
+        if text.strip():
+            expected[feature_id] = (text, kind or None)
+    assert chosen(explanations) == expected
+
+
+def test_the_feature_table_has_type_and_model_where_the_file_has_them(source_dir, tmp_path):
+    plain = load(source_dir).table().columns.tolist()
+    assert "explanation_type" not in plain
+    (tmp_path / "typed.csv").write_text(TYPED)
+    table = load(source_dir, tmp_path / "typed.csv").table()
+    at = plain.index("explanation") + 1
+    assert table.columns.tolist() == [*plain[:at], "explanation_type", "explanation_model", *plain[at:]]
+    of_7 = table[table["feature_id"] == 7].iloc[0]
+    assert tuple(of_7[["explanation", "explanation_type", "explanation_model"]]) == (
+        "acts of seven",
+        "acts",
+        "gpt-4o-mini",
+    )
+    assert table.loc[table["feature_id"] == 4, ["explanation", "explanation_type"]].isna().all(axis=None)
+
+
+# ----------------------------------------------------------------------------
+# Delphi's folders.
+
+
+def make_delphi(folder, texts, module="layers.20", word="latent"):
+    """Write a folder as delphi does: a JSON string per feature."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for feature_id, text in texts.items():
+        (folder / f"{module}_{word}{feature_id}.txt").write_text(json.dumps(text), encoding="utf-8")
+    return folder
+
+
+def test_reads_a_folder_of_delphi(tmp_path):
+    folder = make_delphi(tmp_path / "run" / "explanations", {12: 'naïve "漢字"', 3: "a\nb", 5: " "})
+    (folder / "notes.txt").write_text("not of delphi")
+    explanations = read_explanations(folder)
+    assert chosen(explanations) == {3: ("a\nb", "delphi"), 12: ('naïve "漢字"', "delphi")}
+    assert (explanations.name, explanations.outside, explanations.skipped) == ("explanations", 0, 0)
+    assert explanations.types == ("delphi",)
+    assert explanations.texts.index.dtype == "int64"
+    assert read_explanations(folder, num_features=12).outside == 1
+
+
+def test_delphis_settings_name_the_model(tmp_path):
+    folder = make_delphi(tmp_path / "run" / "explanations", {3: "a"})
+    (tmp_path / "run" / "run_config.json").write_text('{"explainer_model": "Llama-70B"}')
+    assert chosen(read_explanations(folder)) == {3: ("a", "delphi", "Llama-70B")}
+
+
+@pytest.mark.parametrize("settings", ["no JSON", "[]", "{}", '{"explainer_model": 3}'])
+def test_delphis_settings_may_be_anything(tmp_path, settings):
+    folder = make_delphi(tmp_path / "run" / "explanations", {3: "a"})
+    (tmp_path / "run" / "run_config.json").write_text(settings)
+    assert chosen(read_explanations(folder)) == {3: ("a", "delphi")}
+
+
+def test_what_delphi_could_not_parse_is_missing(tmp_path):
+    folder = make_delphi(tmp_path / "d", {3: "Explanation could not be parsed.", 4: "b"})
+    assert read_explanations(folder).texts.to_dict() == {4: "b"}
+
+
+def test_older_names_hidden_modules_and_halves_of_surrogates(tmp_path):
+    assert read_explanations(make_delphi(tmp_path / "old", {3: "a"}, word="feature")).texts.to_dict() == {3: "a"}
+    assert read_explanations(make_delphi(tmp_path / "dot", {3: "a"}, module=".model.layers.20")).texts.to_dict() == {
+        3: "a"
+    }
+    assert read_explanations(make_delphi(tmp_path / "half", {3: "a\ud800b"})).texts.to_dict() == {3: "a?b"}
+
+
+def test_the_digest_of_a_folder_tells_names_and_contents_apart(tmp_path):
+    folders = [
+        make_delphi(tmp_path / str(n), texts) for n, texts in enumerate([{3: "a"}, {3: "b"}, {4: "a"}, {3: "a"}])
+    ]
+    digests = [read_explanations(folder).sha256 for folder in folders]
+    assert len(set(digests)) == 3
+    assert digests[0] == digests[3]
+
+
+def test_folders_that_are_not_of_delphi(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    message = f"`{empty}` has no file of delphi such as `layers.20_latent123.txt`. Expected those, or name a CSV file."
+    with refuses(message):
+        read_explanations(empty)
+    two = make_delphi(make_delphi(tmp_path / "two", {3: "a"}), {3: "a"}, module="layers.9")
+    message = (
+        f"`{two}` explains several modules: 'layers.20', 'layers.9'. Move the files of one to a folder of their own."
+    )
+    with refuses(message):
+        read_explanations(two)
+    bad = make_delphi(tmp_path / "bad", {3: 7})
+    with refuses("`bad/layers.20_latent3.txt` holds 7, but expected a file of delphi: one string in quotes."):
+        read_explanations(bad)
+    (bad / "layers.20_latent3.txt").write_bytes(b"\xff")
+    with refuses("`bad/layers.20_latent3.txt` is not JSON, but expected a file of delphi: one string in quotes."):
+        read_explanations(bad)
+
+
+def test_a_source_takes_a_folder_of_delphi(source_dir, tmp_path):
+    folder = make_delphi(tmp_path / "explanations", {0: "of zero", 99: "outside"})
+    study = load(source_dir, folder)
+    assert study.explanation(0) == "of zero"
+    assert study.notes()[-1:] == ["`explanations` has 1 explanation of features that this SAE does not have: left out."]
+    assert np.array_equal(study.table()["explanation_type"].notna(), study.table()["feature_id"] == 0)
