@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 NAME = "activations.parquet"
 PROMPTS_NAME = "prompts.parquet"
-_COLUMNS = ("model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation")
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 
 
@@ -53,8 +52,13 @@ class Activations:
         Raises
         ------
         DataError
-            If the file cannot be read, lacks a column, or counts otherwise than the results do.
+            If the file cannot be read, lacks a column, counts otherwise than the results do, or if the two models have
+            not seen the same number of target prompts.
         """
+        n = results.base.metadata.num_target_prompts, results.chat.metadata.num_target_prompts
+        if n[0] != n[1]:
+            msg = f"`{self.path.name}` cannot pair {n[0]} target prompts in base with {n[1]} in chat."
+            raise DataError(msg)
         keys = ["model", "token_type", "prompt_id", "feature_id"]
         rows = self._read(keys, [("prompt_set", "==", "target")])
         outside = ~rows["feature_id"].between(0, results.num_features - 1)
@@ -152,9 +156,9 @@ def _read_parquet(path: Path, columns: Sequence[str], filters: list[tuple[str, s
 
     try:
         names = pq.read_schema(path).names
-        missing = [name for name in columns if name not in names]
+        missing = [name for name in (*columns, *(name for name, _, _ in filters or ())) if name not in names]
         if missing:
-            msg = f"`{path.name}` has the columns {listed(names)}, but expected {listed(columns)} as well."
+            msg = f"`{path.name}` has the columns {listed(names)}, but expected {listed(missing)} as well."
             raise DataError(msg)
         table = pq.read_table(path, columns=list(columns), filters=filters)
     except (pa.ArrowException, OSError) as error:

@@ -16,11 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from featurediff import export as files
+from featurediff.demo import is_planted, is_synthetic
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-from featurediff.labels import EXCLUSIVITIES, Labels
+from featurediff.labels import VERSIONS, Labels
 from featurediff.scales import Choice
+from featurediff.significance import ALPHA, CAVEAT, evidence_counts
 from featurediff.sources import Source, describe_source, find_sources
 from featurediff.study import DEFAULT_METRIC, Study, View, load
 from featurediff.wording import plural
@@ -200,14 +202,19 @@ def check_source(source_dir: SourceDir) -> None:
         said = f"{meta.model_ver}: {meta.num_target_prompts} target and {meta.num_control_prompts} control prompts"
         facts.add_row(plain(model.name), plain(said))
     facts.add_row("metrics", plain(", ".join(results.metrics)))
-    for name in results.token_types:
-        of_type = table[table["token_type"] == name]
-        counts = of_type["exclusivity"].value_counts()
-        kept = ", ".join(f"{counts[exclusivity]:,} {exclusivity}" for exclusivity in EXCLUSIVITIES)
-        facts.add_row(plain(name), f"{len(of_type):,} kept: {kept}; {of_type['inconsistent'].sum():,} inconsistent")
+    for version in VERSIONS:
+        families = (f"{study.evidence.exclusive[version, name].family:,} at {name}" for name in results.token_types)
+        facts.add_row(f"tested in {version}", plain(", ".join(families)))
+    inconsistent = (
+        f"{n:,} at {name}" for name, n in table.groupby("token_type", observed=False)["inconsistent"].sum().items()
+    )
+    facts.add_row("inconsistent", plain(", ".join(inconsistent)))
     facts.add_row("explained", plain(_coverage(study, table)))
     facts.add_row("Neuronpedia", plain(study.page.reason))
     _print_table(facts)
+    out.print()
+    _print_table(_evidence(study, table))
+    out.print(plain(CAVEAT))
     for note in study.notes():
         out.print(plain(f"Note: {note}", "yellow"))
 
@@ -274,6 +281,21 @@ def _coverage(study: Study, table: pd.DataFrame) -> str:
     ids = table.drop_duplicates("feature_id")["explanation"]
     name = study.explanations.name if study.explanations else "no explanations file"
     return f"{ids.notna().sum():,} of {len(ids):,} kept features ({name})"
+
+
+def _evidence(study: Study, kept: pd.DataFrame) -> Table:
+    """Return how many features are kept and significant; of the demo also how many of the planted ones are found."""
+    counts = evidence_counts(kept)
+    columns = ["position", "exclusive in", "kept", f"significant (q at most {ALPHA})"]
+    if is_synthetic(study.results):
+        planted = evidence_counts(kept[is_planted(kept["explanation"])])
+        counts = counts.assign(planted=planted["kept"], found=planted["significant"])
+        columns += ["planted", "planted and significant"]
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for token_type, exclusivity, *numbers in counts.reset_index().itertuples(index=False):
+        table.add_row(*map(plain, (token_type, exclusivity, *(f"{n:,}" for n in numbers))))
+    table.add_row("all", "", *(f"{n:,}" for n in counts.sum()))
+    return table
 
 
 def _print_table(table: Table) -> None:

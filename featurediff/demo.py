@@ -28,6 +28,7 @@ PLANTED_EACH = 6
 """Planted features of each category and token type."""
 
 _MARK = "synthetic"
+_PLANTED = "Planted: "
 _ACTIVE = 0.026
 _EXCLUSIVE = 0.8
 """Share of the background's active features that are exclusive; the others fire on control prompts as well."""
@@ -79,6 +80,11 @@ class Demo:
 def is_synthetic(results: Results) -> bool:
     """Whether the demo made these results."""
     return results.base.metadata.source.startswith(_MARK)
+
+
+def is_planted(explanations: pd.Series) -> pd.Series:
+    """Tell which of the demo's features were planted, by their explanations; shape (rows,), bool."""
+    return explanations.str.startswith(_PLANTED, na=False).astype(bool)
 
 
 def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) -> Demo:
@@ -203,7 +209,7 @@ def _plant(
                 for version in VERSIONS
                 for prompts in PROMPTS
             )
-            texts[i] = f"Planted: {_SAID[category]} at {token_type}. Fires on {said}."
+            texts[i] = f"{_PLANTED}{_SAID[category]} at {token_type}. Fires on {said}."
     return texts
 
 

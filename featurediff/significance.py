@@ -214,6 +214,26 @@ def evidence_q(table: pd.DataFrame) -> Floats:
     return np.fmin(base, chat)
 
 
+def evidence_counts(table: pd.DataFrame, max_q: float = ALPHA) -> pd.DataFrame:
+    """
+    Count kept and significant features.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of the feature table, from `with_evidence`.
+    max_q : float
+        The largest `evidence_q` that counts as significant.
+
+    Returns
+    -------
+    DataFrame with a row per (token_type, exclusivity), also where there is no feature
+        `kept` and `significant`, int.
+    """
+    rows = table[["token_type", "exclusivity"]].assign(kept=1, significant=evidence_q(table) <= max_q)
+    return rows.groupby(["token_type", "exclusivity"], observed=False).sum().astype("int64")
+
+
 def wilson(counts: Counts, n: int) -> tuple[Floats, Floats]:
     """
     Return the 95 % interval of a frequency.

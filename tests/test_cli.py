@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from featurediff import cli, load
 from featurediff.cli import app, parse_ids
 from featurediff.errors import DataError
+from featurediff.significance import CAVEAT
 
 PAGE = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/"
 WHY = "Is there room, and may you write there?"
@@ -585,10 +586,21 @@ def test_check_says_what_is_there(source_dir, explanations_file):
             "target_all_mean, target_all_std, target_max, target_sparsity, "
             "control_all_mean, control_all_std, control_max, control_sparsity",
         ],
-        ["model", "6 kept: 2 both, 2 base, 2 chat; 2 inconsistent"],
-        ["newline", "6 kept: 2 both, 2 base, 2 chat; 2 inconsistent"],
+        ["tested in base", "6 at model, 6 at newline"],
+        ["tested in chat", "6 at model, 6 at newline"],
+        ["inconsistent", "2 at model, 2 at newline"],
         ["explained", f"2 of 7 kept features ({SAE_FOLDER}.csv)"],
         ["Neuronpedia", "Gemma Scope 9b, layer 20, width 131k, canonical L0 114."],
+        [""],
+        ["position", "exclusive in", "kept", "significant (q at most 0.05)"],
+        ["model", "both", "2", "1"],
+        ["model", "base", "2", "0"],
+        ["model", "chat", "2", "0"],
+        ["newline", "both", "2", "1"],
+        ["newline", "base", "2", "0"],
+        ["newline", "chat", "2", "0"],
+        ["all", "12", "2"],
+        [CAVEAT],
         [
             "Note: `base.pt` has 8 target prompts, `chat.pt` has 9: every rate is out of its own model's number.",
         ],
@@ -602,8 +614,24 @@ def test_check_of_a_good_source_has_no_notes(tmp_path):
     folder = run("demo", tmp_path, "--features", 600, "--prompts", 10)[0].strip()
     out = run("check", folder)[0]
     assert "Note" not in out
-    assert "Neuronpedia  No Neuronpedia pages are known for the SAEs of model 'demo'" in out
+    assert "Neuronpedia     No Neuronpedia pages are known for the SAEs of model 'demo'" in out
     assert "base: 10 target and 7 control prompts" in out
+
+
+def test_check_of_the_demo_says_how_many_planted_features_it_finds(tmp_path):
+    folder = run("demo", tmp_path)[0].strip()
+    lines = [re.split(r" {2,}", line.rstrip()) for line in run("check", folder)[0].splitlines()]
+    at = lines.index([""])
+    assert lines[at + 1 : at + 9] == [
+        ["position", "exclusive in", "kept", "significant (q at most 0.05)", "planted", "planted and significant"],
+        ["model", "both", "8", "6", "6", "6"],
+        ["model", "base", "49", "13", "12", "12"],
+        ["model", "chat", "313", "86", "12", "12"],
+        ["newline", "both", "7", "6", "6", "6"],
+        ["newline", "base", "63", "12", "12", "12"],
+        ["newline", "chat", "300", "39", "12", "12"],
+        ["all", "740", "162", "60", "60"],
+    ]
 
 
 def test_check_of_an_odd_source_says_what_is_odd(source_dir, explanations_file):
@@ -612,7 +640,8 @@ def test_check_of_an_odd_source_says_what_is_odd(source_dir, explanations_file):
     data["[b]"]["target_sparsity"] = 1 - data["[b]"]["target_sparsity"]
     make_source(source_dir, token_types=["[b]", "newline"], chat=data)
     out = run("check", source_dir)[0]
-    assert "\n[b]          6 kept: " in out
+    assert "\ninconsistent    2 at [b], 2 at newline" in out
+    assert "\n[b]       both          2 " in out
     notes = [line for line in out.splitlines() if line.startswith("Note: ")]
     name = explanations_file.name
     assert notes == [
@@ -643,7 +672,8 @@ def test_check_of_a_source_with_nothing_exclusive(tmp_path):
                 data[token_type][name] = data[token_type][name] * 0
     source = make_source(tmp_path / "a" / "b", base=base, chat=chat)
     out = run("check", source)[0]
-    assert "model        0 kept: 0 both, 0 base, 0 chat; 0 inconsistent\n" in re.sub(" +\n", "\n", out)
+    assert "inconsistent    0 at model, 0 at newline\n" in re.sub(" +\n", "\n", out)
+    assert re.search(r"\nall +0 +0\n", re.sub(" +\n", "\n", out))
     assert "0 of 0 kept features (no explanations file)" in out
 
 

@@ -15,6 +15,7 @@ from featurediff.errors import DataError
 from featurediff.export import package_version
 from featurediff.labels import Labels
 from featurediff.results import parse_results
+from featurediff.significance import CAVEAT
 from featurediff.study import Study, View, assemble
 
 GEMMA = "https://www.neuronpedia.org/gemma-2-9b/"
@@ -374,6 +375,7 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
         ("Shown", "2 of 12,345 kept features: explanation contains “first”"),
         ("Metric", "Maximum activation (target_max)"),
         ("Labels", "base: Pre, chat: Post, target: Introspective, control: Plain"),
+        ("Evidence", CAVEAT),
         ("Neuronpedia", "Gemma Scope 9b, layer 20, width 131k, canonical L0 114."),
     ]
     assert lines[-1][0] == "Made"

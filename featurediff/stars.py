@@ -1,0 +1,82 @@
+"""Features that a reader keeps, with a line on each: as a CSV that goes out and comes in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING
+
+from featurediff.errors import DataError
+from featurediff.wording import listed, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COLUMNS = ("source", "feature_id", "note")
+MAX_NOTE = 300
+"""Characters of a note; it is a line."""
+
+MOST = 10_000
+"""Stars of one file at most: they are set by hand."""
+
+Key = tuple[str, int]
+"""A source's name and a feature id: ids of different SAEs have nothing to do with each other."""
+
+
+def stars_csv(stars: Mapping[Key, str]) -> str:
+    """Return stars and notes as CSV with the columns `source`, `feature_id` and `note`, in the order of setting."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(COLUMNS)
+    writer.writerows((source, feature_id, note) for (source, feature_id), note in stars.items())
+    return text.getvalue()
+
+
+def parse_stars(data: bytes, name: str) -> dict[Key, str]:
+    """
+    Read stars and notes back.
+
+    Parameters
+    ----------
+    data : bytes
+        CSV in UTF-8 with `source`, `feature_id` and, optionally, `note`; other columns are left out.
+    name : str
+        What the file is called in messages.
+
+    Returns
+    -------
+    dict
+        (source, feature id) → note, in the file's order; the last row of a feature counts.
+
+    Raises
+    ------
+    DataError
+        If the file is not UTF-8, lacks a column, has a feature id that is no whole number, a note that is too long, or
+        more than `MOST` rows.
+    """
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        columns = reader.fieldnames or []
+        missing = [column for column in COLUMNS[:2] if column not in columns]
+        if missing:
+            msg = f"`{name}` has the columns {listed(columns)}, but expected {listed(missing)} as well."
+            raise DataError(msg)
+        rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        msg = f"`{name}` is not a CSV file in UTF-8 ({shown(str(error))}). Expected one that featurediff wrote."
+        raise DataError(msg) from error
+    if len(rows) > MOST:
+        msg = f"`{name}` has {len(rows)} rows, but expected at most {MOST}."
+        raise DataError(msg)
+    stars: dict[Key, str] = {}
+    for number, row in enumerate(rows, 1):
+        feature_id, note = (row["feature_id"] or "").strip(), row.get("note") or ""
+        if not re.fullmatch(r"[0-9]{1,9}", feature_id):
+            msg = f"`{name}`: `feature_id` in row {number} is {shown(feature_id)}, but expected a whole number."
+            raise DataError(msg)
+        if len(note) > MAX_NOTE:
+            msg = f"`{name}`: the note in row {number} has {len(note)} characters, but expected at most {MAX_NOTE}."
+            raise DataError(msg)
+        stars[row["source"] or "", int(feature_id)] = note
+    return stars
