@@ -1,10 +1,10 @@
-"""A synthetic source with planted features: distributed as real runs are, its truth known."""
+"""Synthetic sources with planted features: distributed as real runs are, their truth known."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,22 +14,33 @@ from featurediff.export import write_whole
 from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from featurediff.results import Results
 
+    Vectors = dict[str, NDArray[np.generic]]
+
 Key = tuple[Version, Prompts]
 
 TOKEN_TYPES = ("model", "newline")
 MODEL, TRAINER, LAYER, PROMPT_SET = "demo", "16k", 12, "synthetic_40"
+MOST_LAYERS = 7
+PROMPT_SETS = {PROMPT_SET: 1.0, "related_40": 0.7, "distant_40": 0.2}
+"""Each prompt set, and the share of features that behave in it as in the first one; planted ones always do."""
+
 PLANTED_EACH = 6
 """Planted features of each category and token type."""
 
 _MARK = "synthetic"
 _PLANTED = "Planted: "
 _ACTIVE = 0.026
+_THINNING = 0.15
+"""The share of active features that is lost with each step away from the middle layer."""
+
+_STEP = 4
 _EXCLUSIVE = 0.8
 """Share of the background's active features that are exclusive; the others fire on control prompts as well."""
 
@@ -67,10 +78,16 @@ class Demo:
     explanations: bytes
     """CSV with `feature_id` and `explanation`; planted features begin with "Planted:"."""
 
+    layer: int = LAYER
+    """Of the SAE."""
+
+    prompt_set: str = PROMPT_SET
+    """One of `PROMPT_SETS`."""
+
     def write(self, out: Path) -> Path:
         """Write a results tree below `out` and return the source's folder."""
-        name = f"{MODEL}_trainer{TRAINER}_layer{LAYER}"
-        folder = out / "results" / name / PROMPT_SET
+        name = f"{MODEL}_trainer{TRAINER}_layer{self.layer}"
+        folder = out / "results" / name / self.prompt_set
         write_whole(folder / "base.pt", self.base)
         write_whole(folder / "chat.pt", self.chat)
         write_whole(out / "explanations" / f"{name}.csv", self.explanations)
@@ -87,7 +104,42 @@ def is_planted(explanations: pd.Series) -> pd.Series:
     return explanations.str.startswith(_PLANTED, na=False).astype(bool)
 
 
-def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) -> Demo:
+def make_demos(layers: int, num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) -> Iterator[Demo]:
+    """
+    Make sources to compare: several layers, and at the middle one every prompt set.
+
+    Parameters
+    ----------
+    layers : int
+        How many, from 1 to `MOST_LAYERS`; a single one has a single prompt set.
+    num_features, num_prompts, seed : int
+        See `make_demo`.
+
+    Yields
+    ------
+    Demo
+        One for each source. Fewer features are active the farther a layer is from the middle one.
+
+    Raises
+    ------
+    DataError
+        If there are too many layers or none, or `make_demo` refuses the other numbers.
+    """
+    if not 1 <= layers <= MOST_LAYERS:
+        msg = f"The demo has 1 to {MOST_LAYERS} layers, but {layers} were asked for."
+        raise DataError(msg)
+    for step in range(-(layers // 2), layers - layers // 2):
+        for prompt_set in PROMPT_SETS if step == 0 and layers > 1 else [PROMPT_SET]:
+            yield make_demo(num_features, num_prompts, seed, LAYER + _STEP * step, prompt_set)
+
+
+def make_demo(
+    num_features: int = 16_384,
+    num_prompts: int = 40,
+    seed: int = 0,
+    layer: int = LAYER,
+    prompt_set: str = PROMPT_SET,
+) -> Demo:
     """
     Make the demo.
 
@@ -102,6 +154,10 @@ def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) 
         Target prompts; control prompts are three fewer, so that the two denominators differ. At least 10.
     seed : int
         Another seed makes other numbers; at least 0.
+    layer : int
+        Another layer has another SAE, so other planted features.
+    prompt_set : str
+        One of `PROMPT_SETS`; all have the same planted features.
 
     Returns
     -------
@@ -122,14 +178,32 @@ def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) 
     if seed < 0:
         msg = f"The demo's seed must be 0 or more, but is {seed}."
         raise DataError(msg)
-    rng = np.random.default_rng(seed)
     sizes = {"target": num_prompts, "control": num_prompts - 3}
-    content: dict[str, dict[str, Any]] = {version: {} for version in VERSIONS}
+    active = int(_ACTIVE * num_features * (1 - _THINNING * abs(layer - LAYER) / _STEP))
+    rng = np.random.default_rng(seed if layer == LAYER else (seed, layer))
+    content, texts, explanations = _draw(rng, num_features, active, sizes)
+    if prompt_set != PROMPT_SET:
+        rng = np.random.default_rng((seed, layer, list(PROMPT_SETS).index(prompt_set)))
+        other, planted, _ = _draw(rng, num_features, active, sizes)
+        is_alike = rng.random(num_features) < PROMPT_SETS[prompt_set]
+        is_alike[[*texts, *planted]] = True
+        for version, token_type, name in ((v, t, n) for v in VERSIONS for t in TOKEN_TYPES for n in content[v][t]):
+            vectors = content[version][token_type]
+            vectors[name] = np.where(is_alike, vectors[name], other[version][token_type][name])
+    base, chat = (_pack(content[version], version, num_features, sizes, seed, layer) for version in VERSIONS)
+    return Demo(base, chat, explanations, layer, prompt_set)
+
+
+def _draw(
+    rng: np.random.Generator, num_features: int, active: int, sizes: dict[str, int]
+) -> tuple[dict[Version, dict[str, Vectors]], dict[int, str], bytes]:
+    """Return the vectors by version and token type, the planted features with their texts, and all explanations."""
+    content: dict[Version, dict[str, Vectors]] = {version: {} for version in VERSIONS}
     texts: dict[int, str] = {}
     each = PLANTED_EACH * len(_CATEGORIES)
     *plots, free = np.split(rng.permutation(num_features), each * np.arange(1, 1 + len(TOKEN_TYPES)))
     for token_type, planted in zip(TOKEN_TYPES, plots, strict=True):
-        counts = _background(rng, num_features, free, sizes, _TAILS[token_type])
+        counts = _background(rng, num_features, rng.choice(free, active, replace=False), sizes, _TAILS[token_type])
         texts |= _plant(rng, planted, token_type, counts, sizes)
         for version in VERSIONS:
             content[version][token_type] = {
@@ -138,18 +212,16 @@ def make_demo(num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) 
                 for name, vector in _statistics(rng, counts[version, prompts], sizes[prompts], prompts).items()
             }
     described = rng.choice(free, size=int(0.8 * len(free)), replace=False)
-    base, chat = (_pack(content[version], version, num_features, sizes, seed) for version in VERSIONS)
-    return Demo(base, chat, _explain(rng, described, texts))
+    return content, texts, _explain(rng, described, texts)
 
 
 def _background(
-    rng: np.random.Generator, num_features: int, free: NDArray[np.int64], sizes: dict[str, int], tail: int
+    rng: np.random.Generator, num_features: int, active: NDArray[np.int64], sizes: dict[str, int], tail: int
 ) -> dict[Key, NDArray[np.int64]]:
-    """Return how many prompts each feature fires on, by (version, prompts): only `free` features do."""
+    """Return how many prompts each feature fires on, by (version, prompts): only `active` features do."""
     counts: dict[Key, NDArray[np.int64]] = {
         (v, p): np.zeros(num_features, dtype=np.int64) for v in VERSIONS for p in PROMPTS
     }
-    active = rng.choice(free, size=int(_ACTIVE * num_features), replace=False)
     exclusive, shared = np.split(active, [int(_EXCLUSIVE * len(active))])
     for (_, prompts), of_set in counts.items():
         of_set[shared] = rng.integers(1 if prompts == "control" else 0, sizes[prompts] + 1, len(shared))
@@ -233,11 +305,12 @@ def _statistics(
 
 
 def _pack(
-    content: dict[str, dict[str, NDArray[np.generic]]],
+    content: dict[str, Vectors],
     version: str,
     num_features: int,
     sizes: dict[str, int],
     seed: int,
+    layer: int,
 ) -> bytes:
     """Return what `torch.save` writes."""
     import torch
@@ -246,7 +319,7 @@ def _pack(
         "source": f"{_MARK} demo, seed {seed}, {version}",
         "model_type": MODEL,
         "model_ver": version,
-        "sae_layer": LAYER,
+        "sae_layer": layer,
         "sae_trainer": TRAINER,
         "num_target_prompts": sizes["target"],
         "num_control_prompts": sizes["control"],
