@@ -182,11 +182,13 @@ def make_demo(
     features: Annotated[int, typer.Option(help="Width of the SAE.")] = 16_384,
     prompts: Annotated[int, typer.Option(help="Target prompts; control prompts are three fewer.")] = 40,
     seed: Annotated[int, typer.Option(help="Another seed makes other numbers.")] = 0,
+    layers: Annotated[int, typer.Option(help="More than one, to compare; the middle one has three prompt sets.")] = 1,
 ) -> None:
-    """Write a synthetic source with planted features."""
+    """Write a synthetic source with planted features, or several to compare."""
     from featurediff import demo
 
-    out.print(plain(str(demo.make_demo(features, prompts, seed).write(folder))))
+    for made in demo.make_demos(layers, features, prompts, seed):
+        out.print(plain(str(made.write(folder))))
 
 
 @app.command("check")
