@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import importlib.resources
+import json
 import re
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import numpy as np
 import pandas as pd
 
+from featurediff import registry
 from featurediff.errors import DataError
+from featurediff.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas.api.extensions import ExtensionArray
 
+_HOST = "https://www.neuronpedia.org"
 _FIELD = "{feature_id}"
-_EXAMPLE = f"https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/{_FIELD}"
+_EXAMPLE = f"{_HOST}/gemma-2-9b/20-gemmascope-res-131k/{_FIELD}"
 
-# Ids that SAELens 6.54.12 gives to SAEs of another L0 or layer, so that files written with it may carry them.
-_WRONG_IN_SAELENS = {"gemma-2-9b/20-gemmascope-res-131k__l0-12", "gemma-2-9b/20-gemmascope-res-131k__l0-10"}
-
-_FAMILIES = {
-    "gemma": "gemma",
-    "gemma-2-9b": "gemma",
-    "llama": "llama",
-    "llama-3.1-8b": "llama",
-    "llama3.1-8b": "llama",
-}
-"""Model names in folders and metadata, in lower case, and the family of SAEs that each stands for."""
+# Explanation, plots, activations and link are shown; testing and steering would have Neuronpedia run the model.
+_EMBED = {"embed": "true", "embedtest": "false", "embedsteer": "false"}
+MOST_LISTED = 50
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,35 @@ class Page:
     """URL of a feature's page, with `{feature_id}` where the id goes; None if there is no known page."""
 
     reason: str
-    """How the page was found, or why there is none: one sentence of plain text."""
+    """How the page was found, or why there is none: one or two sentences of plain text."""
+
+    source: str | None = None
+    """Neuronpedia's `modelId/sourceId` of the SAE; None for a user's template and where there is no page."""
+
+    @property
+    def describes(self) -> str | None:
+        """Which model the page is about, a sentence of plain text; None where that is not known."""
+        if self.source is None:
+            return None
+        model = self.source.partition("/")[0]
+        return (
+            f"The page, its examples and its explanation describe the feature on {model}, "
+            "the model that the SAE was trained on."
+        )
+
+    def embed_url(self, feature_id: int) -> str | None:
+        """
+        Return the page of one feature as it fits into a pane of this dashboard, or None where there is none.
+
+        Of a user's template, what its query already says is kept.
+        """
+        url = self.url(feature_id)
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        said = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        more = urlencode({name: value for name, value in _EMBED.items() if name not in said})
+        return parts._replace(query="&".join(filter(None, (parts.query, more)))).geturl()
 
     def url(self, feature_id: int) -> str | None:
         """Return the page of one feature, or None where there is none."""
@@ -71,28 +93,6 @@ class Page:
         return (before + digits + after).array
 
 
-class _Sae(NamedTuple):
-    """One row of the shipped table: a name in the SAELens registry and its Neuronpedia id."""
-
-    release: str
-    sae_id: str
-    layer: int
-    width: str
-    l0: int | None
-    neuronpedia_id: str
-
-
-@cache
-def _registry() -> dict[tuple[str, str], _Sae]:
-    """Read the shipped table, by release and SAE id."""
-    text = importlib.resources.files("featurediff").joinpath("data/neuronpedia.tsv").read_text(encoding="utf-8")
-    rows = csv.reader(text.splitlines()[2:], delimiter="\t")
-    return {
-        (release, sae_id): _Sae(release, sae_id, int(layer), width, int(l0) if l0 else None, neuronpedia_id)
-        for release, sae_id, layer, width, l0, neuronpedia_id in rows
-    }
-
-
 def find_page(
     *,
     model: str | None,
@@ -106,15 +106,17 @@ def find_page(
     """
     Find the Neuronpedia pages of an SAE.
 
-    The first of these that is given decides, also where it gives no page: the user's own template, the metadata's
-    Neuronpedia id, its SAELens release and SAE id, and last the model, trainer and layer that folder names carry.
-    Only an id that SAELens is known to give by mistake is passed over.
+    The first of these that is given decides, also where it gives no page: the user's own template, a SAELens release
+    and SAE id that the registry has a page for, the Neuronpedia id, an unknown release and SAE id, and last the model,
+    trainer and layer that folder names carry. Where a Neuronpedia id disagrees with the registry, the registry's
+    canonical page is preferred, and the reason says so.
 
     Parameters
     ----------
     model, trainer : str or None
-        As in the folder name: "gemma" is Gemma Scope on gemma-2-9b (residual stream, base model) with trainers such
-        as "131k-l0-114"; "llama" is Llama Scope on Llama 3.1 8B (residual stream) with trainers "8x" and "32x".
+        As in the folder name: "gemma" is gemma-2-9b and "llama" Llama 3.1 8B, with trainers such as "131k-l0-114" and
+        "32x" for the residual stream, "mlp-16k-canonical" and "lxa_8x" for MLP and attention. An instruct model stands
+        for its base model's SAEs only where no SAEs of its own are named so.
     layer : int or None
         The SAE's layer, counted from 0. A page of another layer is never returned.
     neuronpedia_id : str or None
@@ -135,16 +137,34 @@ def find_page(
         If `template` is not a URL with `{feature_id}` exactly once.
     """
     if template is not None:
-        return Page(_checked_template(template), "The template given by the user.")
-    if neuronpedia_id and neuronpedia_id not in _WRONG_IN_SAELENS:
-        return _page_of_id(neuronpedia_id, layer)
+        return user_page(template)
+    if sae := registry.table().get((sae_release or "", sae_id or "")):
+        return _page_of_sae(sae, layer, neuronpedia_id)
+    passed_over = ""
+    if neuronpedia_id:
+        if page := _page_of_id(neuronpedia_id, layer, sae_release, sae_id):
+            return page
+        passed_over = (
+            f" The metadata's neuronpedia_id {shown(neuronpedia_id)} is passed over: "
+            "the SAELens registry has no SAE of this layer, width and L0."
+        )
     if sae_release or sae_id:
-        return _page_of_sae(sae_release, sae_id, layer)
-    return _page_of_folder(model, trainer, layer)
+        page = Page(None, _why_unknown(sae_release, sae_id))
+    else:
+        found, words = registry.id_of_folder(model, trainer, layer)
+        page = _linked(found, f"Found by model, trainer and layer: {words}") if found else Page(None, words)
+    return replace(page, reason=page.reason + passed_over)
 
 
-def _checked_template(template: str) -> str:
-    """Return the template, or raise DataError if it cannot be a feature's URL."""
+def user_page(template: str) -> Page:
+    """
+    Return the pages of a user's own template.
+
+    Raises
+    ------
+    DataError
+        If the template is not a URL with `{feature_id}` exactly once.
+    """
     fault = None
     if template.count(_FIELD) != 1:
         fault = f"holds {_FIELD} {template.count(_FIELD)} times instead of once"
@@ -154,109 +174,109 @@ def _checked_template(template: str) -> str:
         fault = "holds a character that a URL cannot hold"
     elif not re.match(r"(?i:https?)://[^/?#{]+[/?#]", template):
         fault = "does not start with http:// or https:// and a host"
+    elif not _is_url(template):
+        fault = "has a host that cannot be read"
     if fault:
         msg = f"The Neuronpedia template {template!r} {fault}. Give one like {_EXAMPLE}."
         raise DataError(msg)
-    return template
+    return Page(template, "The template given by the user.")
+
+
+def _is_url(template: str) -> bool:
+    try:
+        urlsplit(template)
+    except ValueError:
+        return False
+    return True
 
 
 def _linked(neuronpedia_id: str, reason: str) -> Page:
-    return Page(f"https://www.neuronpedia.org/{neuronpedia_id}/{_FIELD}", reason)
+    return Page(f"{_HOST}/{neuronpedia_id}/{_FIELD}", reason, neuronpedia_id)
 
 
-def _page_of_id(neuronpedia_id: str, layer: int | None) -> Page:
-    """Return the page that the metadata names, unless its form or its layer is wrong."""
+def _page_of_sae(sae: registry.Sae, layer: int | None, neuronpedia_id: str | None) -> Page:
+    """Return the page of an SAE that the SAELens registry knows, whatever id the metadata has beside its names."""
+    names = f"sae_id {shown(sae.sae_id)} of release {shown(sae.release)}"
+    if layer not in (None, sae.layer):
+        return Page(None, f"The metadata's {names} is not of layer {shown(layer)}.")
+    reason = f"Found in the SAELens registry by the metadata's {names}."
+    if neuronpedia_id and neuronpedia_id != sae.neuronpedia_id:
+        is_same = registry.canonical(neuronpedia_id) == sae.neuronpedia_id
+        differs = "" if is_same else _differences(sae.facts, registry.facts_of_page(neuronpedia_id))
+        fault = f"says {differs}" if differs else "is not the canonical page of these weights"
+        reason += f" Preferred to the metadata's neuronpedia_id {shown(neuronpedia_id)}, which {fault}."
+    return _linked(sae.neuronpedia_id, reason)
+
+
+def _page_of_id(neuronpedia_id: str, layer: int | None, release: str | None, sae_id: str | None) -> Page | None:
+    """Return the page that the metadata names, or why it cannot be right; None for an L0 that the registry lacks."""
+    name = f"The metadata's neuronpedia_id {shown(neuronpedia_id)}"
     match = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/(0|[1-9][0-9]{0,3})-[A-Za-z0-9][A-Za-z0-9._-]*", neuronpedia_id)
     if match is None:
         return Page(
             None,
-            f"The metadata's neuronpedia_id {neuronpedia_id!r} does not have the form "
-            "modelId/layer-sourceSet, such as gemma-2-9b/20-gemmascope-res-131k.",
+            f"{name} does not have the form modelId/layer-sourceSet, such as gemma-2-9b/20-gemmascope-res-131k.",
         )
+    page = registry.canonical(neuronpedia_id)
+    if page is None:
+        return None
     # One source of gpt2-small is filed under the index after its layer, so the table is asked first.
-    layers = {sae.layer for sae in _registry().values() if sae.neuronpedia_id == neuronpedia_id} or {int(match[1])}
-    if layer is not None and layer not in layers:
-        return Page(None, f"The metadata's neuronpedia_id {neuronpedia_id!r} is not of layer {layer}.")
-    return _linked(neuronpedia_id, f"The metadata's neuronpedia_id {neuronpedia_id!r}.")
+    saes = [sae for sae in registry.table().values() if sae.neuronpedia_id == page]
+    if layer is not None and layer not in ({sae.layer for sae in saes} or {int(match[1])}):
+        return Page(None, f"{name} is not of layer {shown(layer)}.")
+    said = registry.facts_of_name(release or "", sae_id or "")
+    differs = [_differences(said, facts) for facts in [s.facts for s in saes] or [registry.facts_of_page(page)]]
+    if all(differs):
+        return Page(None, f"{name} disagrees with its sae_id {shown(sae_id)}: it says {differs[0]}.")
+    is_canonical = "" if page == neuronpedia_id else ": the canonical page of the same weights"
+    return _linked(page, f"Found by the metadata's neuronpedia_id {shown(neuronpedia_id)}{is_canonical}.")
 
 
-def _page_of_sae(release: str | None, sae_id: str | None, layer: int | None) -> Page:
-    """Return the page of an SAE named as in the SAELens registry."""
-    if not release or not sae_id:
-        given, missing = ("sae_release", "sae_id") if release else ("sae_id", "sae_release")
-        return Page(None, f"The metadata has {given} {release or sae_id!r} but no {missing}, and both are needed.")
-    sae = _registry().get((release, sae_id))
-    if sae is None:
-        return Page(None, f"The SAELens registry has no Neuronpedia page for {sae_id!r} of release {release!r}.")
-    if layer is not None and layer != sae.layer:
-        return Page(None, f"The metadata's sae_id {sae_id!r} of release {release!r} is not of layer {layer}.")
-    return _linked(sae.neuronpedia_id, f"The SAELens registry's page for {sae_id!r} of release {release!r}.")
+def _differences(said: registry.Facts, other: registry.Facts) -> str:
+    """Write where other facts contradict what was said: "layer 20 instead of 2"; empty where they don't."""
+    pairs = registry.contradictions(said, other)
+    return ", ".join(f"{fact} {found} instead of {expected}" for fact, expected, found in pairs)
 
 
-def _page_of_folder(model: str | None, trainer: str | None, layer: int | None) -> Page:
-    """Return the page of the SAE that a folder's name describes."""
-    if not model:
-        return Page(None, "The model is not known.")
-    family = _FAMILIES.get(model.lower())
-    if family is None:
-        return Page(None, f"No Neuronpedia pages are known for the SAEs of model {model!r}, only for gemma and llama.")
-    if not trainer:
-        return Page(None, f"The trainer of the {family} SAE is not known.")
-    if layer is None:
-        return Page(None, f"The layer of the {family} SAE is not known.")
-    return (_gemma_scope if family == "gemma" else _llama_scope)(trainer, layer)
+def _why_unknown(release: str | None, sae_id: str | None) -> str:
+    if release and sae_id:
+        return f"The SAELens registry has no Neuronpedia page for {shown(sae_id)} of release {shown(release)}."
+    given, missing = ("sae_release", "sae_id") if release else ("sae_id", "sae_release")
+    return f"The metadata has {given} {shown(release or sae_id)} but no {missing}, and both are needed."
 
 
-def _gemma_scope(trainer: str, layer: int) -> Page:
-    """Return the page of a residual-stream SAE of Gemma Scope 9b, of which one layer and width has many."""
-    match = re.fullmatch(r"([0-9]{1,4}[km])(?:[-_](?:l0[-_]([0-9]{1,6})|(canonical)))?", trainer, re.IGNORECASE)
-    if match is None:
-        return Page(None, f"Trainer {trainer!r} is not understood as one of Gemma Scope's, such as 131k-l0-114.")
-    saes = [sae for sae in _registry().values() if sae.release == "gemma-scope-9b-pt-res"]
-    if layer not in (layers := {sae.layer for sae in saes}):
-        return _no_layer("Gemma Scope 9b", layer, layers)
-    width = match[1].lower()
-    here = [sae for sae in saes if sae.layer == layer]
-    place = f"Gemma Scope 9b, layer {layer}, width {width}"
-    by_l0 = {sae.l0: sae for sae in here if sae.width == width and sae.l0 is not None}
-    if not by_l0:
-        widths = sorted({sae.width for sae in here}, key=lambda text: int(text[:-1]) * (1000 if text[-1] == "m" else 1))
-        return Page(None, f"{place} has no page; at this layer there are pages for width {_listed(widths)}.")
-    # The canonical SAE of a layer and width is the one whose id needs no `__l0-…`.
-    canonical = next((l0 for l0, sae in by_l0.items() if "__" not in sae.neuronpedia_id), None)
-    l0 = int(match[2]) if match[2] else canonical if match[3] else None
-    if l0 in by_l0:
-        word = "canonical L0" if l0 == canonical else "L0"
-        return _linked(by_l0[l0].neuronpedia_id, f"{place}, {word} {l0}.")
-    nearest = sorted(by_l0, key=lambda known: abs(known - (l0 or 0)))
-    known = f"{place} has pages for L0 {_listed(nearest)}"
-    if l0 is None:
-        return Page(None, f"Trainer {trainer!r} does not say which L0 is meant; {known}.")
-    return Page(None, f"{known}, not for L0 {l0}.")
+def quick_list_url(page: Page, feature_ids: Sequence[int], name: str) -> str | None:
+    """
+    Return a link that shows features of one SAE as a list on Neuronpedia; nothing is stored there.
 
+    Parameters
+    ----------
+    page : Page
+        Of the SAE.
+    feature_ids : sequence of int, 1 to 50
+        Only ids that the SAE has: with a single other one Neuronpedia shows an error instead of the list.
+    name : str
+        The list's title, not blank.
 
-def _llama_scope(trainer: str, layer: int) -> Page:
-    """Return the page of a residual-stream SAE of Llama Scope, of which one layer and width has exactly one."""
-    match = re.fullmatch(
-        r"(?:llama[-_]?scope[-_])?(?:(?:lxr|res|l([0-9]{1,2})r)[-_])?(8x|32x|32k|131k)", trainer, re.IGNORECASE
-    )
-    if match is None:
-        return Page(None, f"Trainer {trainer!r} is not understood as one of Llama Scope's, such as 8x or 32x.")
-    if match[1] and int(match[1]) != layer:
-        return Page(None, f"Trainer {trainer!r} is of layer {int(match[1])}, not of layer {layer}.")
-    expansion = {"32k": "8x", "131k": "32x"}.get(match[2].lower(), match[2].lower())
-    release = f"llama_scope_lxr_{expansion}"
-    sae = _registry().get((release, f"l{layer}r_{expansion}"))
-    if sae is None:
-        return _no_layer("Llama Scope", layer, {sae.layer for sae in _registry().values() if sae.release == release})
-    return _linked(sae.neuronpedia_id, f"Llama Scope 3.1 8B, layer {layer}, width {sae.width} ({expansion}).")
+    Returns
+    -------
+    str or None
+        About 6,000 characters for 50 features. None where `page.source` is not known.
 
-
-def _no_layer(name: str, layer: int, layers: set[int]) -> Page:
-    return Page(None, f"{name} has no page for layer {layer}; its layers are {min(layers)} to {max(layers)}.")
-
-
-def _listed(choices: Sequence[object]) -> str:
-    """Join at most five choices, and say how many more there are."""
-    more = len(choices) - 5
-    return ", ".join(map(str, choices[:5])) + (f" and {more} more" if more > 0 else "")
+    Raises
+    ------
+    DataError
+        If there are no features or more than 50, or the name is blank.
+    """
+    if page.source is None:
+        return None
+    if not 1 <= len(feature_ids) <= MOST_LISTED:
+        msg = f"A Neuronpedia quick list takes 1 to {MOST_LISTED} features, but got {len(feature_ids)}."
+        raise DataError(msg)
+    if not name.strip():
+        msg = "A Neuronpedia quick list needs a name, but it is blank."
+        raise DataError(msg)
+    model, _, source = page.source.partition("/")
+    features = [{"modelId": model, "layer": source, "index": str(int(feature_id))} for feature_id in feature_ids]
+    query = {"name": name, "features": json.dumps(features, separators=(",", ":"))}
+    return f"{_HOST}/quick-list/?{urlencode(query, quote_via=quote, errors='replace')}"

@@ -10,7 +10,6 @@ canonical name get the canonical page under every name that they have.
 
 import argparse
 import csv
-import re
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import NamedTuple
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
+from featurediff.registry import contradictions, facts_of_name, facts_of_page, find
+
 # The residual stream after gpt2-small's last block, filed under the index that follows it.
 INTENTIONAL = {("gpt2-small-res-jb", "blocks.11.hook_resid_post", "gpt2-small/12-res-jb")}
-# How names other than Gemma Scope's say a width.
-WIDTHS = {"8x": "32k", "32x": "131k", "2pow12": "4k", "2pow14": "16k", "2pow16": "65k"}
 
 
 class Entry(NamedTuple):
@@ -36,43 +35,12 @@ class Entry(NamedTuple):
     """The Neuronpedia id that the registry gives, right or wrong."""
 
 
-def find(pattern: str, text: str) -> str | None:
-    """Return the first group of the first match, or None."""
-    match = re.search(pattern, text)
-    return match[1] if match else None
-
-
-def facts_of_name(entry: Entry) -> dict[str, str | None]:
-    """Read layer, width, L0 and trainer out of an SAE's release and id; what they do not say is None."""
-    width = find(r"width_([0-9]+[km])", entry.sae_id)
-    other = find(r"_(8x|32x)$", entry.sae_id) or find(r"width-(2pow[0-9]+)", entry.release)
-    return {
-        "layer": find(r"(?:layer_|blocks\.|^l)([0-9]+)", entry.sae_id),
-        "width": width or (WIDTHS[other] if other else None),
-        "L0": find(r"average_l0_([0-9]+)", entry.sae_id),
-        "trainer": find(r"__trainer_([0-9]+)", entry.sae_id),
-    }
-
-
-def facts_of_page(neuronpedia_id: str) -> dict[str, str | None]:
-    """Read the same facts out of a Neuronpedia id."""
-    _, _, source = neuronpedia_id.partition("/")
-    return {
-        "layer": find(r"^([0-9]+)-", source) or "none",
-        "width": find(r"-([0-9]+[km])(?=__|$)", source),
-        "L0": find(r"__l0-([0-9]+)", source),
-        "trainer": find(r"__trainer_([0-9]+)", source),
-    }
-
-
-def contradictions(entry: Entry) -> list[str]:
+def faults(entry: Entry) -> list[str]:
     """List the facts on which an SAE's name and the page claimed for it disagree."""
     if entry.claimed is None or (entry.release, entry.sae_id, entry.claimed) in INTENTIONAL:
         return []
-    name, page = facts_of_name(entry), facts_of_page(entry.claimed)
-    return [
-        f"{fact} {name[fact]} ≠ {page[fact]}" for fact in name if name[fact] and page[fact] and name[fact] != page[fact]
-    ]
+    pairs = contradictions(facts_of_name(entry.release, entry.sae_id), facts_of_page(entry.claimed))
+    return [f"{fact} {name} ≠ {page}" for fact, name, page in pairs]
 
 
 def read_registry(path: Path) -> tuple[str, list[Entry]]:
@@ -99,7 +67,7 @@ def link(entries: list[Entry]) -> tuple[list[tuple[str, ...]], Counter[str]]:
     own: dict[tuple[str, str], str] = {}
     counts = Counter[str]()
     for entry in entries:
-        wrong = contradictions(entry)
+        wrong = faults(entry)
         if wrong:
             print(f"not trusted: {entry.release} {entry.sae_id} → {entry.claimed} ({', '.join(wrong)})")
         elif entry.claimed:
@@ -117,7 +85,7 @@ def link(entries: list[Entry]) -> tuple[list[tuple[str, ...]], Counter[str]]:
             counts["kept: the canonical page of the same weights instead of its own"] += 1
         else:
             counts["kept: no page of its own, but the same weights have one"] += 1
-        layer, width = facts_of_name(entry)["layer"] or "", facts_of_page(page)["width"] or ""
+        layer, width = facts_of_name(entry.release, entry.sae_id)["layer"] or "", facts_of_page(page)["width"] or ""
         rows.append((entry.release, entry.sae_id, layer, width, str(entry.l0 or ""), page))
     return sorted(rows), counts
 

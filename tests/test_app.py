@@ -312,7 +312,7 @@ def test_without_a_page_there_is_no_link_and_the_reason_is_said(monkeypatch, tmp
     at = open_app(feature="2@model")
     assert not at.get("link_button")
     assert "neuronpedia_url" not in table_of(at).value
-    assert said(at).count("Trainer '9x' is not understood as one of Llama Scope's, such as 8x or 32x.") == 2
+    assert said(at).count("Trainer '9x' of 'llama' is not understood. Expected one such as 32x (Llama Scope 8B)") == 2
 
 
 def test_a_template_replaces_the_page_everywhere_and_in_this_session_only():

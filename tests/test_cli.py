@@ -590,7 +590,10 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["tested in chat", "6 at model, 6 at newline"],
         ["inconsistent", "2 at model, 2 at newline"],
         ["explained", f"2 of 7 kept features ({SAE_FOLDER}.csv)"],
-        ["Neuronpedia", "Gemma Scope 9b, layer 20, width 131k, canonical L0 114."],
+        [
+            "Neuronpedia",
+            "Found by model, trainer and layer: Gemma Scope 9b, residual stream, layer 20, width 131k, L0 114.",
+        ],
         [""],
         ["position", "exclusive in", "kept", "significant (q at most 0.05)"],
         ["model", "both", "2", "1"],

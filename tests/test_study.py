@@ -376,7 +376,10 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
         ("Metric", "Maximum activation (target_max)"),
         ("Labels", "base: Pre, chat: Post, target: Introspective, control: Plain"),
         ("Evidence", CAVEAT),
-        ("Neuronpedia", "Gemma Scope 9b, layer 20, width 131k, canonical L0 114."),
+        (
+            "Neuronpedia",
+            "Found by model, trainer and layer: Gemma Scope 9b, residual stream, layer 20, width 131k, L0 114.",
+        ),
     ]
     assert lines[-1][0] == "Made"
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d UTC by featurediff {re.escape(package_version())}", lines[-1][1])
