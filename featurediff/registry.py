@@ -157,7 +157,7 @@ _GEMMA = (
     r"(?:(?P<site>res|resid|resid-post|att|attn|mlp|transcoders?)-)?(?:width-)?(?P<width>[0-9]{1,4}[km])"
 )
 _GEMMA_SCOPE = _Naming(
-    re.compile(_GEMMA + r"(?:-(?:(?:average-)?l0-|(?=canonical))(?P<L0>[0-9]+|canonical))?"), "131k-l0-114"
+    re.compile(_GEMMA + r"(?:-(?:(?:average-)?l0-|(?=canonical))(?P<L0>[0-9]{1,6}|canonical))?"), "131k-l0-114"
 )
 _GEMMA_SCOPE_2 = _Naming(
     re.compile(_GEMMA + r"(?:-(?:l0-)?(?P<L0>(?:small|medium|big)(?:-affine)?))?"), "16k-l0-medium"
@@ -169,7 +169,7 @@ _LLAMA = (
 _LLAMA_SCOPE = _Naming(re.compile(_LLAMA + r"(?P<width>8x|32x)"), "32x")
 _LLAMA_SCOPE_BY_WIDTH = _Naming(re.compile(_LLAMA + r"(?P<width>8x|32x|32k|131k)"), "32x")
 _ANDYRDT = _Naming(
-    re.compile(r"(?:resid-post-layer-(?P<layer>[0-9]{1,4})-)?(?:trainer-)?(?P<trainer>[0-9]+)"), "trainer_1"
+    re.compile(r"(?:resid-post-layer-(?P<layer>[0-9]{1,4})-)?(?:trainer-)?(?P<trainer>[0-9]{1,4})"), "trainer_1"
 )
 _GOODFIRE = _Naming(re.compile(r"(?:goodfire|gf|resid-post-gf)(?:-l(?:ayer-)?(?P<layer>[0-9]{1,4}))?"), "goodfire")
 
