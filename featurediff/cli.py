@@ -6,6 +6,7 @@ import io
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,12 +20,15 @@ from featurediff import export as files
 from featurediff.demo import is_planted, is_synthetic
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
 from featurediff.errors import DataError
+from featurediff.explain import Via, explain, write_rows, written_rows
 from featurediff.files import kind_of
 from featurediff.labels import VERSIONS, Labels
+from featurediff.neuronpedia_api import API, EXPORTS, Servers
+from featurediff.results import read_results
 from featurediff.scales import Choice
 from featurediff.significance import ALPHA, CAVEAT, evidence_counts
-from featurediff.sources import Source, describe_source, find_sources
-from featurediff.study import DEFAULT_METRIC, Study, View, load
+from featurediff.sources import Source, describe_source, find_sources, place_for_explanations
+from featurediff.study import DEFAULT_METRIC, Study, View, assemble, load
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
@@ -101,7 +105,9 @@ def export_sources(
         Path, typer.Argument(metavar="SOURCE_DIR", help="A folder with base.pt and chat.pt, or a tree of them.")
     ],
     metric: Annotated[str, typer.Option(help="Which vector of the files the axes show.")] = DEFAULT_METRIC,
-    explanations: Annotated[Path | None, typer.Option(help="CSV with feature_id and a text column.")] = None,
+    explanations: Annotated[
+        Path | None, typer.Option(help="CSV with feature_id and a text column, or a folder of delphi's.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the chart as a page here (a folder, for a tree).")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
@@ -174,6 +180,50 @@ def export_sources(
     if failed:
         msg = f"{failed} of the sources could not be exported; the others are written."
         raise DataError(msg)
+
+
+@app.command("explain")
+def explain_source(
+    source_dir: SourceDir,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write the CSV here, not where the dashboard finds it.")
+    ] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Only this type; may be repeated, the preferred first.")
+    ] = None,
+    via: Annotated[
+        Via, typer.Option(help="Bulk files, or feature by feature; auto is what takes fewer requests.")
+    ] = "auto",
+    min_target: Annotated[str, typer.Option(metavar="K", help="Kept: at least K target prompts, or 25%.")] = "1",
+    max_control: Annotated[str, typer.Option(metavar="J", help="Kept: at most J control prompts, or 5%.")] = "0",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there, whatever is in it.")] = False,
+    neuronpedia_template: Annotated[
+        str | None, typer.Option(metavar="https://…/{feature_id}", help="Page of a feature, instead of the known one.")
+    ] = None,
+    api: Annotated[str, typer.Option(hidden=True)] = API,
+    exports: Annotated[str, typer.Option(hidden=True)] = EXPORTS,
+) -> None:
+    """Get the explanations of a source's kept features from Neuronpedia."""
+    source = describe_source(source_dir)
+    thresholds = Thresholds(Threshold.parse(min_target), Threshold.parse(max_control))
+    study = assemble(read_results(source.folder), source, None, neuronpedia_template)
+    path = file or place_for_explanations(source)
+    if path is None:
+        msg = (
+            f"`{source_dir}` is in no folder called {{model}}_trainer{{trainer}}_layer{{layer}}, so it has no place "
+            "for explanations. Name a file with --out."
+        )
+        raise DataError(msg)
+    written = None if force else written_rows(path)
+    servers = Servers.at(api, exports)
+    with _progress() as progress:
+        track = partial(progress.track, description="Getting explanations")
+        explained = explain(study, thresholds, types=types or (), via=via, servers=servers, track=track)
+    write_rows(path, explained, written)
+    err.print(plain(f"{path}: {plural(len(explained.rows), 'explanation')}"))
+    err.print(f"{explained.explained:,} of {explained.kept:,} kept features have an explanation.")
+    if explained.unasked:
+        err.print(f"The API may know {explained.unasked:,} that the bulk files lack: --via api asks for each.")
 
 
 @app.command("demo")

@@ -62,10 +62,7 @@ def describe_source(folder: Path) -> Source:
         Named by the last two parts of the path.
     """
     folder = _normal(folder)
-    sae_folder, match = next(
-        ((place, match) for place in (folder, *folder.parents) if (match := _SAE_FOLDER.fullmatch(place.name))),
-        (folder.parent, None),
-    )
+    sae_folder, match = _find_sae_folder(folder)
     return Source(
         folder=folder,
         name="/".join(part for part in (folder.parent.name, folder.name) if part),
@@ -146,10 +143,23 @@ def _natural(name: str) -> list[list[str | int]]:
     ]
 
 
+def place_for_explanations(source: Source) -> Path | None:
+    """Return the explanation file of a source's SAE, or where it will be found; None where no folder names the SAE."""
+    sae_folder, match = _find_sae_folder(source.folder)
+    return source.explanations or (_explanation_files(sae_folder)[-1] if match else None)
+
+
+def _find_sae_folder(folder: Path) -> tuple[Path, re.Match[str] | None]:
+    """Return the folder that names the SAE, with what it says; the parent folder where none does."""
+    named = ((place, match) for place in (folder, *folder.parents) if (match := _SAE_FOLDER.fullmatch(place.name)))
+    return next(named, (folder.parent, None))
+
+
 def _find_explanations(sae_folder: Path) -> Path | None:
-    inside, beside = sae_folder.parent, sae_folder.parent.parent
-    for place in (inside, beside):
-        file = place / "explanations" / f"{sae_folder.name}.csv"
-        if kind_of(file) == "file":
-            return file
-    return None
+    return next((file for file in _explanation_files(sae_folder) if kind_of(file) == "file"), None)
+
+
+def _explanation_files(sae_folder: Path) -> tuple[Path, Path]:
+    """Return where an SAE's explanations may be: inside the results tree, and beside it."""
+    tree = sae_folder.parent
+    return tree / "explanations" / f"{sae_folder.name}.csv", tree.parent / "explanations" / f"{sae_folder.name}.csv"

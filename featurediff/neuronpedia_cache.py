@@ -1,0 +1,80 @@
+"""What Neuronpedia answered, kept on disk, so that nothing is asked for twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import platformdirs
+
+from featurediff.errors import DataError
+from featurediff.export import write_whole
+from featurediff.files import kind_of, read_whole
+from featurediff.neuronpedia_api import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+CACHE = "FEATUREDIFF_CACHE"
+"""The environment variable that names another folder than the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The answers of Neuronpedia for one source, each a file that is there whole or not at all."""
+
+    folder: Path
+    """Only for this source; may not be there yet."""
+
+    @classmethod
+    def of(cls, source: str) -> Cache:
+        """Return the cache of `modelId/sourceId`, in the user's cache folder or in the one that `CACHE` names."""
+        chosen = os.environ.get(CACHE)
+        root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
+        return cls(root / "explanations" / source)
+
+    def has(self, name: str) -> bool:
+        """Tell whether an answer is kept."""
+        return kind_of(self._file(name)) == "file"
+
+    def forget_bulk(self, names: Collection[str]) -> None:
+        """Delete the bulk files that are none of these: another state of them is on the server by now."""
+        for file in self.folder.glob("explanations*.json"):
+            if file.stem not in names:
+                file.unlink(missing_ok=True)
+
+    def put(self, name: str, texts: list[Text]) -> None:
+        """
+        Keep an answer.
+
+        Raises
+        ------
+        DataError
+            If it cannot be written.
+        """
+        write_whole(self._file(name), json.dumps(texts))
+
+    def texts(self) -> pd.DataFrame:
+        """
+        Return every text of every answer once, with the fields of `Text`.
+
+        Raises
+        ------
+        DataError
+            If a file in the folder is damaged.
+        """
+        texts: list[list[object]] = []
+        for file in sorted(self.folder.glob("*.json")):
+            try:
+                texts += json.loads(read_whole(file))
+            except ValueError as error:
+                msg = f"`{file}` is damaged. Delete it, and run the same again."
+                raise DataError(msg) from error
+        return pd.DataFrame(texts, columns=pd.Index(Text._fields)).drop_duplicates()
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.json"

@@ -1,0 +1,625 @@
+import json
+import re
+import time
+
+import pandas as pd
+import pytest
+from builders import make_explanations, make_source
+from conftest import SAE_FOLDER
+from neuronpedia_server import FakeApi, FakeExports, Fault
+from typer.testing import CliRunner
+
+from featurediff import load
+from featurediff.cli import app
+from featurediff.diff import Threshold, Thresholds
+from featurediff.errors import DataError
+from featurediff.explain import explain
+from featurediff.explanations import parse_explanations
+from featurediff.neuronpedia_api import Servers
+
+SOURCE = "gemma-2-9b/20-gemmascope-res-131k"
+FOLDER = f"/v1/{SOURCE}/explanations"
+PAGE = f"https://www.neuronpedia.org/{SOURCE}/"
+KEEPS = "What was got is kept: run the same again later, and it goes on from there."
+BATCHES = [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(5)]
+COLUMNS = ["feature_id", "explanation", "type", "model", "url"]
+
+# Of 24 features 18 are kept. Ordered as strings: 0 1 10 11 12 | 13 14 15 16 17 | 18 19 2 20 …, of some two texts.
+ROWS = [(n, f"acts of {n}", "acts", "gpt-4o-mini") for n in range(24)]
+ROWS += [(n, f"logits of {n}", "logits", "claude") for n in (0, 12, 20)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, and no key."""
+    monkeypatch.setenv("FEATUREDIFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NEURONPEDIA_API_KEY", raising=False)
+    return tmp_path / "cache" / "explanations" / SOURCE
+
+
+@pytest.fixture
+def api():
+    server = FakeApi()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def exports():
+    server = FakeExports()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def servers(api, exports):
+    return Servers.at(api.url, exports.url, pause=0.01)
+
+
+@pytest.fixture
+def source_dir(tmp_path):
+    """A source of 24 features in a results tree."""
+    return make_source(tmp_path / "results" / SAE_FOLDER / "personal_40", num_features=24)
+
+
+@pytest.fixture
+def study(source_dir):
+    return load(source_dir)
+
+
+def kept(study):
+    return sorted(set(study.table()["feature_id"]))
+
+
+def said(explained):
+    """The rows as tuples; missing is None."""
+    rows = explained.rows.astype(object).where(explained.rows.notna(), None)
+    return list(rows.itertuples(index=False, name=None))
+
+
+def refuses(message):
+    return pytest.raises(DataError, match=f"^{re.escape(message)}$")
+
+
+def features(study):
+    return [f"/api/feature/{SOURCE}/{n}" for n in kept(study)]
+
+
+# ----------------------------------------------------------------------------
+# Bulk files.
+
+
+def test_bulk_files_explain_the_kept_features(study, servers, api, exports):
+    exports.put(SOURCE, ROWS, size=6)
+    explained = explain(study, servers=servers)
+    assert exports.asked() == ["/", *BATCHES]
+    assert api.asked() == []
+    assert explained.rows.columns.tolist() == COLUMNS
+    expected = []
+    for n in kept(study):
+        if n in (0, 12, 20):
+            expected.append((n, f"logits of {n}", "logits", "claude", f"{PAGE}{n}"))
+        expected.append((n, f"acts of {n}", "acts", "gpt-4o-mini", f"{PAGE}{n}"))
+    assert 6 not in kept(study)
+    assert said(explained) == expected
+    assert (explained.explained, explained.kept, explained.unasked) == (len(kept(study)), len(kept(study)), 0)
+
+
+def test_the_list_of_files_has_pages_other_folders_and_other_files(study, servers, exports):
+    exports.put(SOURCE, ROWS[:12], size=2)
+    exports.put(SOURCE, ROWS[12:], size=20, folder="explanations-gpt-4o-mini")
+    exports.put(SOURCE, ROWS, folder="activations")
+    exports.put(f"{SOURCE}__l0-34", ROWS)
+    exports.bodies[f"{FOLDER}/notes.txt"] = b"not a batch"
+    exports.page_size = 3
+    explained = explain(study, servers=servers)
+    asked = exports.asked()
+    assert asked[:3] == ["/", "/", "/"]
+    other = f"/v1/{SOURCE}/explanations-gpt-4o-mini/batch-0.jsonl.gz"
+    assert asked[3:] == [*(f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(6)), other]
+    assert explained.explained == len(kept(study))
+
+
+def test_batch_2_comes_before_batch_10(study, servers, exports):
+    exports.put(SOURCE, ROWS, size=2)
+    explain(study, servers=servers)
+    assert exports.asked()[1:] == [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(14)]
+
+
+def test_what_is_kept_on_disk_has_no_embeddings(study, servers, exports, cache):
+    exports.put(SOURCE, ROWS, size=30)
+    explain(study, servers=servers)
+    (file,) = cache.iterdir()
+    assert file.name.startswith("explanations-0-")
+    assert json.loads(file.read_text())[:2] == [
+        [0, "acts of 0", "acts", "gpt-4o-mini"],
+        [0, "logits of 0", "logits", "claude"],
+    ]
+    assert file.stat().st_size < 27 * 80
+
+
+def test_a_second_run_asks_for_nothing(study, servers, exports):
+    exports.put(SOURCE, ROWS, size=6)
+    first = explain(study, servers=servers)
+    exports.asked()
+    assert said(explain(study, servers=servers)) == said(first)
+    assert exports.asked() == []
+
+
+def test_a_run_that_was_cut_short_goes_on_where_it_was(study, servers, exports, cache):
+    exports.put(SOURCE, ROWS, size=6)
+    exports.faults[BATCHES[2]] = [Fault(cut=True)] * 7
+    message = f"{exports.url} cannot be reached, or not for long enough (ProtocolError). Is there a network? {KEEPS}"
+    with refuses(message):
+        explain(study, servers=servers)
+    assert exports.asked() == ["/", *BATCHES[:2], *[BATCHES[2]] * 7]
+    assert len(list(cache.iterdir())) == 2
+    explained = explain(study, servers=servers)
+    assert exports.asked() == ["/", *BATCHES[2:]]
+    assert explained.explained == explained.kept
+
+
+@pytest.mark.parametrize("fault", ["cut", "half a file that is as long as announced", "another file"])
+def test_half_a_file_is_asked_for_again(study, servers, exports, fault):
+    exports.put(SOURCE, ROWS, size=6)
+    whole = exports.bodies[BATCHES[1]]
+    bodies = {"cut": None, "another file": b"\x1f\x8b\x08\x00" + bytes(50)}
+    exports.faults[BATCHES[1]] = [Fault(cut=fault == "cut", body=bodies.get(fault, whole[: len(whole) // 2]))]
+    explained = explain(study, servers=servers)
+    assert exports.asked().count(BATCHES[1]) == 2
+    assert explained.explained == explained.kept
+
+
+def test_a_file_that_stays_damaged_is_not_kept(study, servers, exports, cache):
+    exports.put(SOURCE, ROWS, size=30)
+    exports.bodies[BATCHES[0]] = exports.bodies[BATCHES[0]][:-20]
+    with refuses(f"{exports.url}{BATCHES[0]} is cut short or damaged, 7 times in a row. {KEEPS}"):
+        explain(study, servers=servers)
+    assert not cache.exists()
+
+
+def test_a_new_state_of_the_files_replaces_the_old(study, servers, exports, cache):
+    exports.put(SOURCE, [row for row in ROWS if row[0] != 1], size=30)
+    assert explain(study, servers=servers).unasked == 1
+    exports.put(SOURCE, [(n, f"newer {text}", *rest) for n, text, *rest in ROWS], size=30)
+    explained = explain(study, servers=servers)
+    assert all(row[1].startswith("newer ") for row in said(explained))
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_files_that_are_not_zipped_are_read_too(study, servers, exports):
+    exports.bodies[BATCHES[0]] = b'{"index": 0, "description": "plain"}\n'
+    assert said(explain(study, servers=servers)) == [(0, "plain", None, None, f"{PAGE}0")]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("[1]", "b'[1]'"),
+        ('{"description": "x"}', """b'{"description": "x"}'"""),
+        ("{", "b'{'"),
+        ('{"index": "x"}', """b'{"index": "x"}'"""),
+    ],
+)
+def test_lines_of_another_format(study, servers, exports, cache, line, shown):
+    exports.bodies[BATCHES[0]] = f'{{"index": "0", "description": "x"}}\n{line}\n'.encode()
+    with refuses(f"{exports.url}{BATCHES[0]}: line 2 is not an object with an `index`, but {shown}."):
+        explain(study, servers=servers)
+    assert not cache.exists()
+
+
+def test_a_file_that_is_gone_and_a_list_that_is_none(study, servers, exports):
+    exports.put(SOURCE, ROWS, size=30)
+    exports.faults[BATCHES[0]] = [Fault(status=404)]
+    with refuses(f"{exports.url}{BATCHES[0]} is gone since it was listed. Run the same again."):
+        explain(study, servers=servers)
+    exports.faults["/"] = [Fault(body=b"<html>")]
+    message = f"{exports.url} does not list its files as S3 does (XML, no element found: line 1, column 6)."
+    with refuses(message):
+        explain(study, servers=servers)
+    exports.faults["/"] = [Fault(status=403)]
+    url = f"{exports.url}/?list-type=2&prefix=v1%2F{SOURCE.replace('/', '%2F')}%2Fexplanations"
+    with refuses(f"{url} answers 403 Forbidden, but expected 200. {KEEPS}"):
+        explain(study, servers=servers)
+
+
+# ----------------------------------------------------------------------------
+# The API.
+
+
+def test_the_api_explains_feature_by_feature(study, servers, api, exports):
+    for n in kept(study):
+        api.put(SOURCE, n, (f"best of {n}", "acts", "claude"), (f"worse of {n}", "acts", "gpt-4o-mini"))
+    explained = explain(study, via="api", servers=servers)
+    assert exports.asked() == []
+    assert api.asked() == features(study)
+    last = {row[0]: row for row in said(explained)}
+    assert list(last.values()) == [(n, f"best of {n}", "acts", "claude", f"{PAGE}{n}") for n in kept(study)]
+    assert len(explained.rows) == 2 * len(last)
+    explain(study, via="api", servers=servers)
+    assert api.asked() == []
+
+
+def test_features_that_the_api_does_not_know_are_asked_for_once(study, servers, api):
+    api.put(SOURCE, 0, ("of 0", "acts", "claude"))
+    api.put(SOURCE, 1)
+    api.put(SOURCE, 2, (" ", "acts", "claude"), (None, "acts", "claude"))
+    api.faults[features(study)[3]] = [Fault(status=404)]
+    explained = explain(study, via="api", servers=servers)
+    assert (explained.explained, explained.kept, explained.unasked) == (1, len(kept(study)), 0)
+    api.asked()
+    explain(study, via="api", servers=servers)
+    explain(study, servers=servers)
+    assert api.asked() == []
+
+
+def test_a_run_over_the_api_goes_on_where_it_was(study, servers, api):
+    for n in kept(study):
+        api.put(SOURCE, n, ("x", "acts", "claude"))
+    api.faults[features(study)[4]] = [Fault(status=503)] * 7
+    url = f"{api.url}{features(study)[4]}"
+    with refuses(f"{url} answers 503 Service Unavailable, but expected 200. {KEEPS}"):
+        explain(study, via="api", servers=servers)
+    api.asked()
+    explain(study, via="api", servers=servers)
+    assert api.asked() == features(study)[4:]
+
+
+@pytest.mark.parametrize(
+    "body", ["[1]", "7", "{}1", '{"explanations": null}', '{"modelId": 1}', '{"explanations": [1]}']
+)
+def test_answers_of_another_format(study, servers, api, cache, body):
+    api.faults[features(study)[0]] = [Fault(body=body.encode())]
+    message = f"{api.url}{features(study)[0]} is not an object with a list of `explanations`, but {body.encode()!r}."
+    with refuses(message):
+        explain(study, via="api", servers=servers)
+    assert not cache.exists()
+
+
+def test_texts_of_strangers_arrive_as_they_are(study, servers, api):
+    texts = ['a, "b"\nc', "=1+1", "<b>漢字</b>", "null", " x ", "a\ud800b"]
+    for n, text in zip(kept(study), texts, strict=False):
+        api.put(SOURCE, n, (text, "a,b", "c\td"))
+    explained = explain(study, via="api", servers=servers)
+    assert [row[1] for row in said(explained)] == [*texts[:-1], "a?b"]
+    csv = explained.rows.to_csv(index=False).encode()
+    assert parse_explanations(csv, "x.csv").texts.tolist() == [*texts[:-1], "a?b"]
+
+
+# ----------------------------------------------------------------------------
+# Which way.
+
+
+def test_auto_takes_the_way_of_fewer_requests(study, servers, api, exports):
+    exports.put(SOURCE, [row for row in ROWS if row[0] not in (1, 2)], size=3)
+    first = explain(study, servers=servers)  # 9 files for 20 features
+    assert len(kept(study)) >= 9
+    assert [path for path in exports.asked() if path != "/"] == [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(9)]
+    assert first.unasked == 2
+    explain(study, servers=servers)  # no file left to read
+    assert (api.asked(), exports.asked()) == ([], ["/"])
+    exports.put(SOURCE, ROWS, size=3)  # all files are new: more than two
+    api.put(SOURCE, 1, ("of 1", "acts", "claude"))
+    explained = explain(study, servers=servers)
+    assert api.asked() == [f"/api/feature/{SOURCE}/1", f"/api/feature/{SOURCE}/2"]
+    assert exports.asked() == ["/"]
+    assert explained.unasked == 0
+    assert explained.explained == explained.kept - 1
+
+
+def test_as_many_files_as_features_are_read(study, servers, api, exports):
+    exports.put(SOURCE, [(n, "x", "acts", "m") for n in range(len(kept(study)))], size=1)
+    explain(study, servers=servers)
+    assert api.asked() == []
+    assert len(exports.asked()) == 1 + len(kept(study))
+
+
+def test_one_file_more_than_features_and_the_api_is_asked(study, servers, api, exports):
+    exports.put(SOURCE, [(n, "x", "acts", "m") for n in range(len(kept(study)) + 1)], size=1)
+    explain(study, servers=servers)
+    assert api.asked() == features(study)
+    assert exports.asked() == ["/"]
+
+
+def test_a_source_without_bulk_files(study, servers, api):
+    with refuses(f"Neuronpedia has no bulk files of explanations for {SOURCE}. Leave out --via, or say --via api."):
+        explain(study, via="bulk", servers=servers)
+    explain(study, servers=servers)
+    assert api.asked() == features(study)
+
+
+def test_other_thresholds_keep_other_features(study, servers, exports):
+    exports.put(SOURCE, ROWS, size=30)
+    thresholds = Thresholds(Threshold(5))
+    explained = explain(study, thresholds, servers=servers)
+    assert explained.kept == study.table(thresholds)["feature_id"].nunique() < len(kept(study))
+    assert set(explained.rows["feature_id"]) == set(study.table(thresholds)["feature_id"])
+
+
+# ----------------------------------------------------------------------------
+# Types.
+
+
+def test_the_most_frequent_type_counts_unless_types_are_named(study, servers, exports):
+    exports.put(SOURCE, ROWS, size=30)
+    of_0 = [row[2] for row in said(explain(study, servers=servers)) if row[0] == 0]
+    assert of_0 == ["logits", "acts"]
+    of_0 = [row[2] for row in said(explain(study, types=["logits", "acts"], servers=servers)) if row[0] == 0]
+    assert of_0 == ["acts", "logits"]
+    only = explain(study, types=["logits"], servers=servers)
+    assert set(only.rows["type"]) == {"logits"}
+    assert set(only.rows["feature_id"]) == {0, 12, 20} & set(kept(study))
+    assert only.unasked == 0
+
+
+def test_a_type_that_does_not_occur(study, servers, exports):
+    exports.put(SOURCE, ROWS, size=30)
+    message = "No kept feature has an explanation of type 'act', 'x'. There are: 'acts', 'logits'."
+    with refuses(message):
+        explain(study, types=["acts", "act", "x"], servers=servers)
+
+
+def test_texts_without_a_type_come_first(study, servers, api):
+    api.put(SOURCE, 0, ("typed", "acts", "claude"), ("untyped", None, None))
+    assert [row[1:4] for row in said(explain(study, via="api", servers=servers))] == [
+        ("untyped", None, None),
+        ("typed", "acts", "claude"),
+    ]
+
+
+# ----------------------------------------------------------------------------
+# Manners.
+
+
+def test_the_key_goes_to_the_api_only(study, api, exports, monkeypatch):
+    monkeypatch.setenv("NEURONPEDIA_API_KEY", " secret\n")
+    servers = Servers.at(api.url, exports.url)
+    exports.put(SOURCE, ROWS[:3], size=30)
+    explain(study, servers=servers)
+    explain(study, via="api", servers=servers)
+    assert {headers.get("x-api-key") for headers in api.headers} == {"secret"}
+    assert {headers.get("x-api-key") for headers in exports.headers} == {None}
+    assert all(headers["User-Agent"].startswith("featurediff/") for headers in api.headers + exports.headers)
+
+
+def test_a_redirect_is_not_followed(study, api, exports, monkeypatch):
+    monkeypatch.setenv("NEURONPEDIA_API_KEY", "secret")
+    api.faults[features(study)[0]] = [Fault(status=302, Location=f"{exports.url}/elsewhere")]
+    with refuses(f"{api.url}{features(study)[0]} answers 302 Found, but expected 200. {KEEPS}"):
+        explain(study, via="api", servers=Servers.at(api.url, exports.url))
+    assert exports.asked() == []
+
+
+@pytest.mark.parametrize("key", ["a\nb", "schlüssel"])
+def test_a_key_that_is_none(monkeypatch, key):
+    monkeypatch.setenv("NEURONPEDIA_API_KEY", key)
+    with refuses("The environment variable NEURONPEDIA_API_KEY holds characters that a key does not have."):
+        Servers.at()
+
+
+def test_one_connection_to_each_server(study, servers, api, exports):
+    exports.put(SOURCE, ROWS[:5], size=1)
+    explain(study, servers=servers)
+    explain(study, via="api", servers=servers)
+    assert len(exports.asked()) == 6
+    assert len(api.asked()) > 5
+    assert (api.connections, exports.connections) == (1, 1)
+
+
+def test_waits_as_long_as_it_is_told(study, servers, api):
+    api.put(SOURCE, kept(study)[0], ("x", "acts", "claude"))
+    api.faults[features(study)[0]] = [Fault(status=429, Retry_After="1", body=b'{"error": "Too many requests"}')]
+    begun = time.monotonic()
+    assert explain(study, via="api", servers=servers).explained == 1
+    assert 1 <= time.monotonic() - begun < 20
+    assert api.asked() == [features(study)[0], *features(study)]
+
+
+def test_waits_longer_each_time_where_it_is_not_told(study, api, exports):
+    for path in features(study)[:2]:
+        api.faults[path] = [Fault(status=429)] * 3
+    begun = time.monotonic()
+    explain(study, via="api", servers=Servers.at(api.url, exports.url, pause=0.1))
+    assert 2 * (0.1 + 0.2 + 0.4) <= time.monotonic() - begun < 20
+
+
+def test_does_not_sit_through_an_hour(study, servers, api):
+    api.faults[features(study)[2]] = [Fault(status=429, Retry_After="3600")]
+    with refuses(f"Neuronpedia asks to wait 3,600 seconds. {KEEPS}"):
+        explain(study, via="api", servers=servers)
+    assert api.asked() == features(study)[:3]
+
+
+def test_gives_up_after_seven_answers_429(study, servers, api):
+    api.faults[features(study)[0]] = [Fault(status=429)] * 8
+    url = f"{api.url}{features(study)[0]}"
+    with refuses(f"{url} answers 429 Too Many Requests, but expected 200. {KEEPS}"):
+        explain(study, via="api", servers=servers)
+    assert api.asked() == [features(study)[0]] * 7
+
+
+def test_a_server_that_is_not_there(study, exports):
+    gone = FakeApi()
+    gone.stop()
+    message = f"{gone.url} cannot be reached, or not for long enough (NewConnectionError). Is there a network? {KEEPS}"
+    with refuses(message):
+        explain(study, via="api", servers=Servers.at(gone.url, exports.url, pause=0.001))
+
+
+def test_goes_through_the_proxy_of_the_environment(study, api, exports, monkeypatch):
+    api.put(SOURCE, 0, ("of 0", "acts", "claude"))
+    api.bodies = {f"http://neuronpedia.invalid{path}": body for path, body in api.bodies.items()}
+    monkeypatch.setenv("http_proxy", api.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    api.answer = lambda path, query: FakeApi.answer(api, f"http://neuronpedia.invalid{path}", query)
+    servers = Servers.at("http://neuronpedia.invalid", exports.url)
+    assert explain(study, via="api", servers=servers).explained == 1
+    assert api.headers[0]["Host"] == "neuronpedia.invalid"
+
+
+# ----------------------------------------------------------------------------
+# What cannot be explained, and where answers are kept.
+
+
+def test_saes_without_a_page(tmp_path, servers):
+    study = load(make_source(tmp_path / "results" / "mistral_trainer8x_layer3" / "p"))
+    message = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {study.page.reason}"
+    with refuses(message):
+        explain(study, servers=servers)
+
+
+@pytest.mark.parametrize(
+    "template", ["https://example.org/{feature_id}", "https://www.neuronpedia.org/a/../{feature_id}"]
+)
+def test_pages_elsewhere(source_dir, servers, template):
+    message = (
+        "Explanations come from https://www.neuronpedia.org/modelId/sourceId/{feature_id}, "
+        f"but the SAE's page is {template}."
+    )
+    with refuses(message):
+        explain(load(source_dir, template=template), servers=servers)
+
+
+def test_a_users_page_on_neuronpedia(source_dir, servers, api):
+    study = load(source_dir, template="http://neuronpedia.org/gpt2-small/6-res-jb/{feature_id}")
+    api.put("gpt2-small/6-res-jb", 0, ("of 0", "acts", "claude"))
+    rows = said(explain(study, via="api", servers=servers))
+    assert rows == [(0, "of 0", "acts", "claude", "http://neuronpedia.org/gpt2-small/6-res-jb/0")]
+
+
+def test_a_damaged_cache_is_named(study, servers, cache):
+    cache.mkdir(parents=True)
+    (cache / "feature-0.json").write_text("[[0, ")
+    with refuses(f"`{cache}/feature-0.json` is damaged. Delete it, and run the same again."):
+        explain(study, servers=servers)
+
+
+def test_answers_are_kept_in_the_users_cache_folder(study, servers, tmp_path, monkeypatch):
+    monkeypatch.delenv("FEATUREDIFF_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
+    explain(study, via="api", servers=servers)
+    (folder,) = (tmp_path / "home").rglob(SOURCE)
+    assert folder.parts[-4:] == ("featurediff", "explanations", *SOURCE.split("/"))
+    assert len(list(folder.iterdir())) == len(kept(study))
+
+
+# ----------------------------------------------------------------------------
+# The command.
+
+
+@pytest.fixture
+def command(source_dir, api, exports):
+    """Run the command on the source."""
+
+    def run(*words):
+        hosts = ["--api", api.url, "--exports", exports.url]
+        result = CliRunner().invoke(app, ["explain", str(source_dir), *map(str, words), *hosts])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def last_lines(result, count):
+    return [" ".join(line.split()) for line in result.stderr.splitlines()[-count:]]
+
+
+def test_the_command_writes_where_the_dashboard_looks(command, source_dir, exports, tmp_path):
+    exports.put(SOURCE, [row for row in ROWS if row[0] != 1], size=6)
+    result = command()
+    path = tmp_path / "explanations" / f"{SAE_FOLDER}.csv"
+    count = len(kept(load(source_dir)))
+    assert last_lines(result, 3) == [
+        f"{path}: {count + 2} explanations",
+        f"{count - 1} of {count} kept features have an explanation.",
+        "The API may know 1 that the bulk files lack: --via api asks for each.",
+    ]
+    assert result.stdout == ""
+    assert pd.read_csv(path).columns.tolist() == COLUMNS
+    table = load(source_dir).table()
+    of_12 = table[table["feature_id"] == 12].iloc[0]
+    assert tuple(of_12[["explanation", "explanation_type", "explanation_model"]]) == (
+        "acts of 12",
+        "acts",
+        "gpt-4o-mini",
+    )
+    of_1 = table.loc[table["feature_id"] == 1, "explanation"]
+    assert len(of_1) > 0
+    assert of_1.isna().all()
+
+
+def test_another_prompt_set_of_the_sae_adds_to_the_file(command, source_dir, exports, tmp_path):
+    exports.put(SOURCE, ROWS, size=6)
+    path = tmp_path / "explanations" / f"{SAE_FOLDER}.csv"
+    command("--min-target", "5")
+    some = pd.read_csv(path)
+    path.write_text(path.read_text() + "6,by hand,mine,,\n")
+    result = command("--type", "logits", "--type", "acts")
+    assert len(last_lines(result, 2)) == 2
+    rows = pd.read_csv(path)
+    assert rows["feature_id"].is_monotonic_increasing
+    assert set(rows["feature_id"]) == {*kept(load(source_dir)), 6} > set(some["feature_id"])
+    assert rows.loc[rows["feature_id"] == 12, "type"].tolist() == ["acts", "logits"]
+    assert rows.loc[rows["feature_id"] == 6, "explanation"].tolist() == ["by hand"]
+    before = path.read_bytes()
+    command("--min-target", "5", "--type", "logits", "--type", "acts")
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_somebody_else_is_not_touched(command, exports, tmp_path):
+    exports.put(SOURCE, ROWS, size=6)
+    path = make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+    before = path.read_bytes()
+    message = (
+        f"`{path}` is there already, and was not written by `featurediff explain`. "
+        "Name another file with --out, or replace it with --force."
+    )
+    with refuses(message):
+        command()
+    assert exports.asked() == []
+    assert path.read_bytes() == before
+    out = tmp_path / "new" / "mine.csv"
+    command("--out", out)
+    assert path.read_bytes() == before
+    command("--force")
+    assert path.read_bytes() == out.read_bytes()
+
+
+def test_a_file_inside_the_tree_is_where_explanations_go(command, exports, tmp_path):
+    exports.put(SOURCE, ROWS, size=30)
+    path = tmp_path / "results" / "explanations" / f"{SAE_FOLDER}.csv"
+    path.parent.mkdir()
+    path.write_text("feature_id,explanation,type,model,url\n")
+    command()
+    assert len(pd.read_csv(path)) > 10
+    assert not (tmp_path / "explanations").exists()
+
+
+def test_a_run_that_fails_writes_nothing(command, api, tmp_path):
+    api.bodies.clear()
+    api.faults[f"/api/feature/{SOURCE}/0"] = [Fault(body=b"[1]")]
+    with pytest.raises(DataError):
+        command("--via", "api")
+    assert not (tmp_path / "explanations").exists()
+
+
+def test_a_source_in_no_sae_folder_needs_a_name(tmp_path, exports):
+    folder = make_source(tmp_path / "lone")
+    words = ["explain", str(folder), "--exports", exports.url]
+    result = CliRunner().invoke(app, words)
+    message = (
+        f"`{folder}` is in no folder called {{model}}_trainer{{trainer}}_layer{{layer}}, so it has no place "
+        "for explanations. Name a file with --out."
+    )
+    assert str(result.exception) == message
+    exports.put(SOURCE, ROWS, size=30)
+    assert CliRunner().invoke(app, [*words, "--out", str(tmp_path / "x.csv")]).exit_code == 0
+    assert len(pd.read_csv(tmp_path / "x.csv")) > 5
+
+
+def test_the_command_takes_a_page(command, api):
+    api.put("gpt2-small/6-res-jb", 0, ("of 0", "acts", "claude"))
+    result = command("--neuronpedia-template", "https://www.neuronpedia.org/gpt2-small/6-res-jb/{feature_id}")
+    assert last_lines(result, 1)[0].startswith("1 of ")
