@@ -45,6 +45,10 @@ _PAGE = """<!DOCTYPE html>
 <style>
 body {{ margin: 0 auto; max-width: 1040px; padding: 12px; color: #2a3f5f; background: white }}
 body {{ font: 14px/1.5 "Open Sans", Verdana, Arial, sans-serif }}
+table {{ border-collapse: collapse; margin: 8px 0 }}
+td, th {{ padding: 2px 10px; text-align: right; border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums }}
+th {{ font-weight: 600; vertical-align: bottom }}
+td.text, th.text {{ text-align: left; overflow-wrap: anywhere }}
 footer {{ border-top: 1px solid #ddd; margin-top: 8px; padding-top: 8px; font-size: 12px }}
 footer p {{ margin: 0 0 6px }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 12px; margin: 0 }}
@@ -53,7 +57,7 @@ dd {{ margin: 0; overflow-wrap: anywhere }}
 </style>
 </head>
 <body>
-{plot}
+{body}
 <footer>
 <p>{hint}</p>
 <dl>
@@ -122,13 +126,24 @@ def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *,
         default_height="min(820px, 88vh)",
     )
     hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
+    return whole_page(title, plot, f"{hint} {page.reason} Double click resets the view.", provenance)
+
+
+def whole_page(title: str, body: str, hint: str, provenance: Provenance) -> str:
+    """
+    Return a page with where its numbers come from below.
+
+    Parameters
+    ----------
+    title, hint : str
+        The browser tab's title, and the footer's first sentence; plain text.
+    body : str
+        HTML.
+    provenance : Provenance
+        What the footer lists.
+    """
     facts = "\n".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance.lines())
-    return _PAGE.format(
-        title=html.escape(title),
-        plot=plot,
-        hint=html.escape(f"{hint} {page.reason} Double click resets the view."),
-        facts=facts,
-    )
+    return _PAGE.format(title=html.escape(title), body=body, hint=html.escape(hint), facts=facts)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
