@@ -248,13 +248,25 @@ def text(written: str) -> str:
 
 def wrap(explanations: pd.Series) -> list[str]:
     """Return explanations as lines of `HOVER_WIDTH`, escaped; without a loop over them."""
+    lines = _one_line(explanations.fillna("No explanation available"))
+    return _escape(lines.str.replace(_LINE, "\\1\\2\n", regex=True).str.strip("\n"))
+
+
+def shorten(explanations: pd.Series, width: int) -> list[str]:
+    """Return explanations cut to one line of at most `width` characters, escaped; missing is empty."""
+    lines = _one_line(explanations.fillna(""))
+    cut = lines.str.slice(0, width - 1).str.rstrip() + "…"
+    return _escape(lines.where(lines.str.len() <= width, cut))
+
+
+def _one_line(texts: pd.Series) -> pd.Series:
+    return texts.str.replace(r"\s+", " ", regex=True).str.strip()
+
+
+def _escape(lines: pd.Series) -> list[str]:
+    """Return texts so that Plotly shows them as written, line breaks too; such texts are no templates: braces stay."""
     return list(
-        explanations.fillna("No explanation available")
-        .str.replace(r"\s+", " ", regex=True)
-        .str.strip()
-        .str.replace(_LINE, "\\1\\2\n", regex=True)
-        .str.strip("\n")
-        .str.replace("&", "&amp;", regex=False)
+        lines.str.replace("&", "&amp;", regex=False)
         .str.replace("<", "&lt;", regex=False)
         .str.replace(">", "&gt;", regex=False)
         .str.replace("$", "&#36;", regex=False)

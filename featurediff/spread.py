@@ -115,29 +115,29 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
     no_chat = (table[f"chat_{prompts}_num_active"].to_numpy() == 0) & (chat == 0)
     left, below, corner = no_base & ~no_chat, no_chat & ~no_base, no_base & no_chat
     inside = ~(no_base | no_chat)
-    frame = _frame(scale, gutters=not inside.all(), corner=bool(corner.any()))
+    frame = fit_frame(scale, gutters=not inside.all(), corner=bool(corner.any()))
     pitch = MARKER * (frame.high - frame.low) / PLOT
     width = GUTTER * scale.span - pitch
     edge = scale.low - (GAP * scale.span + pitch / 2)
-    ranks = _by_group(table)
+    ranks = rank_by_group(table)
     edges = frame.gutter[1] if frame.gutter else frame.low, frame.high
     fences = np.sort([*edges, *scale.place(scale.ticks())])
-    rooms = _room(x, fences, scale), _room(y, fences, scale)
+    rooms = find_room(x, fences, scale.span), find_room(y, fences, scale.span)
 
     out = np.column_stack([x, y])
     for rows, along in ((left, 1), (below, 0)):
-        depth, moved = _pack_gutter(out[rows, along], rooms[along][rows], ranks[rows], width, pitch)
+        depth, moved = pack_gutter(out[rows, along], rooms[along][rows], ranks[rows], width, pitch)
         out[rows, along] = moved
         out[rows, 1 - along] = edge - depth
     if corner.any():
         n, place = np.array([corner.sum()]), ranks[corner].argsort().argsort()
-        out[corner] = edge - np.column_stack(_grid(n, place, width, width, pitch, np.ceil(n**0.5)))
+        out[corner] = edge - np.column_stack(lay_grid(n, place, width, width, pitch, np.ceil(n**0.5)))
     out[inside] += _pack_inside(out[inside], rooms[0][inside], rooms[1][inside], ranks[inside], pitch)
     drawn = out.astype(np.float32)
     return Layout(drawn[:, 0], drawn[:, 1], frame)
 
 
-def _frame(scale: Scale, *, gutters: bool, corner: bool) -> Frame:
+def fit_frame(scale: Scale, *, gutters: bool, corner: bool) -> Frame:
     """Return the axes' range, with room for the gutters if there are any."""
     low, high = scale.range
     if not gutters:
@@ -147,7 +147,7 @@ def _frame(scale: Scale, *, gutters: bool, corner: bool) -> Frame:
     return Frame(outer - GAP * scale.span, high, (outer, inner), corner)
 
 
-def _by_group(table: pd.DataFrame) -> NDArray[np.int64]:
+def rank_by_group(table: pd.DataFrame) -> NDArray[np.int64]:
     """Return each row's rank by token type, exclusivity, consistency and feature, so that colours stay together."""
     keys = (table["feature_id"], table["inconsistent"], table["exclusivity"].cat.codes, table["token_type"].cat.codes)
     rank = np.empty(len(table), dtype=np.int64)
@@ -155,22 +155,22 @@ def _by_group(table: pd.DataFrame) -> NDArray[np.int64]:
     return rank
 
 
-def _room(at: NDArray[np.float64], fences: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
-    """Return how far each point may move to either side along an axis with ticks and edges at `fences`."""
+def find_room(at: NDArray[np.float64], fences: NDArray[np.float64], span: float) -> NDArray[np.float64]:
+    """Return how far each point may move to either side along an axis of this span with ticks and edges at `fences`."""
     distinct, which = np.unique(at, return_inverse=True)
     if distinct.size == 0:
         return at
     gaps = np.diff(distinct, prepend=-np.inf, append=np.inf)
     half_gap = np.minimum(gaps[:-1], gaps[1:]) / 2
-    own = 1e-6 * scale.span
+    own = 1e-6 * span
     above = fences[np.searchsorted(fences, distinct + own)]
     below = fences[np.searchsorted(fences, distinct - own) - 1]
     to_fence = np.minimum(above - distinct, distinct - below)
-    room: NDArray[np.float64] = ROOM * np.minimum(np.minimum(half_gap, to_fence), scale.span / 8)
+    room: NDArray[np.float64] = ROOM * np.minimum(np.minimum(half_gap, to_fence), span / 8)
     return room[which]
 
 
-def _piles(keys: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def number_piles(keys: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return the group of equal rows of `keys` that each point is in, and its place there by rank."""
     order = np.lexsort([ranks, *keys.T])
     is_first = np.ones(len(order), dtype=bool)
@@ -182,7 +182,7 @@ def _piles(keys: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray
     return pile, place
 
 
-def _grid(
+def lay_grid(
     size: NDArray[np.int64],
     place: NDArray[np.int64],
     width: NDArray[np.float64] | float,
@@ -222,7 +222,7 @@ def _grid(
     return place // rows * across, place % rows * along
 
 
-def _pack_gutter(
+def pack_gutter(
     at: NDArray[np.float64], room: NDArray[np.float64], ranks: NDArray[np.int64], width: float, pitch: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
@@ -238,13 +238,13 @@ def _pack_gutter(
         Distance from the gutter's inner edge, and the place along the axis.
     """
     row = np.floor((at - at.min(initial=0)) / (pitch * ROW / MARKER))
-    bar, place_in_bar = _piles(row[:, None], ranks)
-    pile, place_in_pile = _piles(at[:, None], ranks)
+    bar, place_in_bar = number_piles(row[:, None], ranks)
+    pile, place_in_pile = number_piles(at[:, None], ranks)
     bar_size, pile_size = np.bincount(bar)[bar], np.bincount(pile)[pile]
 
     shared = bar_size > pile_size
     largest = np.max(bar_size, initial=0, where=~shared)
-    depth, shift = _grid(bar_size, place_in_bar, width, 2 * room, pitch, np.ceil(largest / (1 + width // pitch)))
+    depth, shift = lay_grid(bar_size, place_in_bar, width, 2 * room, pitch, np.ceil(largest / (1 + width // pitch)))
     thick = np.zeros(bar.max(initial=0) + 1)
     np.maximum.at(thick, bar, shift)
     shift = shift - thick[bar] / 2
@@ -263,9 +263,9 @@ def _pack_inside(
     pitch: float,
 ) -> NDArray[np.float64]:
     """Return by how much to move each point, shape (n, 2), so that those that coincide surround their true place."""
-    pile, place = _piles(at, ranks)
+    pile, place = number_piles(at, ranks)
     size = np.bincount(pile)[pile]
-    offsets = np.column_stack(_grid(size, place, 2 * room_x, 2 * room_y, pitch, np.ceil(size**0.5)))
+    offsets = np.column_stack(lay_grid(size, place, 2 * room_x, 2 * room_y, pitch, np.ceil(size**0.5)))
     extent = np.zeros((pile.max(initial=-1) + 1, 2))
     np.maximum.at(extent, pile, offsets)
     return offsets - extent[pile] / 2

@@ -1,0 +1,154 @@
+"""Base, chat and the change between them: with intervals, and in order of size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from featurediff.diff import values
+from featurediff.labels import VERSIONS, is_share
+from featurediff.significance import wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from featurediff.labels import Prompts, Version
+    from featurediff.points import Run
+
+    Floats = NDArray[np.float64]
+
+DIRECTIONS = ("increase", "decrease")
+
+NORMAL_95 = 1.96
+"""Standard errors to either side that hold 95 % of a normal distribution."""
+
+
+def change_of(table: pd.DataFrame, metric: str, run: Run) -> tuple[Floats, Floats, Floats]:
+    """
+    Return a metric's values and their change.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of the feature table.
+    metric : str
+        A metric of the table. Shares of prompts are taken from the counts, as p-values and intervals are, so that equal
+        changes of different counts, 1/40 − 0 and 3/40 − 2/40, are equal numbers.
+    run : Run
+        For the numbers of prompts.
+
+    Returns
+    -------
+    base, chat, change : ndarray of shape (rows,), float64
+        The change is chat − base.
+    """
+    if not is_share(metric):
+        base, chat = (column.astype(np.float64) for column in values(table, metric))
+        return base, chat, chat - base
+    prompts = _prompts(metric)
+    base_n, chat_n = (run.num_prompts[version, prompts] for version in VERSIONS)
+    base, chat = values(table, f"{prompts}_num_active")
+    return base / base_n, chat / chat_n, (chat * base_n - base * chat_n) / (base_n * chat_n)
+
+
+def interval(table: pd.DataFrame, metric: str, version: Version, run: Run) -> tuple[Floats, Floats]:
+    """
+    Return the 95 % interval of a metric in one model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of the feature table.
+    metric : str
+        A metric of the table.
+    version : {"base", "chat"}
+        The model.
+    run : Run
+        For the numbers of prompts.
+
+    Returns
+    -------
+    low, high : ndarray of shape (rows,), float64
+        Shares and counts of prompts: Wilson's. Means over all prompts: the normal approximation, mean ± 1.96 standard
+        errors, and not below 0; rough for a feature that fires on few prompts. Other metrics, and means without their
+        standard deviation: NaN.
+    """
+    prompts = _prompts(metric)
+    n = run.num_prompts[version, prompts]
+    deviation = f"{version}_{metric.removesuffix('mean')}std"
+    if is_share(metric) or metric.endswith("_num_active"):
+        low, high = wilson(table[f"{version}_{prompts}_num_active"].to_numpy(), n)
+        return (low, high) if is_share(metric) else (low * n, high * n)
+    if metric.endswith("_all_mean") and deviation in table:
+        mean = table[f"{version}_{metric}"].to_numpy(dtype=np.float64)
+        half = NORMAL_95 * table[deviation].to_numpy(dtype=np.float64) / n**0.5
+        return np.where(mean < 0, mean - half, (mean - half).clip(min=0)), mean + half
+    unknown = np.full(len(table), np.nan)
+    return unknown, unknown
+
+
+def _prompts(metric: str) -> Prompts:
+    return "target" if metric.startswith("target") else "control"
+
+
+def rank(table: pd.DataFrame, metric: str, run: Run, top: int = 20) -> pd.DataFrame:
+    """
+    List the features that change most, at each token type.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of the feature table with its tests.
+    metric : str
+        Whose change counts.
+    run : Run
+        For the numbers of prompts.
+    top : int
+        How many increases, and how many decreases, at most.
+
+    Returns
+    -------
+    DataFrame with a row per ranked (token_type, feature)
+        In the order of token types, increases first, largest change first; equal ones by `change_p`, then by feature.
+        `token_type` and `direction` (category: increase, decrease), `rank` (from 1), `feature_id`, `base`, `chat`,
+        `difference` (chat − base, never 0), `base_low`, `base_high`, `chat_low`, `chat_high` (see `interval`),
+        `explanation`, `page` (URL; missing is NaN).
+    """
+    base, chat, change = change_of(table, metric, run)
+    ends = {
+        f"{version}_{end}": at
+        for version in VERSIONS
+        for end, at in zip(("low", "high"), interval(table, metric, version, run), strict=True)
+    }
+    by = ("feature_id", "change_p")
+    keys = [
+        *(table[name].to_numpy() for name in by),
+        -np.abs(change),
+        change < 0,
+        table["token_type"].cat.codes.to_numpy(),
+    ]
+    order = np.lexsort(keys)
+    found = pd.DataFrame(
+        {
+            "token_type": table["token_type"],
+            "direction": pd.Categorical.from_codes((change < 0).astype(np.int8), categories=pd.Index(DIRECTIONS)),
+            "feature_id": table["feature_id"],
+            "base": base,
+            "chat": chat,
+            "difference": change,
+            **ends,
+            "explanation": table["explanation"],
+            "page": table["neuronpedia_url"],
+        }
+    ).iloc[order[change[order] != 0]]
+    found.insert(2, "rank", found.groupby(["token_type", "direction"], observed=True).cumcount() + 1)
+    ranked: pd.DataFrame = found[found["rank"] <= top].reset_index(drop=True)
+    return ranked
+
+
+def ranking_csv(ranked: pd.DataFrame) -> str:
+    """Return a ranking as CSV: rank, token_type, direction, feature, base, chat, difference, page; missing is empty."""
+    columns = ["rank", "token_type", "direction", "feature", "base", "chat", "difference", "page"]
+    return ranked.rename(columns={"feature_id": "feature"})[columns].to_csv(index=False, lineterminator="\n")

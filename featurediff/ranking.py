@@ -1,0 +1,196 @@
+"""The ranking: the features that change most, as a pair of dots with intervals each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import plotly.graph_objects as go
+
+from featurediff.figures import heading
+from featurediff.labels import VERSIONS, Labels
+from featurediff.points import GRID, Run, colours, hover_label, shorten, text, title, value_lines, wrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from featurediff.labels import Version
+
+ROW_HEIGHT = 20
+"""Pixels a row."""
+
+HEADER = 1.6
+"""Rows that the header of a block takes."""
+
+ABOVE, BELOW = 70, 20
+"""Pixels of the axis above the rows, and of room below."""
+
+TITLE = 50
+"""Pixels of the title."""
+
+LABEL_WIDTH = 40
+"""Characters of an explanation beside its row."""
+
+APART = {"base": -0.17, "chat": 0.17}
+"""Rows by which a dot stands above or below the middle of its row, so that intervals can be told apart."""
+
+SYMBOLS = {"base": "circle-open", "chat": "circle"}
+
+PAD = 0.03
+"""Room beyond the smallest and the largest value, as a share of the span between them."""
+
+
+def row_places(ranked: pd.DataFrame) -> NDArray[np.float64]:
+    """Return where each row of a ranking stands on the y-axis, from above; shape (rows,)."""
+    codes = ranked[["token_type", "direction"]].apply(lambda column: column.cat.codes).to_numpy()
+    is_new = np.append(len(codes) > 0, (codes[1:] != codes[:-1]).any(axis=1))[: len(codes)]
+    return np.arange(len(codes)) + HEADER * np.cumsum(is_new)
+
+
+def ranking(
+    ranked: pd.DataFrame, metric: str, run: Run, labels: Labels | None = None, *, titled: bool = True
+) -> go.Figure:
+    """
+    Draw a ranking.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        From `changes.rank`.
+    metric : str
+        What it was ranked by.
+    run : Run
+        For title and colours.
+    labels : Labels, optional
+        What models and prompt sets are called.
+    titled : bool
+        Whether the figure carries its title.
+
+    Returns
+    -------
+    Figure
+        Per token type a trace of lines between the dots, and one of dots for base (hollow) and for chat (filled) with
+        their intervals: legendgroup the token type, customdata float32 with the feature id first. One pair of axes:
+        a row a feature, at `row_places`. As high as its rows need.
+    """
+    labels = labels or Labels()
+    palette = colours(run.token_types)
+    at = row_places(ranked)
+    fig = go.Figure(layout_template="plotly_white")
+    for token_type, rows in ranked.groupby("token_type", observed=True):
+        _add_dots(fig, rows, at[rows.index], metric, palette[cast("str", token_type)], labels)
+    _draw_headers(fig, ranked, at, labels)
+    _draw_axes(fig, ranked, at, metric, labels)
+    if titled:
+        top = {"y": 1, "yanchor": "top", "pad_t": 14}
+        fig.update_layout(title=title(f"{heading(metric, labels)}: largest changes", run) | top)
+        fig.update_layout(height=fig.layout.height + TITLE, margin_t=ABOVE + TITLE)
+    return fig
+
+
+def _add_dots(
+    fig: go.Figure, rows: pd.DataFrame, at: NDArray[np.float64], metric: str, colour: str, labels: Labels
+) -> None:
+    """Add the dots of one token type, and the lines between them."""
+    token_type = str(rows["token_type"].iloc[0])
+    pairs = np.full((len(rows), 3, 2), np.nan)  # a gap after each pair
+    for i, version in enumerate(VERSIONS):
+        pairs[:, i] = np.column_stack([rows[version], at + APART[version]])
+    x, y = pairs.reshape(-1, 2).T
+    line = {"color": colour, "width": 1}
+    fig.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, opacity=0.5, hoverinfo="skip", showlegend=False))
+    ends = [f"{version}_{end}" for version in VERSIONS for end in ("low", "high")]
+    for version in VERSIONS:
+        fig.add_trace(
+            go.Scatter(
+                x=rows[version],
+                y=at + APART[version],
+                error_x=_error_bars(rows, version, colour) if _has_intervals(rows) else None,
+                mode="markers",
+                name=text(labels.of(version)),
+                legendgroup=token_type,
+                showlegend=False,
+                marker={
+                    "size": 8,
+                    "color": colour,
+                    "symbol": SYMBOLS[version],
+                    "line": {"width": 1.5, "color": colour},
+                },
+                customdata=rows[["feature_id", "base", "chat", "difference", *ends]].to_numpy(dtype=np.float32),
+                text=wrap(rows["explanation"]),
+                hovertemplate=_hover(rows, metric, labels),
+                hoverlabel=hover_label(colour),
+            )
+        )
+
+
+def _has_intervals(ranked: pd.DataFrame) -> bool:
+    return bool(ranked["base_low"].notna().any())
+
+
+def _error_bars(rows: pd.DataFrame, version: Version, colour: str) -> dict[str, object]:
+    value, low, high = (rows[name] for name in (version, f"{version}_low", f"{version}_high"))
+    look = {"color": colour, "thickness": 1, "width": 2}
+    return {"type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, **look}
+
+
+def _hover(rows: pd.DataFrame, metric: str, labels: Labels) -> str:
+    lines = value_lines(metric, labels)
+    if _has_intervals(rows):
+        for i in range(len(VERSIONS)):
+            lines[i] += f" (95 %: %{{customdata[{4 + 2 * i}]:.3~g}} to %{{customdata[{5 + 2 * i}]:.3~g}})"
+    first = f"<b>Feature %{{customdata[0]:d}}</b> at {text(str(rows['token_type'].iloc[0]))}"
+    return "<br>".join([first, *lines, "", "%{text}"]) + "<extra></extra>"
+
+
+def _draw_headers(fig: go.Figure, ranked: pd.DataFrame, at: NDArray[np.float64], labels: Labels) -> None:
+    """Write above each block what it lists."""
+    for i in np.flatnonzero(ranked["rank"] == 1):
+        token_type, direction = str(ranked["token_type"][i]), ranked["direction"][i]
+        more = labels.chat if direction == "increase" else labels.base
+        fig.add_annotation(
+            text=f"<b>{text(token_type)}</b>: more in {text(more)}",
+            showarrow=False,
+            xref="x domain",
+            x=PAD / (1 + 2 * PAD),
+            xanchor="left",
+            xshift=4,
+            y=at[i] - HEADER / 2 - 0.1,
+            yanchor="middle",
+        )
+
+
+def _draw_axes(fig: go.Figure, ranked: pd.DataFrame, at: NDArray[np.float64], metric: str, labels: Labels) -> None:
+    """Draw values above the rows, with a key to the dots, and the features beside them."""
+    numbers = ranked[["base", "chat", "base_low", "base_high", "chat_low", "chat_high"]].to_numpy()
+    low, high = np.nanmin(numbers, initial=0), np.nanmax(numbers, initial=0) or 1.0
+    pad = PAD * (high - low)
+    key = f"○ {text(labels.base)}   ● {text(labels.chat)}"
+    if _has_intervals(ranked):
+        key += f"   ─ 95 % interval ({'normal approximation' if metric.endswith('_all_mean') else 'Wilson'})"
+    fig.update_xaxes(
+        range=[low - pad, high + pad],
+        side="top",
+        title={"text": f"{text(labels.metric(metric))}      {key}", "standoff": 8},
+        gridcolor=GRID,
+        zerolinecolor="gray",
+    )
+    explanations = shorten(ranked["explanation"], LABEL_WIDTH)
+    rows = float(at.max(initial=0)) + 1
+    fig.update_yaxes(
+        range=[rows, 0],
+        tickvals=at.tolist(),
+        ticktext=[f"{short}  <b>{i}</b>" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
+        automargin=True,
+        gridcolor=GRID,
+        griddash="dot",
+        zeroline=False,
+    )
+    fig.update_layout(
+        height=ABOVE + BELOW + ROW_HEIGHT * rows,
+        hovermode="closest",
+        clickmode="event",
+        dragmode="zoom",
+        margin={"l": 10, "r": 10, "t": ABOVE, "b": BELOW},
+    )

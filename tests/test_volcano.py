@@ -1,0 +1,430 @@
+import html
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import cKDTree
+from tables import make_results, make_table
+
+from featurediff.demo import make_demo
+from featurediff.diff import Filters, feature_table, filter_table
+from featurediff.figures import lay_out, scatter
+from featurediff.labels import Labels
+from featurediff.points import Run, mark
+from featurediff.results import parse_results
+from featurediff.significance import assess, with_evidence
+from featurediff.spread import ROW
+from featurediff.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
+
+SHARE, MEAN = "target_sparsity", "target_all_mean"
+PROMPTS = {"base": (8, 7), "chat": (10, 40)}
+BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}
+CHAT = {"target": [5, 0, 5, 7, 4, 3, 0, 10], "control": [0, 0, 3, 0, 0, 20, 0, 0]}
+MINE = Labels("Ancestor", "Tuned", "Introspective", "Other")
+SIZES = {(version, prompts): 40 for version in ("base", "chat") for prompts in ("target", "control")}
+RUN = Run("gemma", 20, "x", "", ("model", "newline", "asst"), SIZES)
+
+
+def swap(results):
+    counts = {token_type: {"base": CHAT, "chat": BASE} for token_type in results.token_types}
+    return make_results(counts, {"base": PROMPTS["chat"], "chat": PROMPTS["base"]})
+
+
+@pytest.fixture
+def results():
+    return make_results({name: {"base": BASE, "chat": CHAT} for name in ("newline", "odd")}, PROMPTS)
+
+
+def table_of(results, texts="what it is"):
+    return with_evidence(feature_table(results), assess(results)).assign(explanation=texts)
+
+
+def draw(results, *, metric=SHARE, rows=None, spread_points=True, labels=MINE, texts="what it is", **how):
+    kept = table_of(results, texts)
+    run = Run.of(results, "personal_40")
+    places = lay_out_volcano(kept, metric, run, spread_points=spread_points)
+    return volcano(kept if rows is None else rows(kept), places, metric, run, labels, **how)
+
+
+def markers(fig):
+    return [trace for trace in fig.data if isinstance(trace, go.Scattergl)]
+
+
+# ----------------------------------------------------------------------------
+# Places.
+
+
+def made_up(change, q, *, metric=SHARE, seed=0, **how):
+    """A table with these changes, of 40 prompts in each model, and these q."""
+    rng = np.random.default_rng(seed)
+    change = np.asarray(change)
+    n = len(change)
+    table = make_table(np.zeros(n), change, metric=metric, seed=seed, **how)
+    counts = {f"{version}_{prompts}_num_active": rng.integers(1, 9, n) for version, prompts in SIZES}
+    if metric == SHARE:
+        steps = np.round(change * 40).astype(np.int64)
+        counts |= {"base_target_num_active": np.maximum(0, -steps), "chat_target_num_active": np.maximum(0, steps)}
+    tests = pd.Categorical(["fisher"] * n, categories=["fisher", "mcnemar"])
+    return table.assign(**counts, change_p=q, change_q=q, change_test=tests, explanation="x")
+
+
+def q_of(kind, n, rng):
+    """The q of n features."""
+    if kind == "none":
+        return np.ones(n)
+    if kind == "levels":
+        return rng.choice([1, 1, 0.93, 0.54, 0.527, 0.28, 0.07, 0.05, 0.049, 0.003, 1e-9, 1e-21], n)
+    if kind == "all different":
+        return 10 ** -rng.exponential(2, n)
+    if kind == "at a line":
+        return rng.choice(LINES, n) * (1 + rng.choice([-1e-3, -1e-9, 0, 1e-9, 1e-3], n))
+    assert kind == "tiny"
+    return 10.0 ** -rng.choice([0, 1, 40, 200, 299, 301, 350], n)
+
+
+@st.composite
+def tables(draw, most=300):
+    """A random table, its metric, and a choice of scale."""
+    n = draw(st.integers(0, most) | st.integers(0, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    metric = draw(st.sampled_from([SHARE, MEAN]))
+    change = np.minimum(rng.geometric(0.3, n), 40) / 40 * rng.choice([-1, 0, 1, 1, 1, 1], n)
+    if metric == MEAN:
+        noise = draw(st.sampled_from([0, 1e-9, 1]))
+        change = change * (1 + noise * rng.lognormal(0, 1, n))
+    q = q_of(draw(st.sampled_from(["none", "levels", "all different", "at a line", "tiny"])), n, rng)
+    seed, choice = int(rng.integers(1 << 30)), draw(st.sampled_from(["auto", "linear", "sqrt", "symlog"]))
+    return made_up(change, q, metric=metric, seed=seed), metric, choice
+
+
+def change_and_evidence(table, metric):
+    base, chat = table[f"base_{metric}"].to_numpy(), table[f"chat_{metric}"].to_numpy()
+    if metric == SHARE:
+        base, chat = table["base_target_num_active"].to_numpy() / 40, table["chat_target_num_active"].to_numpy() / 40
+    return chat - base, np.array([min(CEILING, -np.log10(q)) if q else CEILING for q in table["change_q"]])
+
+
+def check_order(at, home, pixel):
+    """No point is moved past one that stands more than a row's width from it."""
+    order = np.argsort(home, kind="stable")
+    highest = np.maximum.accumulate(at[order]) if len(at) else at
+    before = np.searchsorted(home[order], home[order] - ROW * pixel * (1 + 1e-5) - 1e-6 * np.abs(home[order])) - 1
+    has_one = before >= 0
+    assert (at[order][has_one] > highest[before[has_one]]).all()
+
+
+def check(table, metric, places):
+    """Everything that must hold of any layout."""
+    change, evidence = change_and_evidence(table, metric)
+    x, y = places.x.astype(np.float64), places.y.astype(np.float64)
+    home_x, home_y = places.x_scale.place(change), places.y_scale.place(evidence)
+    assert places.x.dtype == places.y.dtype == np.float32
+    assert len(np.unique(x + 1j * y)) == len(table), "two points in one place"
+    pixel = (np.array([places.x_range, places.y_range]) @ [-1, 1]) / PLOT
+    for at, ends in ((x, places.x_range), (y, places.y_range)):
+        assert (at > ends[0]).all()
+        assert (at < ends[1]).all()
+
+    none = evidence == 0
+    assert (places.gutter is not None) == none.any()
+    if places.gutter:
+        lower, upper = places.gutter
+        assert places.y_range[0] < lower < upper < 0
+        assert ((y > lower) & (y < upper))[none].all()
+    assert (y[~none] > 0).all(), "a point with evidence stands in the strip"
+    check_order(x, home_x, pixel[0])
+    check_order(y[~none], home_y[~none], pixel[1])
+    assert (np.sign(x) == np.sign(change))[change != 0].all(), "an increase is drawn as a decrease"
+    for line in LINES:
+        at, significant = places.y_scale.place(-np.log10(line)), table["change_q"] / line
+        assert (y[significant < 1 - 1e-4] > at).all()
+        assert (y[significant > 1 + 1e-4] < at).all()
+
+    alone = np.ones(len(table), dtype=bool)
+    if len(table) > 1:
+        px = np.column_stack([home_x, home_y]) / pixel
+        alone = cKDTree(px).query(px, k=2, p=np.inf)[0][:, 1] > ROW * 1.001
+    np.testing.assert_array_equal(x[alone & ~none], home_x[alone & ~none].astype(np.float32))
+    np.testing.assert_array_equal(y[alone & ~none], home_y[alone & ~none].astype(np.float32))
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables())
+def test_any_table_is_laid_out_well(case):
+    table, metric, choice = case
+    check(table, metric, lay_out_volcano(table, metric, RUN, choice))
+
+
+@settings(max_examples=50, deadline=None)
+@given(tables(), st.integers(0, 2**32 - 1))
+def test_places_do_not_depend_on_the_order_of_rows(case, seed):
+    table, metric, choice = case
+    order = np.random.default_rng(seed).permutation(len(table))
+    here = lay_out_volcano(table, metric, RUN, choice)
+    there = lay_out_volcano(table.iloc[order].reset_index(drop=True), metric, RUN, choice)
+    np.testing.assert_array_equal(here.x[order], there.x)
+    np.testing.assert_array_equal(here.y[order], there.y)
+    assert (here.x_range, here.y_range, here.gutter) == (there.x_range, there.y_range, there.gutter)
+
+
+@pytest.mark.parametrize("spread_points", [True, False])
+def test_swapping_base_and_chat_mirrors_the_chart(results, spread_points):
+    run, mirrored = Run.of(results), Run.of(swap(results))
+    here = lay_out_volcano(table_of(results), SHARE, run, spread_points=spread_points)
+    there = lay_out_volcano(table_of(swap(results)), SHARE, mirrored, spread_points=spread_points)
+    assert here.x_range == pytest.approx([-end for end in there.x_range[::-1]])
+    assert here.y_range == pytest.approx(there.y_range)
+    if not spread_points:
+        np.testing.assert_allclose(here.x, -there.x)
+        np.testing.assert_allclose(here.y, there.y)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 100, 443, 5000])
+@pytest.mark.parametrize(("step", "q"), [(1, 1.0), (2, 0.54), (-3, 0.04), (40, 1e-21)])
+def test_zoom_takes_any_pile_apart(size, step, q):
+    """A pile whose bounding box fills the plot has its nearest two points at least a pixel apart."""
+    steps = np.append(np.full(size, step), np.arange(-40, 41))
+    levels = np.append(np.full(size, q), np.repeat([1, 0.54, 0.04, 1e-5, 1e-21], [20, 20, 20, 20, 1]))
+    table = made_up(steps / 40, levels)
+    places = lay_out_volcano(table, SHARE, RUN)
+    check(table, SHARE, places)
+    pile = np.column_stack([places.x, places.y])[:size].astype(np.float64)
+    extent = np.ptp(pile, axis=0)
+    pile = pile / np.where(extent > 0, extent, 1) * PLOT
+    assert cKDTree(pile).query(pile, k=2)[0][:, 1].min() >= 1
+
+
+def test_first_sight_of_the_demo():
+    """Unspread, the demo's 740 features stand in at most 100 cells of 3 pixels; spread, half have one of their own."""
+    demo = make_demo()
+    results = parse_results(demo.base, demo.chat)
+    kept, run = table_of(results), Run.of(results)
+
+    def cells(spread_points):
+        places = lay_out_volcano(kept, SHARE, run, spread_points=spread_points)
+        ends = np.array([places.x_range, places.y_range])
+        px = (np.column_stack([places.x, places.y]) - ends[:, 0]) / (ends @ [-1, 1]) * PLOT
+        return len(np.unique(np.floor(px / 3), axis=0))
+
+    assert cells(spread_points=False) <= 100
+    assert cells(spread_points=True) >= 350
+
+
+def test_places_by_hand():
+    """
+    Five features on 40 prompts, unspread, linear: the changes are 1/40 twice, −2/40, 30/40 and 0.
+
+    The range of x is 5 % of 0.8 beyond −0.05 and 0.75; of y 5 % of 4 beyond 0 and 4.
+    """
+    table = made_up([0.025, 0.025, -0.05, 0.75, 0], [1, 1, 0.1, 1e-4, 1])
+    places = lay_out_volcano(table, SHARE, RUN, spread_points=False)
+    np.testing.assert_allclose(places.x, [0.025, 0.025, -0.05, 0.75, 0], rtol=1e-12)
+    np.testing.assert_allclose(places.y, [0, 0, 1, 4, 0], rtol=1e-12)
+    assert places.x_range == pytest.approx((-0.09, 0.79))
+    assert places.y_range == pytest.approx((-0.2, 4.2))
+    assert (places.gutter, places.capped) == (None, False)
+
+
+def test_strip_and_grid_by_hand():
+    """
+    Two features with q = 1 stand one behind the other, and four at (0.5, 2) two by two, 6 pixels apart.
+
+    On a linear axis y spans 4, so the strip lies between −0.06 and −1.02, the range is −1.08 to 4.2, and 6 of 450
+    pixels are 0.0704; x spans 0.5, its range is −0.025 to 0.525, and 6 of 620 pixels are 0.005323.
+    """
+    table = made_up([0.5, 0.5, 0.5, 0.5, 0.025, 0.025, 0.25], [0.01, 0.01, 0.01, 0.01, 1, 1, 1e-4], metric=MEAN)
+    same = pd.Categorical(["model"] * 7, categories=["model"])
+    table = table.assign(
+        token_type=same, exclusivity=pd.Categorical(["chat"] * 7), inconsistent=False, feature_id=[4, 3, 2, 1, 9, 8, 7]
+    )
+    table.loc[:3, "change_q"] = 0.0098
+    places = lay_out_volcano(table, MEAN, RUN, "linear")
+    assert places.x_range == pytest.approx((-0.025, 0.525))
+    assert places.y_range == pytest.approx((-1.08, 4.2))
+    assert places.gutter == pytest.approx((-1.02, -0.06))
+    across, up = 6 * 0.55 / 620 / 2, 6 * 5.28 / 450 / 2
+    middle = -np.log10(0.0098)
+    np.testing.assert_allclose(places.x[:4], 0.5 + across * np.array([1, 1, -1, -1]), rtol=1e-6)
+    assert np.ptp(places.y[:4]) == pytest.approx(2 * up, rel=1e-5)
+    assert (places.y[:4] > 2).all()
+    assert places.y[:4].min() < middle
+    np.testing.assert_allclose(places.x[4:6], [0.025, 0.025], rtol=1e-6)
+    np.testing.assert_allclose(places.y[4:6], -0.06 - up * np.array([3, 1]), rtol=1e-5)
+    assert (places.x[6], places.y[6]) == (0.25, 4)
+
+
+def test_q_too_small_to_draw_stands_at_the_ceiling():
+    table = made_up([0.5, 0.75, 1, 0.25], [0.0, 1e-320, 1e-299, 0.5])
+    places = lay_out_volcano(table, SHARE, RUN, spread_points=False)
+    np.testing.assert_allclose(places.y, [300, 300, 299, -np.log10(0.5)])
+    assert places.capped
+    notes = [note.text for note in volcano(table, places, SHARE, RUN).layout.annotations]
+    assert notes == ["q = 0.05", "q below 10<sup>−300</sup> stands at 300"]
+    assert not lay_out_volcano(table[2:], SHARE, RUN).capped
+
+
+@pytest.mark.parametrize("spread_points", [True, False])
+@pytest.mark.parametrize(("change", "q"), [([], []), ([0.5], [0.001]), ([0.0], [1.0]), ([0.1] * 9, [1.0] * 9)])
+def test_small_tables(change, q, spread_points):
+    """No row, one point, no evidence at all: 0 and the line at q = 0.05 are in view all the same."""
+    table = made_up(np.array(change, dtype=np.float64), np.array(q, dtype=np.float64))
+    places = lay_out_volcano(table, SHARE, RUN, spread_points=spread_points)
+    if spread_points:
+        check(table, SHARE, places)
+    for (low, high), seen in ((places.x_range, 0), (places.y_range, places.y_scale.place(-np.log10(0.05)))):
+        assert low < seen < high
+    assert len(markers(volcano(table, places, SHARE, RUN))) == len(
+        {*zip(table.token_type, table.exclusivity, table.inconsistent, strict=True)}
+    )
+
+
+# ----------------------------------------------------------------------------
+# The figure.
+
+
+def test_traces_are_those_of_the_scatter(results):
+    kept, run = table_of(results), Run.of(results, "personal_40")
+    layout, scale = lay_out(kept, SHARE)
+    theirs = markers(scatter(kept, SHARE, layout, scale, run, MINE))
+    ours = markers(draw(results))
+    assert len(ours) == 10
+    for one, other in zip(ours, theirs, strict=True):
+        for what in ("name", "legendgroup", "legendgrouptitle", "marker", "mode", "hoverlabel", "text"):
+            assert one[what] == other[what]
+        assert one.customdata.dtype == np.float32
+        np.testing.assert_array_equal(one.customdata[:, [0, *range(4, 12)]], other.customdata[:, [0, *range(4, 12)]])
+        np.testing.assert_allclose(one.customdata[:, 1:4], other.customdata[:, 1:4], atol=1e-7)
+
+
+def test_values_change_p_and_q_of_a_point(results):
+    """
+    Feature 3 is active on 0 of 8 and 7 of 10 prompts: Fisher's two-sided p is 128/31824, a 249th.
+
+    With margins 7 of 18, k of them in base are C(8, k)·C(10, 7 − k) of 31,824 tables: 120 for k = 0, 8 for k = 7, and
+    more for every other k. It is the smallest p of the 7 features tested, so q = 7 p.
+    """
+    at_newline = [trace for trace in markers(draw(results, spread_points=False)) if trace.legendgroup == "newline"]
+    found = {
+        int(point[0]): (x, y, point) for t in at_newline for x, y, point in zip(t.x, t.y, t.customdata, strict=True)
+    }
+    x, y, point = found[3]
+    assert x == pytest.approx(0.7)
+    assert y == pytest.approx(-np.log10(7 * 128 / 31824))
+    expected = [3, 0, 0.7, 0.7, 0, 0, 7, 0, 0, 0, 0.7, 0, 128 / 31824, 7 * 128 / 31824]
+    np.testing.assert_allclose(point, expected, rtol=1e-5)
+    assert found[7][0] == 0
+    assert found[7][1] == 0
+
+
+def test_hover_template(results):
+    fig = draw(results)
+    assert markers(fig)[2].hovertemplate.split("<br>") == [
+        "<b>Feature %{customdata[0]:d}</b> at newline",
+        "Ancestor Activation frequency: %{customdata[1]:.4~g}",
+        "Tuned Activation frequency: %{customdata[2]:.4~g}",
+        "Difference: %{customdata[3]:+.4~g}",
+        "Change of Introspective frequency: q = %{customdata[13]:.2~g}, p = %{customdata[12]:.2~g}",
+        "(Fisher’s exact test)",
+        "",
+        "<b>Introspective prompt-exclusive feature for Ancestor</b>",
+        "<b>This feature is also active on the Tuned model’s Other prompts</b>",
+        "Ancestor Introspective: %{customdata[4]:d}/8 (%{customdata[8]:.1%})",
+        "Ancestor Other: %{customdata[5]:d}/7 (%{customdata[9]:.1%})",
+        "Tuned Introspective: %{customdata[6]:d}/10 (%{customdata[10]:.1%})",
+        "Tuned Other: %{customdata[7]:d}/40 (%{customdata[11]:.1%})",
+        "",
+        "%{text}<extra></extra>",
+    ]
+    assert all("text" not in trace.hovertemplate for trace in markers(draw(results, explained=False)))
+
+
+def test_q_below_what_float32_holds_is_shown():
+    table = made_up([0.5, 0.75], [1e-60, 0.5])
+    fig = volcano(table, lay_out_volcano(table, SHARE, RUN), SHARE, RUN)
+    shown = {int(point[0]): point[13] for trace in markers(fig) for point in trace.customdata}
+    np.testing.assert_allclose([shown[i] for i in table["feature_id"]], [1e-60, 0.5])
+
+
+def test_axes_say_what_was_tested(results):
+    layout = draw(results).layout
+    assert layout.xaxis.title.text == "Change of activation frequency (Tuned − Ancestor)"
+    assert layout.yaxis.title.text == "−log<sub>10</sub> q (Fisher’s exact test, Benjamini–Hochberg)"
+    assert layout.title.text == "Ancestor → Tuned Introspective SAE Features: Activation frequency: change"
+    assert (layout.hovermode, layout.clickmode, layout.dragmode) == ("closest", "event", "zoom")
+    assert draw(results, titled=False).layout.title.text is None
+
+    def paired(kept):
+        return kept.assign(change_test=pd.Categorical(["mcnemar"] * len(kept)))
+
+    fig = draw(results, rows=paired)
+    assert fig.layout.yaxis.title.text == "−log<sub>10</sub> q (McNemar’s exact test, Benjamini–Hochberg)"
+    assert "(McNemar’s exact test)" in markers(fig)[0].hovertemplate
+
+
+def test_lines_and_strip(results):
+    """One line at the q that was asked for, one at no change, and the strip of q = 1."""
+    fig = draw(results, line=0.01)
+    scale = lay_out_volcano(table_of(results), SHARE, Run.of(results)).y_scale
+    threshold, no_change, strip = fig.layout.shapes
+    assert threshold.y0 == threshold.y1 == pytest.approx(float(scale.place(2)))
+    assert threshold.line.dash == "dash"
+    assert (no_change.x0, no_change.x1) == (0, 0)
+    assert strip.y1 < 0
+    assert [note.text for note in fig.layout.annotations] == ["q = 0.01", "q = 1"]
+    unspread = draw(results, spread_points=False)
+    assert [note.text for note in unspread.layout.annotations] == ["q = 0.05"]
+    assert unspread.layout.yaxis.tickvals is None
+
+
+def test_ticks_are_values():
+    table = made_up([-2, 0.01, 0.02, 5], [0.9, 0.8, 0.7, 1e-20], metric=MEAN)
+    layout = volcano(table, lay_out_volcano(table, MEAN, RUN, "sqrt"), MEAN, RUN).layout
+    for axis in (layout.xaxis, layout.yaxis):
+        named = np.array([float(text.replace("−", "-")) for text in axis.ticktext])
+        np.testing.assert_allclose(axis.tickvals, np.sign(named) * np.sqrt(np.abs(named)))
+    assert layout.xaxis.ticktext[0].startswith("−")
+
+
+@pytest.mark.parametrize(
+    "filters", [Filters(token_types=("odd",)), Filters(exclusivity=("chat",)), Filters(ids=(2, 3))]
+)
+def test_filters_move_no_point(results, filters):
+    def places(fig):
+        return {
+            (trace.legendgroup, int(point[0])): (float(x), float(y), trace.marker.color, trace.name)
+            for trace in markers(fig)
+            for x, y, point in zip(trace.x, trace.y, trace.customdata, strict=True)
+        }
+
+    whole, some = draw(results), draw(results, rows=lambda kept: filter_table(kept, filters, SHARE))
+    assert 0 < len(places(some)) < len(places(whole))
+    assert places(some).items() <= places(whole).items()
+    assert some.layout.xaxis == whole.layout.xaxis
+    assert some.layout.yaxis == whole.layout.yaxis
+
+
+def test_what_strangers_wrote_is_shown_as_written():
+    hostile = "<script>alert(1)</script> <b>%{x} {y} %{customdata[0]} & &amp; $y$"
+    results = make_results({hostile: {"base": BASE, "chat": CHAT}}, PROMPTS)
+    labels = Labels(*(f"{name} {hostile}" for name in ("B", "C", "T", "K")))
+    fig = draw(results, labels=labels, texts=hostile)
+    texts = [fig.layout.title.text, fig.layout.xaxis.title.text, fig.layout.yaxis.title.text]
+    for trace in markers(fig):
+        texts += [trace.name, trace.legendgrouptitle.text, trace.hovertemplate]
+        texts += [text.replace("{", "(") for text in trace.text]
+    assert sum("alert(1)" in text for text in texts) > 20
+    for text in texts:
+        ours = re.sub(r"%\{customdata\[\d+\]:[^{}]+\}|%\{text\}|</?(b|sub)>|<br>|<extra></extra>", "", text)
+        assert not re.search(r"[<>{$]", ours), ours
+    assert html.unescape(markers(fig)[0].text[0].replace("<br>", " ")) == hostile
+
+
+def test_box_is_marked(results):
+    fig = draw(results)
+    mark(fig, [("odd", 3)])
+    caught = {(trace.legendgroup, int(trace.customdata[i, 0])) for trace in markers(fig) for i in trace.selectedpoints}
+    assert caught == {("odd", 3)}
