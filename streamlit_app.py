@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from featurediff import demo, export
+from featurediff.changes import rank, ranking_csv
+from featurediff.charts import make_chart
 from featurediff.cli import parse_ids
 from featurediff.diff import (
     Filters,
@@ -29,11 +33,14 @@ from featurediff.diff import (
 )
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, parse_explanations, read_explanations
-from featurediff.figures import Run, heading, lay_out, mark, scatter
+from featurediff.figures import Run, heading, mark
 from featurediff.files import FileIdentity, file_identity
-from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels
+from featurediff.neuronpedia import MOST_LISTED, quick_list_url
 from featurediff.results import parse_results, read_results
+from featurediff.significance import ALPHA, CAVEAT, evidence_counts
 from featurediff.sources import Source, describe_source, find_sources
+from featurediff.stars import MAX_NOTE, Key, parse_stars, stars_csv
 from featurediff.study import DEFAULT_METRIC, Study, View, assemble
 from featurediff.wording import plural
 
@@ -42,15 +49,18 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
+    from featurediff.activations import Activations
+    from featurediff.charts import Chart, Kind
     from featurediff.diff import Consistency
-    from featurediff.scales import Choice, Scale
-    from featurediff.spread import Layout
+    from featurediff.scales import Choice
 
 DATA = Path(__file__).parent / "featurediff" / "data"
 DEMO, UPLOAD = "demo", "upload"
 MOST_ROWS = 20_000
+MOST_IDS = 1_000
 SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
 CONSISTENCIES = {"all": "All", "consistent": "Consistent only", "inconsistent": "Inconsistent only"}
+CHARTS = {"scatter": "Scatter", "volcano": "Volcano", "ranking": "Ranking"}
 CHART_WIDTH, CHART_HEIGHT = 880, 560
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
@@ -92,6 +102,13 @@ def demo_folder() -> Path:
     return demo.make_demo().write(Path(tempfile.mkdtemp(prefix="featurediff-demo-")))
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def refer(key: tuple[str, ...], template: str, preferred: str | None, _study: Study) -> Study:
+    """Return a study with another page and another preferred type of explanation; `key` is that of its files."""
+    del key
+    return _study.referring(template or None, preferred)
+
+
 @st.cache_resource(max_entries=4, show_spinner="Reading the results…")
 def read_study(identity: tuple[FileIdentity, ...], _source: Source) -> Study:
     """Read a source; `identity` is that of its files, so that a replaced file is read again."""
@@ -120,6 +137,13 @@ def keep(key: tuple[str, ...], thresholds: Thresholds, _study: Study) -> pd.Data
     return _study.table(thresholds)
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def list_prompts(key: tuple[str, ...], feature_id: int, token_type: str, _study: Study) -> pd.DataFrame:
+    """Return the prompts on which a feature is active; `_study` has activations."""
+    del key
+    return cast("Activations", _study.activations).of_feature(feature_id, token_type)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def find_notes(key: tuple[str, ...], _study: Study) -> list[str]:
     """Return what is odd about the files."""
@@ -128,27 +152,23 @@ def find_notes(key: tuple[str, ...], _study: Study) -> list[str]:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def place(
-    key: tuple[str, ...],
-    thresholds: Thresholds,
-    metric: str,
-    scale: Any,  # noqa: ANN401  a Literal, which the cache cannot name
-    spread: bool,
-    _kept: pd.DataFrame,
-) -> tuple[Layout, Scale]:
-    """Return where all kept features stand."""
-    del key, thresholds
-    return lay_out(_kept, metric, scale, spread_points=spread)
+def place(key: tuple[str, ...], view: View, _kept: pd.DataFrame, _run: Run) -> Chart:
+    """Return where all kept features stand; the view is one without filters and labels."""
+    del key
+    return make_chart(_kept, view, _run)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def draw(
-    key: tuple[str, ...], view: View, drawn: Drawn, cleared: int, _kept: pd.DataFrame, _rows: pd.DataFrame, _run: Run
-) -> go.Figure:
-    """Return the chart of a view as it is to begin; another number of `cleared` boxes makes the browser draw anew."""
-    layout, scale = place(key, view.thresholds, view.metric, view.scale, view.spread, _kept)
-    fig = scatter(_rows, view.metric, layout, scale, _run, view.labels, titled=False)
-    fig.update_layout(height=CHART_HEIGHT, meta=cleared)
+def draw(key: tuple[str, ...], view: View, drawn: Drawn, cleared: int, _chart: Chart, _rows: pd.DataFrame) -> go.Figure:
+    """
+    Return the chart of a view as it is to begin; another number of `cleared` boxes makes the browser draw anew.
+
+    Its `meta` has that number, and left, right, lower and upper end of the whole axes.
+    """
+    del key
+    fig = _chart.draw(_rows, view, titled=False)
+    whole = [cleared, *fig.layout.xaxis.range, *fig.layout.yaxis.range]
+    fig.update_layout(height=fig.layout.height or CHART_HEIGHT, meta=whole)
     if drawn.marked:
         mark(fig, drawn.marked)
     if drawn.zoom:
@@ -194,6 +214,39 @@ def on_row(order: list[tuple[str, int]]) -> None:
     st.session_state["picked"] = order[rows[0]] if rows else None
 
 
+def stars_here() -> dict[int, str]:
+    """Return the stars of the source that is shown: feature id → note."""
+    stars: dict[Key, str] = st.session_state["stars"]
+    return {feature_id: note for (source, feature_id), note in stars.items() if source == st.session_state["source"]}
+
+
+def switch_star(key: Key) -> None:
+    """Star a feature, or take its star and note away."""
+    if key in st.session_state["stars"]:
+        del st.session_state["stars"][key]
+        st.session_state["imports"] += 1  # so that the note's box is empty again
+    else:
+        st.session_state["stars"][key] = ""
+
+
+def write_note(key: Key, widget: str) -> None:
+    """Keep a note, which stars its feature."""
+    st.session_state["stars"][key] = st.session_state[widget]
+
+
+def import_stars() -> None:
+    """Add the stars of an uploaded file to those of the session; the file's notes count."""
+    file = st.session_state["stars_file"]
+    if file is None:
+        return
+    try:
+        st.session_state["stars"] |= parse_stars(file.getvalue(), file.name)
+        st.session_state["stars_error"] = None
+    except DataError as error:
+        st.session_state["stars_error"] = error
+    st.session_state["imports"] += 1
+
+
 def pick(key: tuple[str, int] | None) -> None:
     """Make a feature the one whose details are shown; a new table forgets the row that was marked."""
     table = st.session_state.get(f"table_{st.session_state['round']}")
@@ -235,11 +288,19 @@ FILTERS: dict[str, object] = {
     "search": "",
     "ids": "",
     "min_value": None,
+    "max_q": None,
     "unit": "prompts",
     "min_target": 1.0,
     "max_control": 0.0,
 }
 DEFAULTS = FILTERS | {"scale": "auto"}
+NUMBERS = {
+    "top": (1, 100),
+    "min_value": (-math.inf, math.inf),
+    "max_q": (0, 1),
+    "min_target": (0, math.inf),
+    "max_control": (0, math.inf),
+}
 
 
 def reset() -> None:
@@ -276,37 +337,58 @@ def write_url(name: str, values: list[str]) -> None:
 def bad_values() -> list[str]:
     """Say which numbers and switches of the URL are none; Streamlit drops them without a word."""
     faults = []
-    for name, least in (("min_value", -math.inf), ("min_target", 0), ("max_control", 0)):
+    for name, (least, most) in NUMBERS.items():
         for value in st.query_params.get_all(name):
             try:
-                is_good = math.isfinite(float(value)) and float(value) >= least
+                is_good = math.isfinite(float(value)) and least <= float(value) <= most
             except ValueError:
                 is_good = False
             if not is_good:
-                faults.append(f"{name}={value[:60]} is not a number" + (f" of at least {least}" if least == 0 else ""))
-    for name in ("spread", "open"):
+                bounds = f" of at least {least:g}" if math.isfinite(least) else ""
+                faults.append(
+                    f"{name}={value[:60]} is not a number{bounds}" + f" and at most {most:g}" * (most < math.inf)
+                )
+    for name in ("spread", "open", "in_place"):
         values = st.query_params.get_all(name)
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults
 
 
-def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, labels: Labels) -> None:
-    """Show how many features there are, in all and by position; they follow the filters."""
+def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
+    """Show how many features there are and how many are significant, in all and by position; filters count."""
+    labels = view.labels
+    max_q = ALPHA if view.filters.max_q is None else view.filters.max_q
+    counts = evidence_counts(shown, max_q)
     note = "Kept: exclusive to the target prompts in at least one model. A feature counts once per position."
+    families = "; ".join(
+        f"{labels.of(version)} at {name}: {study.evidence.exclusive[version, name].family:,}"
+        for name in study.results.token_types
+        for version in VERSIONS
+    )
+    tested = (
+        f"Significant: q at most {max_q:g} in a model in which the feature is exclusive. q is Fisher’s exact test of "
+        f"target over control, corrected for the number of features tested together ({families}). {CAVEAT}"
+    )
+    total = counts.sum()
     tiles = [
-        ("Features in the SAE", study.results.num_features, "read in both models", None),
-        ("Shown", len(shown), f"of {len(kept):,} kept", note),
+        ("Shown", f"{len(shown):,}", f"of {len(kept):,} kept, {study.results.num_features:,} in the SAE", note),
+        ("Kept → significant", f"{total['kept']:,} → {total['significant']:,}", f"q at most {max_q:g}", plain(tested)),
     ]
     symbols = dict(zip(EXCLUSIVITIES, "★●■", strict=True))
     legend = f"★ exclusive in both models, ● in {plain(labels.base)} only, ■ in {plain(labels.chat)} only"
     for token_type in study.results.token_types:
-        of_type = shown[shown["token_type"] == token_type]
-        counts = of_type["exclusivity"].value_counts()
-        parts = (f"{symbol} {counts[which]:,}" for which, symbol in symbols.items())
-        tiles.append((f"At {plain(token_type)}", len(of_type), "  ".join(parts), legend))
+        of_type = counts.loc[token_type]
+        parts = (f"{symbol} {of_type['kept'][which]:,}" for which, symbol in symbols.items())
+        value = f"{of_type['kept'].sum():,} → {of_type['significant'].sum():,}"
+        tiles.append((f"At {plain(token_type)}", value, "  ".join(parts), legend))
     with st.container(horizontal=True, gap="large"):
-        for name, count, below, help_text in tiles:
-            st.metric(name, f"{count:,}", below, delta_color="off", delta_arrow="off", help=help_text, width="content")
+        for name, value, below, help_text in tiles:
+            st.metric(name, value, below, delta_color="off", delta_arrow="off", help=help_text, width="content")
+
+
+def q_column(name: str, meaning: str) -> Any:  # noqa: ANN401  Streamlit's own type is not public
+    """Return the column of a q-value."""
+    return st.column_config.NumberColumn(name, format="%.2g", width=75, help=f"{meaning} {CAVEAT}")
 
 
 def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, study: Study, labels: Labels) -> None:
@@ -315,6 +397,7 @@ def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, s
     named = {"both": "Both", "base": labels.base, "chat": labels.chat}
     columns: dict[str, Any] = {
         "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
+        "star": st.column_config.TextColumn("★", width=35, help="Starred by you, in its details."),
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="open ↗", width=65),
         "token_type": st.column_config.TextColumn("Position", width=75),
         "exclusivity": st.column_config.TextColumn("Exclusive in", width=90),
@@ -327,15 +410,28 @@ def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, s
             "Difference", format="%+.4g", width=85, help=f"{plain(labels.chat)} − {plain(labels.base)}"
         ),
         "explanation": st.column_config.TextColumn("Explanation", width=420),
+        "exclusive_positions": st.column_config.NumberColumn(
+            "Positions", width=75, help="At how many positions the feature is kept."
+        ),
+        "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
+        "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
+        "change_q": q_column("q change", "Activation frequency on target prompts, chat against base."),
     }
+    if study.explanations and len(study.explanations.types) > 1:
+        columns["explanation_type"] = st.column_config.TextColumn("Type", width=110)
     for (version, which), number in prompts.items():
         columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
             f"{labels.of(version)} {labels.of(which)}", format=f"%d/{number}", width=105
         )
     if not study.page.template:
         del columns["neuronpedia_url"]
+    stars = set(stars_here())
+    cells = shown.assign(
+        exclusivity=shown["exclusivity"].astype("str").map(named),
+        star=np.where(shown["feature_id"].isin(stars), "★", ""),
+    )
     st.dataframe(
-        shown[list(columns)].assign(exclusivity=shown["exclusivity"].astype("str").map(named)),
+        cells[list(columns)],
         key=f"table_{state['round']}",
         on_select=partial(on_row, order),
         selection_mode="single-row",
@@ -350,7 +446,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
     """Show everything about one feature, with steps to its neighbours in the table's order."""
     token_type, feature_id = picked
     at = order.index(picked) if picked in order else None
-    before, title, after, close = st.columns([1, 6, 1, 1], vertical_alignment="center")
+    before, title, star, after, close = st.columns([1, 5, 1, 1, 1], vertical_alignment="center")
     title.markdown(f"#### Feature {feature_id} at {plain(token_type)}")
     last = len(order) - 1
     for column, step, icon, text in ((before, -1, "chevron_left", "Previous"), (after, 1, "chevron_right", "Next")):
@@ -367,15 +463,105 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], study: S
     close.button("", key="close", icon=":material/close:", help="Close", on_click=pick, args=(None,))
     if at is None:
         st.caption("Not in the table below.")
+    with star:
+        show_star((source_name, feature_id))
+    show_note((source_name, feature_id))
     st.text(study.explanation(feature_id) or "No explanation available.")
-    url = study.page.url(feature_id)
-    if url:
-        st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
-    st.caption(plain(study.page.reason))
+    if kind := study.explained_by(feature_id):
+        st.caption(plain(f"Explanation: {kind}"))
+    show_evidence(picked, study, labels)
+    show_page(feature_id, study)
     values = study.feature(feature_id, labels)
     widths = {name: st.column_config.TextColumn(name, width=85) for name in values.columns}
     widths["statistic"] = st.column_config.TextColumn("", width=200)
     st.dataframe(values, key="feature_table", height="content", column_config=widths)
+    if study.activations:
+        show_prompts(picked, study, labels)
+
+
+def show_star(key: Key) -> None:
+    """Offer to keep a feature."""
+    is_starred = key in state["stars"]
+    st.button(
+        "",
+        key="star",
+        icon=":material/star:",
+        type="primary" if is_starred else "secondary",
+        help="Take star and note away" if is_starred else "Star this feature",
+        on_click=switch_star,
+        args=(key,),
+    )
+
+
+def show_note(key: Key) -> None:
+    """Offer a line on a feature."""
+    widget = f"note_{state['imports']}_{key[1]}_{key[0]}"
+    st.text_input(
+        "Note",
+        state["stars"].get(key, ""),
+        key=widget,
+        max_chars=MAX_NOTE,
+        placeholder="A note on this feature, which stars it",
+        label_visibility="collapsed",
+        help="It stays with the feature's star, until you leave; download stars and notes in the sidebar.",
+        on_change=write_note,
+        args=(key, widget),
+    )
+
+
+def show_evidence(picked: tuple[str, int], study: Study, labels: Labels) -> None:
+    """Show counts with intervals, and every test of the feature at its position."""
+    test = {"fisher": "Fisher’s exact test", "mcnemar": "McNemar’s exact test on the same prompts"}
+    rows = study.evidence_of(*picked, labels)
+    widths = {name: st.column_config.TextColumn(name, width=130) for name in rows.columns[:2]}
+    widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
+    st.dataframe(rows, key="evidence", height="content", column_config=widths)
+    st.caption(
+        plain(
+            "Prompts on which it is active, with 95 % Wilson intervals. In each model: target over control, one-sided "
+            f"Fisher’s exact test. The last row: {test[study.evidence.change_test]}, two-sided. q corrects p for the "
+            f"features tested together. {CAVEAT}"
+        )
+    )
+
+
+def show_page(feature_id: int, study: Study) -> None:
+    """Link to the feature's page, say how it was found, and show it in place."""
+    url = study.page.url(feature_id)
+    if url:
+        st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
+    st.caption(plain(" ".join(filter(None, (study.page.reason, study.page.describes)))))
+    embedded = study.page.embed_url(feature_id)
+    if embedded and state["in_place"]:
+        st.iframe(embedded, height=420)
+        st.caption(
+            "Where the frame stays grey, the site could not be reached or does not let itself be shown here: use the "
+            "button above. “Labels and links” in the sidebar turns the frame off."
+        )
+
+
+def show_prompts(picked: tuple[str, int], study: Study, labels: Labels) -> None:
+    """List the prompts on which the feature is active."""
+    token_type, feature_id = picked
+    try:
+        prompts = list_prompts(study_key, feature_id, token_type, study)
+    except DataError as error:
+        show_error("The prompts cannot be listed.", error)
+        return
+    st.markdown(f"##### Active on {plural(len(prompts), 'prompt')}")
+    st.dataframe(
+        prompts.assign(prompt_set=prompts["prompt_set"].map({name: labels.of(name) for name in PROMPTS})),
+        key="prompts",
+        hide_index=True,
+        height=min(36 + 35 * len(prompts), 300),
+        column_order=["prompt_set", "base", "chat", "content"],
+        column_config={
+            "prompt_set": st.column_config.TextColumn("Prompts", width=80),
+            "base": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
+            "chat": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
+            "content": st.column_config.TextColumn("Text", width=420),
+        },
+    )
 
 
 def choose_view(study: Study) -> View:
@@ -384,10 +570,11 @@ def choose_view(study: Study) -> View:
         state["url_faults"] += bad_values()
     above, below = st.sidebar.container(), st.sidebar.container()
     with below:
-        labels = choose_labels()
+        labels = choose_labels(study)
     with above:
         st.subheader("Chart")
-        metric, scale, spread = choose_chart(study, labels)
+        kind, top = choose_kind()
+        metric, scale, spread = choose_chart(study, labels, kind)
         st.subheader("Filters")
         filters = choose_filters(study, labels)
         thresholds = choose_thresholds(labels)
@@ -399,10 +586,38 @@ def choose_view(study: Study) -> View:
             width="stretch",
             help="Every filter and threshold goes back to its default, and the box goes; metric and labels stay.",
         )
-    return View(metric, thresholds, filters, labels, scale, spread)
+    return View(metric, thresholds, filters, labels, scale, spread, kind, top)
 
 
-def choose_chart(study: Study, labels: Labels) -> tuple[str, Choice, bool]:
+def choose_kind() -> tuple[Kind, int]:
+    """Draw the widgets of what is drawn; and of how much of a ranking."""
+    settle("chart", tuple(CHARTS))
+    kind = st.segmented_control(
+        "Chart",
+        list(CHARTS),
+        required=True,
+        key="chart",
+        format_func=lambda name: CHARTS[name],
+        width="stretch",
+        label_visibility="collapsed",
+        help="Scatter: base against chat. Volcano: change from base to chat against the evidence for it. Ranking: the "
+        "largest changes, with intervals.",
+    )
+    if kind != "ranking":
+        return cast("Kind", kind), View.top
+    top = st.number_input(
+        "Increases and decreases",
+        1,
+        100,
+        View.top,
+        key="top",
+        bind="query-params",
+        help="How many of each are listed, at each position.",
+    )
+    return cast("Kind", kind), int(top)
+
+
+def choose_chart(study: Study, labels: Labels, kind: Kind) -> tuple[str, Choice, bool]:
     """Draw the widgets of what the axes show, and how."""
     metrics = study.results.metrics
     settle("metric", sorted(metrics, key=lambda name: name != DEFAULT_METRIC))
@@ -411,7 +626,7 @@ def choose_chart(study: Study, labels: Labels) -> tuple[str, Choice, bool]:
         metrics,
         key="metric",
         format_func=labels.metric,
-        help="What both axes show, and what the table’s difference is of.",
+        help="What the chart shows, and what the table’s difference is of.",
     )
     settle("scale", tuple(SCALES))
     scale = st.segmented_control(
@@ -419,6 +634,7 @@ def choose_chart(study: Study, labels: Labels) -> tuple[str, Choice, bool]:
         list(SCALES),
         required=True,
         key="scale",
+        disabled=kind == "ranking",
         format_func=lambda name: SCALES[name],
         width="stretch",
         help="Linear, square root or symmetric logarithm. Auto takes the square root where most points would crowd "
@@ -428,6 +644,7 @@ def choose_chart(study: Study, labels: Labels) -> tuple[str, Choice, bool]:
         "Spread points",
         True,
         key="spread",
+        disabled=kind == "ranking",
         bind="query-params",
         help="Gives every point a place of its own: features silent in one model stand in a shaded gutter, "
         "coincident ones beside each other. Off: exact coordinates.",
@@ -442,8 +659,8 @@ def choose_chart(study: Study, labels: Labels) -> tuple[str, Choice, bool]:
     return metric, cast("Choice", scale), spread
 
 
-def choose_labels() -> Labels:
-    """Draw the labels' widgets, and that of the page template, which is read before them."""
+def choose_labels(study: Study) -> Labels:
+    """Draw the widgets of labels, and those of page and explanations, which are read before they are drawn."""
     with st.expander("Labels and links", icon=":material/label:"):
         words = {
             name: st.text_input(
@@ -461,6 +678,22 @@ def choose_labels() -> Labels:
                 ("control", "Control prompts"),
             )
         }
+        types = study.explanations.types if study.explanations else ()
+        if len(types) > 1:
+            st.selectbox(
+                "Explanations preferred",
+                ["", *types],
+                key="explanation_type",
+                format_func=lambda name: name or "any type",
+                help="Where a feature has several explanations, the one of this type is shown.",
+            )
+        st.toggle(
+            "Show the page in place",
+            True,
+            key="in_place",
+            bind="query-params",
+            help="The details of a feature show its Neuronpedia page, which your browser then fetches.",
+        )
         st.text_input(
             "Page of a feature",
             config.neuronpedia_template,
@@ -539,6 +772,19 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         format="%g",
         help="The larger of the two models’ values is at least this.",
     )
+    max_q = st.number_input(
+        "Largest q",
+        min_value=0.0,
+        max_value=1.0,
+        value=None,
+        step=0.01,
+        key="max_q",
+        bind="query-params",
+        placeholder="none",
+        format="%g",
+        help="Only features with at most this q, in a model in which they are exclusive: of those that pass, about "
+        f"this share is expected to be noise. {CAVEAT}",
+    )
     try:
         wanted = parse_ids(ids or "")
     except DataError as error:
@@ -551,7 +797,41 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
         min_value,
         (search or "").strip(),
         wanted,
+        max_q,
     )
+
+
+def choose_stars() -> bool:
+    """Draw the widgets of stars and notes, and return whether only starred features are wanted."""
+    stars = stars_here()
+    with st.expander(f"Stars and notes ({len(stars)})", icon=":material/star:"):
+        only = st.toggle(
+            "Starred only",
+            key="starred",
+            help="Narrows table, counts and downloads to the features that you starred in this source.",
+        )
+        st.download_button(
+            "Download stars and notes",
+            lambda: stars_csv(state["stars"]),
+            "featurediff_stars.csv",
+            "text/csv",
+            key="download_stars",
+            icon=":material/download:",
+            on_click="ignore",
+            disabled=not state["stars"],
+            width="stretch",
+            help="Of all sources of this session, as CSV. They are forgotten when you leave.",
+        )
+        st.file_uploader(
+            "Bring stars and notes back (CSV)",
+            type="csv",
+            key="stars_file",
+            on_change=import_stars,
+            help="A file that was downloaded here; it is added to the stars you have.",
+        )
+        if state["stars_error"]:
+            show_error("These stars are not used.", state["stars_error"])
+    return only
 
 
 def choose_thresholds(labels: Labels) -> Thresholds:
@@ -597,9 +877,9 @@ def read_threshold(value: float, share: bool) -> Threshold:
     return Threshold.parse(f"{value:.15g}" + "%" * share)
 
 
-def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
-    """Show the scatter, with a ring round the picked feature; zoom, box and ring do not redraw it."""
-    axes = repr((study_key, view.metric, view.thresholds, view.scale, view.spread))
+def show_chart(chart: Chart, shown: pd.DataFrame, study: Study, view: View) -> None:
+    """Show the chart, with a ring round the picked feature; zoom, box and ring do not redraw it."""
+    axes = repr((study_key, view if view.chart == "ranking" else placing(view)))
     identity = hash((study_key, view, state["cleared"]))
     seen = (state.get("chart_link") or {}).get("view") or {}
     at = tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None
@@ -609,23 +889,22 @@ def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View
     elif drawn.zoom and not at:
         drawn = replace(drawn, zoom=None)
     state["drawn"] = drawn
+    fig = draw(study_key, view, drawn, state["cleared"], chart, shown)
     st.plotly_chart(
-        draw(study_key, view, drawn, state["cleared"], kept, shown, study.run),
+        fig,
         key="scatter",
         on_select=on_box,
         selection_mode=("box", "lasso"),
         config=export.PLOT_CONFIG,
-        alt=f"{heading(view.metric, view.labels)}: {len(shown)} features, base on x and chat on y.",
+        alt=f"{CHARTS[view.chart]}, {heading(view.metric, view.labels)}: {len(shown)} features.",
     )
-    layout, _ = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
-    ring: Sequence[int] = list(rows_of(shown, [state["picked"]]).index) if state["picked"] else []
     CHART_LINK(
         key="chart_link",
         data={
             "axes": axes,
-            "whole": [layout.frame.low, layout.frame.high] * 2,
+            "whole": fig.layout.meta[1:],
             "begin": drawn.zoom,
-            "ring": [float(layout.x[ring[0]]), float(layout.y[ring[0]])] if ring else None,
+            "ring": chart.place(shown, state["picked"]) if state["picked"] else None,
             "page": study.page.template if state["open"] else None,
         },
         on_picked_change=on_picked,
@@ -634,19 +913,23 @@ def show_chart(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View
     )
 
 
-def build_page(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View, *, boxed: bool) -> str:
+def placing(view: View) -> View:
+    """Return the part of a view that tells where features stand."""
+    return replace(view, filters=Filters(), labels=Labels())
+
+
+def build_page(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View) -> str:
     """Return the chart of what is shown as a page of its own."""
-    layout, scale = place(study_key, view.thresholds, view.metric, view.scale, view.spread, kept)
-    figure = scatter(shown, view.metric, layout, scale, study.run, view.labels)
     provenance = study.provenance(view, len(shown), len(kept))
-    if boxed:
-        provenance = export.Provenance((*provenance.facts, ("Box", "only features inside a box on the chart")))
-    return export.html_page(figure, study.page, provenance, study.title(view))
+    more = [("Box", "only features inside a box on the chart")] * bool(state["subset"])
+    more += [("Stars", "only features that were starred by hand")] * bool(state["starred"])
+    provenance = export.Provenance((*provenance.facts, *more))
+    return export.html_page(chart.draw(shown, view), study.page, provenance, study.title(view))
 
 
-def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View, name: str) -> None:
+def show_downloads(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View) -> None:
     """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
-    page = partial(build_page, shown, kept, study, view, boxed=bool(state["subset"]))
+    page = partial(build_page, chart, shown, kept, study, view)
     failures: dict[str, str] = st.session_state.setdefault("failures", {})
     for kind, message in failures.items():
         show_error(f"The {kind} file could not be made.", DataError(message))
@@ -662,7 +945,7 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
 
         return run
 
-    stem = re.sub(r"[^\w.-]+", "_", f"{name}_{view.metric}")
+    stem = re.sub(r"[^\w.-]+", "_", f"{source_name}_{view.metric}")
     builders: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
         "CSV": (
             "text/csv",
@@ -676,17 +959,46 @@ def show_downloads(shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: 
             "The same columns as the CSV, with their types.",
         ),
     }
+    if view.chart == "ranking":
+        builders["Ranking"] = (
+            "text/csv",
+            lambda: ranking_csv(rank(shown, view.metric, study.run, view.top)),
+            "The ranking of the features shown, as CSV.",
+        )
     for kind, (mime, build, help_text) in builders.items():
+        ending = "ranking.csv" if kind == "Ranking" else kind.lower()
         st.download_button(
             kind,
             guarded(kind, build),
-            f"{stem}.{kind.lower()}",
+            f"{stem}.{ending}",
             mime,
             key=f"download_{kind}",
             icon=":material/download:",
             on_click="ignore",
             help=help_text,
         )
+
+
+def show_share(shown: pd.DataFrame, study: Study, view: View) -> None:
+    """Offer the view as a link and as a citation, and its features as ids and as a list on Neuronpedia."""
+    ids = list(dict.fromkeys(by_difference(shown, view.metric, MOST_IDS)["feature_id"].tolist()))
+    query = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
+    link = f"{st.context.url or ''}?{query}"
+    with st.popover("Share", icon=":material/ios_share:", help="Link, citation, ids and a list on Neuronpedia."):
+        st.markdown("**Link to this view** (without box and stars)")
+        st.code(link, language=None, wrap_lines=True)
+        st.markdown("**Cite this view**")
+        st.code(study.citation(view, link), language=None, wrap_lines=True)
+        first = f"the first {MOST_IDS:,} by |difference|" if len(shown) > MOST_IDS else plural(len(ids), "feature")
+        st.markdown(f"**Feature ids** ({first})")
+        st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
+        listed_ids = ids[:MOST_LISTED]
+        url = quick_list_url(study.page, listed_ids, study.title(view)) if listed_ids else None
+        if url:
+            which = f"the {MOST_LISTED} of largest |difference|" if len(ids) > MOST_LISTED else "all of them"
+            st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")
+        else:
+            st.caption("There is no list on Neuronpedia: " + plain(study.page.reason))
 
 
 def show_about(kept: pd.DataFrame, study: Study, view: View) -> None:
@@ -713,6 +1025,9 @@ state = st.session_state
 state.setdefault("subset", ())
 state.setdefault("round", 0)
 state.setdefault("cleared", 0)
+state.setdefault("stars", {})
+state.setdefault("stars_error", None)
+state.setdefault("imports", 0)
 if "picked" not in state:
     asked = st.query_params.get("feature", "")
     state["picked"] = key_of(asked)
@@ -777,18 +1092,23 @@ except DataError as error:
     st.stop()
 results = study.results
 page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
-if page_template:
-    try:
-        study = assemble(results, study.source, study.explanations, page_template)
-        study_key += (page_template,)
-    except DataError as error:
-        show_error("The page of a feature is not used.", error)
+settle("explanation_type", ["", *(study.explanations.types if study.explanations else ())])
+preferred = state["explanation_type"] or None
+try:
+    study = refer(study_key, page_template, preferred, study)
+    study_key += (page_template, preferred or "")
+except DataError as error:
+    show_error("The page of a feature is not used.", error)
 
 view = choose_view(study)
+with sidebar:
+    only_starred = choose_stars()
 labels = view.labels
 kept = keep(study_key, view.thresholds, study)
 passing = filter_table(kept, view.filters, view.metric)
 shown = rows_of(passing, state["subset"]) if state["subset"] else passing
+if only_starred:
+    shown = shown[shown["feature_id"].isin(stars_here())]
 if state["picked"]:
     token_type, feature_id = state["picked"]
     if token_type not in results.token_types or feature_id >= results.num_features:
@@ -804,8 +1124,8 @@ st.caption(plain(study.run.caption))
 for fault in state["url_faults"]:
     st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
 
-show_counts(kept, shown, study, labels)
-phrases = view.shown() + (["inside a box or lasso"] if state["subset"] else [])
+show_counts(kept, shown, study, view)
+phrases = view.shown() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
 if view.thresholds != Thresholds():
     phrases.append(f"exclusive means {view.rule()}")
 if phrases:
@@ -835,7 +1155,8 @@ listed = by_difference(shown, view.metric, MOST_ROWS)
 order = list(zip(listed["token_type"].tolist(), listed["feature_id"].tolist(), strict=True))
 with st.container(horizontal=True):
     with st.container(width=CHART_WIDTH):
-        show_chart(kept, passing, study, view)
+        chart = place(study_key, placing(view), kept, study.run)
+        show_chart(chart, passing, study, view)
     with st.container(width="stretch"):
         if state["picked"]:
             show_feature(state["picked"], order, study, labels)
@@ -847,7 +1168,10 @@ with st.container(horizontal=True):
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"#### {len(shown):,} feature{'s' * (len(shown) != 1)}", width="content")
     st.space("stretch")
-    show_downloads(shown, kept, study, view, source_name)
+    show_share(shown, study, view)
+    show_downloads(chart, shown, kept, study, view)
+if only_starred and shown.empty:
+    st.info("None of these features is starred.", icon=":material/star:")
 if len(shown) > MOST_ROWS:
     st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown):,}.")
 show_table(listed, order, view.metric, study, labels)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
 import pandas as pd
 
 from featurediff import diff
 from featurediff.activations import Activations, find_activations
+from featurediff.charts import Kind, make_chart
 from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, read_explanations
-from featurediff.export import Provenance
-from featurediff.figures import Run, heading, lay_out, scatter
-from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels
+from featurediff.export import Provenance, package_version
+from featurediff.figures import Run, heading
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels, Prompts, Version
 from featurediff.neuronpedia import Page, find_page
 from featurediff.results import ModelResults, Results, notes, read_results
 from featurediff.scales import Choice
-from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
+from featurediff.significance import CAVEAT, Evidence, Tested, assess, wilson, with_evidence
 from featurediff.sources import Source, describe_source
 from featurediff.wording import listed, plural, shown
 
@@ -53,6 +56,12 @@ class View:
 
     spread: bool = True
     """Whether coincident points get places of their own."""
+
+    chart: Kind = "scatter"
+    """What is drawn."""
+
+    top: int = 20
+    """Of a ranking, how many increases and how many decreases of each token type."""
 
     def rule(self) -> str:
         """Say in words what counts as exclusive."""
@@ -116,6 +125,28 @@ class Study:
             return self.activations.discordant(self.results), None
         except DataError as error:
             return None, f"{error} The change is tested without pairs."
+
+    def referring(self, template: str | None, explanation_type: str | None) -> Study:
+        """
+        Return the same results with other references.
+
+        Parameters
+        ----------
+        template : str or None
+            URL of a feature's page with `{feature_id}` in it; None leaves the page.
+        explanation_type : str or None
+            Type of explanation that is preferred; None leaves the explanations.
+
+        Raises
+        ------
+        DataError
+            If the template is none.
+        """
+        if template is None and explanation_type is None:
+            return self
+        page = find_page(model=None, trainer=None, layer=None, template=template) if template else self.page
+        explanations = self.explanations and self.explanations.preferring(explanation_type)
+        return replace(self, explanations=explanations, page=page)
 
     @property
     def run(self) -> Run:
@@ -196,11 +227,65 @@ class Study:
         names = [labels.statistic(name) for name in self.results.vector_names]
         return pd.DataFrame(columns, index=pd.Index(names, name="statistic"))
 
+    def evidence_of(self, token_type: str, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
+        """
+        Return what the prompts say of one feature at one position, as text for people.
+
+        Parameters
+        ----------
+        token_type : str
+            The position.
+        feature_id : int
+            The feature.
+        labels : Labels, optional
+            What models and prompt sets are called.
+
+        Returns
+        -------
+        DataFrame
+            A row per model (target over control) and one for the change of the target frequency; the columns are the
+            two prompt sets with counts and 95 % intervals, `p`, `q`, and how many features were tested together.
+        """
+        labels = labels or Labels()
+        counts: dict[tuple[Version, Prompts], int] = {}
+        rows = {}
+        for version in VERSIONS:
+            model: ModelResults = getattr(self.results, version)
+            cells = []
+            for prompts in PROMPTS:
+                n = model.metadata.num_prompts(prompts)
+                count = int(model.vectors[token_type][f"{prompts}_num_active"][feature_id])
+                counts[version, prompts] = count
+                low, high = (100 * float(end) for end in wilson(np.array(count), n))
+                cells.append(f"{count}/{n} ({low:.0f}–{high:.0f} %)")
+            tested = self.evidence.exclusive[version, token_type]
+            pair = counts[version, "target"], counts[version, "control"]
+            rows[labels.of(version) + (f" ({version})" if labels.base == labels.chat else "")] = [
+                *cells,
+                *_tested(tested, *pair),
+            ]
+        shares = (counts[version, "target"] / self.run.num_prompts[version, "target"] for version in VERSIONS)
+        base, chat = shares
+        first, second = counts["base", "target"], counts["chat", "target"]
+        if self.evidence.discordant:
+            first, second = (int(alone[feature_id]) for alone in self.evidence.discordant[token_type])
+        change = f"{100 * (chat - base):+.3g} percentage points"
+        rows[f"{labels.chat} − {labels.base}"] = [change, "", *_tested(self.evidence.change[token_type], first, second)]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=[labels.target, labels.control, "p", "q", "tested"])
+
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""
-        if self.explanations is None or feature_id not in self.explanations.texts:
-            return None
-        return str(self.explanations.texts[feature_id])
+        return self._explained(feature_id).get("explanation")
+
+    def explained_by(self, feature_id: int) -> str:
+        """Return type and model of a feature's explanation, as far as the file says them."""
+        said = self._explained(feature_id)
+        return ", ".join(said[name] for name in ("explanation_type", "explanation_model") if name in said)
+
+    def _explained(self, feature_id: int) -> dict[str, str]:
+        if self.explanations is None or feature_id not in self.explanations.chosen.index:
+            return {}
+        return {str(name): str(cell) for name, cell in self.explanations.chosen.loc[feature_id].dropna().items()}
 
     def check(self, view: View) -> None:
         """
@@ -218,6 +303,7 @@ class Study:
             ("exclusivity", on.exclusivity, EXCLUSIVITIES, "to choose. There are"),
             ("consistency", (on.consistency,), get_args(Consistency), "to choose. There are"),
             ("scale", (view.scale,), get_args(Choice), "to choose. There are"),
+            ("chart", (view.chart,), get_args(Kind), "to choose. There are"),
         ):
             unknown = [name for name in given if name not in choices]
             if unknown:
@@ -268,13 +354,21 @@ class Study:
 
     def draw(self, kept: pd.DataFrame, view: View) -> go.Figure:
         """Draw a view of the kept features, as for an exported page."""
-        layout, scale = lay_out(kept, view.metric, view.scale, spread_points=view.spread)
-        rows = diff.filter_table(kept, view.filters, view.metric)
-        return scatter(rows, view.metric, layout, scale, self.run, view.labels)
+        return make_chart(kept, view, self.run).draw(diff.filter_table(kept, view.filters, view.metric), view)
 
     def title(self, view: View) -> str:
         """Return the chart's title, plain text."""
         return f"{heading(view.metric, view.labels)} · {self.run.caption}"
+
+    def citation(self, view: View, link: str) -> str:
+        """Return a text that says what a view shows, of which files, and where; `link` opens it."""
+        made = datetime.now(UTC).strftime("%Y-%m-%d")
+        filters = "; ".join(view.shown()) or "no filter"
+        files = "\n".join(f"{name}: SHA-256 {digest}" for name, digest in self.files.items())
+        return (
+            f"{self.title(view)}. featurediff {package_version()}, {made}.\n{link}\n"
+            f"Exclusive means {view.rule()}; {filters}.\n{files}"
+        )
 
     def provenance(self, view: View, rows: int, kept: int) -> Provenance:
         """Return what an exported page says of itself: `rows` shown of `kept`."""
@@ -294,6 +388,13 @@ class Study:
                 ("Neuronpedia", self.page.reason),
             )
         )
+
+
+def _tested(tested: Tested, first: int, second: int) -> list[str]:
+    """Return p, q and family of one feature as text; a dash where it is not of the family."""
+    p, q = (float(found[0]) for found in tested.at(np.array([first]), np.array([second])))
+    numbers = ["–", "–"] if np.isnan(p) else [f"{p:.2g}", f"{q:.2g}"]
+    return [*numbers, f"{tested.family:,}"]
 
 
 def load(folder: str | Path, explanations: str | Path | None = None, *, template: str | None = None) -> Study:

@@ -59,9 +59,15 @@ def test_without_results_it_opens_on_the_demo(monkeypatch):
     assert "synthetic demo data" in said(at)
     assert at.selectbox(key="source").value == "demo"
     counts = tiles(at)
-    assert counts["Features in the SAE"] == "16,384"
-    total = int(counts["Shown"].replace(",", ""))
-    assert total == len(rows(at)) == int(counts["At model"]) + int(counts["At newline"]) > 0
+    assert counts == {
+        "Shown": "740",
+        "Kept → significant": "740 → 162",
+        "At model": "370 → 105",
+        "At newline": "370 → 57",
+    }
+    assert "of 740 kept, 16,384 in the SAE" in [tile.delta for tile in at.metric]
+    total = len(rows(at))
+    assert total == 740
     assert total == sum(len(trace["x"]) if isinstance(trace["x"], list) else 0 for trace in unpacked(figure(at)))
 
 
@@ -81,7 +87,7 @@ def test_a_real_source_carries_no_badge_and_every_kept_feature(results):
     assert not at.exception
     assert "synthetic" not in said(at)
     assert "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40" in said(at)
-    assert tiles(at) == {"Features in the SAE": "8", "Shown": "12", "At model": "6", "At newline": "6"}
+    assert tiles(at) == {"Shown": "12", "Kept → significant": "12 → 4", "At model": "6 → 2", "At newline": "6 → 2"}
     assert sorted(rows(at)) == sorted(
         itertools.chain.from_iterable([("model", i), ("newline", (i + 1) % 8)] for i in (0, 1, 2, 3, 4, 7))
     )
@@ -201,7 +207,7 @@ def test_ids_that_are_none_are_said_and_not_used(results, ids):
     at = open_app(ids=ids)
     assert not at.exception
     assert "The feature ids are not used." in said(at)
-    assert repr(ids.split(",")[-1])[1:-1] in at.code[0].value
+    assert any(repr(ids.split(",")[-1]) in code.value for code in at.sidebar.code)
     assert rows(at) == expected(results)
 
 
@@ -302,8 +308,7 @@ def test_explanations_may_be_missing(tmp_path):
 def test_a_known_page_is_linked_from_table_and_detail():
     at = open_app(feature="2@model")
     url = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/2"
-    (link,) = at.get("link_button")
-    assert link.proto.url == url
+    assert [link.proto.url for link in at.get("link_button") if "quick-list" not in link.proto.url] == [url]
     assert url in set(table_of(at).value["neuronpedia_url"])
 
 
@@ -312,7 +317,7 @@ def test_without_a_page_there_is_no_link_and_the_reason_is_said(monkeypatch, tmp
     at = open_app(feature="2@model")
     assert not at.get("link_button")
     assert "neuronpedia_url" not in table_of(at).value
-    assert said(at).count("Trainer '9x' of 'llama' is not understood. Expected one such as 32x (Llama Scope 8B)") == 2
+    assert said(at).count("Trainer '9x' of 'llama' is not understood. Expected one such as 32x (Llama Scope 8B)") == 3
 
 
 def test_a_template_replaces_the_page_everywhere_and_in_this_session_only():
@@ -439,7 +444,8 @@ def test_a_picked_feature_shows_all_its_statistics():
     assert not at.warning
     assert "#### Feature 2 at newline" in [text.value for text in at.markdown]
     assert "commas, and more" in [text.value for text in at.text]
-    (values,) = [frame.value for frame in at.dataframe if "difference" not in frame.value]
+    evidence, values = [frame.value for frame in at.dataframe if "difference" not in frame.value]
+    assert evidence.loc["Base"].tolist() == ["2/8 (7–59 %)", "0/7 (0–35 %)", "0.27", "0.27", "6"]
     assert list(values.columns) == ["model · Base", "model · Instruct", "newline · Base", "newline · Instruct"]
     assert values.loc["Target: active prompts"].tolist() == ["4/8", "6/9", "2/8", "0/9"]
 
@@ -496,7 +502,7 @@ def test_a_source_without_any_exclusive_feature_says_so(monkeypatch, tmp_path):
         "No feature is active on at least 1 of a model’s Target prompts and on at most 0 of its Control prompts."
         in said(at)
     )
-    assert tiles(at) == {"Features in the SAE": "3", "Shown": "0", "At model": "0", "At newline": "0"}
+    assert tiles(at) == {"Shown": "0", "Kept → significant": "0 → 0", "At model": "0 → 0", "At newline": "0 → 0"}
     assert "No feature is exclusive at newline." in said(at)
     assert "every rate is out of its own model's number" in said(at)
     assert at.number_input(key="max_control").set_value(3.0).run()
@@ -521,7 +527,7 @@ def test_one_token_type_without_exclusive_features_is_named(monkeypatch, tmp_pat
     )
     at = open_app()
     assert not at.exception
-    assert tiles(at)["At newline"] == "0"
+    assert tiles(at)["At newline"] == "0 → 0"
     assert {token_type for token_type, _ in traces(at)} == {"model"}
     assert "No feature is exclusive at newline." in said(at)
     at = open_app(token_types="newline")
@@ -557,7 +563,7 @@ def wide(n):
 def test_each_format_can_be_downloaded():
     at = open_app(token_types="newline")
     buttons = {button.proto.label: button.proto for button in at.get("download_button")}
-    assert list(buttons) == ["CSV", "HTML", "Parquet"]
+    assert list(buttons) == ["CSV", "HTML", "Parquet", "Download stars and notes"]
 
 
 def test_every_widget_says_what_it_does():

@@ -184,7 +184,7 @@ def test_a_folder_may_be_called_like_the_demo(tree, name):
     make_source(tree / name)
     at = open_app(source=f"{name}/")
     assert not at.exception
-    assert tiles(at)["Features in the SAE"] == "8"
+    assert tiles(at)["Shown"] == "12"
     assert at.selectbox(key="source").options.count(f"{name}/") == 1
     assert len(set(at.selectbox(key="source").options)) == 5
 

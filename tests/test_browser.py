@@ -77,14 +77,14 @@ def test_picked_row_outlives_a_box_that_narrows_table_and_counts(screen):
     assert screen.ring() == pytest.approx(screen.points()[row], abs=1.5)
     caught = screen.box()
     assert screen.count() == len(caught) < KEPT
-    assert screen.tiles()[1].split()[1] == str(len(caught))
+    assert screen.tiles()[0].split()[1] == str(len(caught))
     assert set(screen.rows()) <= caught
     screen.expect_detail(row)
     assert f"feature={row[1]}%40{row[0]}" in screen.query()
     screen.key("clear").get_by_role("button").click()
     expect(screen.page.get_by_role("heading", name=f"{KEPT} features")).to_be_visible()
     screen.settle()
-    assert screen.tiles()[1].split()[1] == str(KEPT)
+    assert screen.tiles()[0].split()[1] == str(KEPT)
     screen.expect_detail(row)
 
 

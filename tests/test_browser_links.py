@@ -215,8 +215,8 @@ def test_uploaded_files_are_shown_or_refused_and_the_demo_comes_back(screen, tmp
     upload(screen, "chat", tmp_path / "chat.pt")
     expect(screen.chart).to_be_visible()
     upload(screen, "explanations", tmp_path / "explanations.csv")
-    assert screen.tiles()[0].split()[-5] == "700"
+    assert screen.tiles()[0].split()[-4] == "700"
     assert screen.count() == len(screen.points())
     assert any(row["Explanation"].startswith("Planted: ") for row in screen.cells())
     screen.choose("source", "Demo (synthetic)")
-    assert screen.tiles()[0].split()[-5] == "16,384"
+    assert screen.tiles()[0].split()[-4] == "16,384"

@@ -1,0 +1,136 @@
+"""The three charts of a view behind one face: where the kept features stand, and a figure of those shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from featurediff.changes import rank
+from featurediff.diff import rows_of
+from featurediff.figures import lay_out, scatter
+from featurediff.ranking import ranking, row_places
+from featurediff.significance import ALPHA
+from featurediff.volcano import lay_out_volcano, volcano
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from featurediff.points import Run
+    from featurediff.scales import Choice, Scale
+    from featurediff.spread import Layout
+    from featurediff.study import View
+    from featurediff.volcano import Places
+
+Kind = Literal["scatter", "volcano", "ranking"]
+
+
+class Chart(Protocol):
+    """A chart of kept features."""
+
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+        """Return the figure of some of the kept features."""
+
+    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+        """Return where a (token_type, feature_id) stands in drawn units; None where it is not drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScatterChart:
+    """Base against chat."""
+
+    layout: Layout
+    """Where every kept feature stands."""
+
+    scale: Scale
+    """Of both axes."""
+
+    run: Run
+    """For titles and colours."""
+
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+        """Return the figure."""
+        return scatter(rows, view.metric, self.layout, self.scale, self.run, view.labels, titled=titled)
+
+    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+        """Return where a feature stands."""
+        return _at(self.layout, rows, key)
+
+
+@dataclass(frozen=True, eq=False)
+class VolcanoChart:
+    """Change against evidence."""
+
+    places: Places
+    """Where every kept feature stands."""
+
+    run: Run
+    """For titles and colours."""
+
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+        """Return the figure, with a line at the largest q that is wanted."""
+        line = view.filters.max_q or ALPHA
+        return volcano(rows, self.places, view.metric, self.run, view.labels, line=line, titled=titled)
+
+    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+        """Return where a feature stands."""
+        return _at(self.places, rows, key)
+
+
+@dataclass(frozen=True, eq=False)
+class RankingChart:
+    """The largest changes of what is shown."""
+
+    metric: str
+    """Whose change counts."""
+
+    top: int
+    """How many increases, and how many decreases, of each token type."""
+
+    run: Run
+    """For titles and colours."""
+
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+        """Return the figure."""
+        return ranking(self.ranked(rows), view.metric, self.run, view.labels, titled=titled)
+
+    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+        """Return the middle between a feature's two dots."""
+        ranked = self.ranked(rows)
+        found = rows_of(ranked, [key])
+        if found.empty:
+            return None
+        middle = float(found[["base", "chat"]].to_numpy().mean())
+        return middle, float(row_places(ranked)[found.index[0]])
+
+    def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the ranking; see `changes.rank`."""
+        return rank(rows, self.metric, self.run, self.top)
+
+
+def make_chart(kept: pd.DataFrame, view: View, run: Run) -> Chart:
+    """
+    Place every kept feature for a view's chart; its filters and labels do not count.
+
+    Parameters
+    ----------
+    kept : DataFrame
+        The whole feature table with its tests.
+    view : View
+        Kind of chart, metric, scale and spread.
+    run : Run
+        For titles, colours and numbers of prompts.
+    """
+    choice: Choice = view.scale
+    if view.chart == "ranking":
+        return RankingChart(view.metric, view.top, run)
+    if view.chart == "volcano":
+        return VolcanoChart(lay_out_volcano(kept, view.metric, run, choice, spread_points=view.spread), run)
+    return ScatterChart(*lay_out(kept, view.metric, choice, spread_points=view.spread), run)
+
+
+def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+    found: np.ndarray = rows_of(rows, [key]).index.to_numpy()
+    return (float(places.x[found[0]]), float(places.y[found[0]])) if len(found) else None
