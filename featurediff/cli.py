@@ -22,7 +22,7 @@ from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocki
 from featurediff.errors import DataError
 from featurediff.explain import Via, explain, write_rows, written_rows
 from featurediff.files import kind_of
-from featurediff.labels import VERSIONS, Labels
+from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
 from featurediff.neuronpedia_api import API, EXPORTS, Servers
 from featurediff.results import read_results
 from featurediff.scales import Choice
@@ -226,6 +226,49 @@ def explain_source(
         err.print(f"The API may know {explained.unasked:,} that the bulk files lack: --via api asks for each.")
 
 
+@app.command("compare")
+def compare_sources(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results tree.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the counts here, a row per source, position, group.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write charts, counts and overlaps as a page here.")] = None,
+    offline: Annotated[bool, typer.Option("--offline/--cdn", help="Whether plotly.js is inside the page.")] = True,
+    max_q: Annotated[float, typer.Option(min=0, max=1, metavar="Q", help="Significant: q is at most Q.")] = ALPHA,
+    min_target: Annotated[str, typer.Option(metavar="K", help="Exclusive: at least K target prompts, or 25%.")] = "1",
+    max_control: Annotated[str, typer.Option(metavar="J", help="Exclusive: at most J control prompts, or 5%.")] = "0",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; each holds a whole source.")] = None,
+) -> None:
+    """Count kept and significant features of every source of a tree, and what sources of one SAE share."""
+    from featurediff.compare import Fault, Summary, counts, read_all
+    from featurediff.compare_page import comparison_page
+
+    if csv and csv == html:
+        msg = "--csv and --html name the same file. Give each its own."
+        raise DataError(msg)
+    thresholds = Thresholds(Threshold.parse(min_target), Threshold.parse(max_control))
+    sources = find_sources(results)
+    with _progress() as progress:
+        found = read_all(sources, thresholds, workers)
+        read = list(progress.track(found, total=len(sources), description="Reading"))
+    faults = [one for one in read if isinstance(one, Fault)]
+    good = [one for one in read if isinstance(one, Summary)]
+    for fault in faults:
+        err.print(plain(f"{fault.name}: {fault.message}", "red"))
+    if not good:
+        msg = "None of the sources could be read."
+        raise DataError(msg)
+    tidy = counts(good, max_q)
+    _print_table(_counts(tidy))
+    out.print(plain(f"kept → significant, that is q at most {max_q:g}. {CAVEAT}"))
+    if csv:
+        files.write_whole(csv, tidy.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace"))
+    if html:
+        page = comparison_page(good, faults, thresholds, max_q, offline=offline)
+        files.write_whole(html, page.encode(errors="backslashreplace"))
+    if faults:
+        msg = f"{len(faults)} of the sources could not be read; the others are compared."
+        raise DataError(msg)
+
+
 @app.command("demo")
 def make_demo(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="A folder to write results/ and explanations/ into.")],
@@ -347,6 +390,20 @@ def _evidence(study: Study, kept: pd.DataFrame) -> Table:
     for token_type, exclusivity, *numbers in counts.reset_index().itertuples(index=False):
         table.add_row(*map(plain, (token_type, exclusivity, *(f"{n:,}" for n in numbers))))
     table.add_row("all", "", *(f"{n:,}" for n in counts.sum()))
+    return table
+
+
+def _counts(tidy: pd.DataFrame) -> Table:
+    """Return kept and significant features with a row per source and position."""
+    from featurediff.compare import table as side_by_side
+
+    names = (*EXCLUSIVITIES, "all")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("source", "position", *names):
+        table.add_column(name, overflow="fold")
+    for row in side_by_side(tidy).to_dict("records"):
+        cells = (f"{row[f'{name}_kept']:,} → {row[f'{name}_significant']:,}" for name in names)
+        table.add_row(*map(plain, (row["source"], row["token_type"], *cells)))
     return table
 
 
