@@ -48,7 +48,7 @@ body {{ font: 14px/1.5 "Open Sans", Verdana, Arial, sans-serif }}
 table {{ border-collapse: collapse; margin: 8px 0 }}
 td, th {{ padding: 2px 10px; text-align: right; border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums }}
 th {{ font-weight: 600; vertical-align: bottom }}
-td.text, th.text {{ text-align: left; overflow-wrap: anywhere }}
+td:nth-child(-n+2), th:nth-child(-n+2) {{ text-align: left; overflow-wrap: anywhere }}
 footer {{ border-top: 1px solid #ddd; margin-top: 8px; padding-top: 8px; font-size: 12px }}
 footer p {{ margin: 0 0 6px }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 12px; margin: 0 }}
