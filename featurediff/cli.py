@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from featurediff import export as files
+from featurediff.collect.command import CollectCommand, collect
 from featurediff.demo import is_planted, is_synthetic
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
 from featurediff.errors import DataError
@@ -79,6 +80,8 @@ class Outputs:
 
 
 _ENDINGS = (".csv", ".html", ".parquet")
+
+app.command("collect", cls=CollectCommand)(collect)
 
 SourceDir = Annotated[Path, typer.Argument(metavar="SOURCE_DIR", help="A folder with base.pt and chat.pt.")]
 

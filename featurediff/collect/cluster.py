@@ -1,0 +1,134 @@
+"""The same encoder on a Ray cluster: a Ray Data actor for each copy of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.exceptions import RayError, RayTaskError
+
+from featurediff.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from featurediff.collect.encoder import Recipe
+    from featurediff.collect.shards import Shard
+
+
+def connect(address: str) -> int:
+    """
+    Join a Ray cluster.
+
+    Parameters
+    ----------
+    address : str
+        Of the cluster; "auto" is the one that runs on this machine, or else a new one on it.
+
+    Returns
+    -------
+    int
+        GPUs of the cluster.
+
+    Raises
+    ------
+    DataError
+        If there is no cluster at the address.
+    """
+    if not ray.is_initialized():
+        try:
+            ray.init(address=None if address == "auto" else address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            msg = f"No Ray cluster answers at {address!r} ({type(error).__name__}: {error})."
+            raise DataError(msg) from error
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def encode_on_ray(
+    recipe: Recipe, shards: Sequence[Shard], workers: int | None, advance: Callable[[int], None]
+) -> Iterator[tuple[Shard, pa.Table]]:
+    """
+    Encode shards on the cluster that was joined.
+
+    A shard is one task and comes back as one row, so that it counts once, however often workers are lost and the task
+    runs again.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What each worker loads.
+    shards : sequence of Shard
+        What is to be done.
+    workers : int or None
+        Copies of the model; None for as many as the cluster has GPUs for, and 1 where it has none.
+    advance : callable
+        Is told the number of prompts of each shard that is done.
+
+    Yields
+    ------
+    shard, active : Shard, Table
+        In the order in which they are done.
+
+    Raises
+    ------
+    DataError
+        If a worker meets what a user can mend, or the cluster is lost.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    each = recipe.num_gpus if gpus else 0
+    data = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards)).map_batches(
+        Worker,
+        fn_constructor_args=(recipe, ray.put(list(shards))),
+        batch_size=1,
+        num_gpus=each,
+        num_cpus=1,
+        concurrency=min(len(shards), workers or max(1, gpus // max(each, 1))),
+    )
+    data.context.enable_progress_bars = False
+    try:
+        for row in data.iter_rows():
+            shard = shards[row["shard"]]
+            advance(len(shard.chats))
+            yield shard, pa.ipc.open_stream(row["active"]).read_all()
+    except RayTaskError as error:
+        said = _find_cause(error, DataError)
+        raise said or error from error
+    except RayError as error:
+        msg = (
+            f"The Ray cluster failed ({type(error).__name__}: {error}). What is done is kept: run this again to go on."
+        )
+        raise DataError(msg) from error
+
+
+class Worker:
+    """
+    What an actor does: it loads model and SAE once, and then encodes one shard after the other.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to load.
+    shards : ObjectRef
+        All shards, in the cluster's memory.
+    """
+
+    def __init__(self, recipe: Recipe, shards: Any) -> None:  # noqa: ANN401  ray.ObjectRef
+        self._shards: list[Shard] = ray.get(shards)
+        self._encoder = recipe.load()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Encode the one shard of a batch; the table travels as bytes, so that an empty one does too."""
+        (index,) = batch["item"].tolist()
+        ((_, active),) = self._encoder.encode([self._shards[index]])
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, active.schema) as stream:
+            stream.write_table(active)
+        return {"shard": [index], "active": [sink.getvalue().to_pybytes()]}
+
+
+def _find_cause(error: BaseException | None, kind: type[DataError]) -> DataError | None:
+    while error is not None and not isinstance(error, kind):
+        error = getattr(error, "cause", None) or error.__cause__
+    return error

@@ -1,0 +1,225 @@
+"""The first blocks of a model, and the residual stream that leaves them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+from featurediff.errors import DataError
+from featurediff.files import kind_of
+from featurediff.wording import listed, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CANNOT = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError)
+"""What transformers raises where a model is missing, gated, damaged, or of a kind that it does not know."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInfo:
+    """A model before its weights are loaded."""
+
+    name: str
+    """Hub id or local folder."""
+
+    revision: str | None
+    """Commit on the hub; None for a local folder."""
+
+    config: Any
+    """`PretrainedConfig`."""
+
+    @property
+    def text(self) -> Any:  # noqa: ANN401  no stubs
+        """The part of the configuration that describes the language model."""
+        return self.config.get_text_config()
+
+    def check(self, *, block: int, width: int, largest_token: int) -> None:
+        """
+        Refuse a model that an SAE cannot read, or that does not know the tokens.
+
+        Raises
+        ------
+        DataError
+            If the model has too few blocks, another width than the SAE, or a smaller vocabulary.
+        """
+        where = f"The model {shown(self.name)}"
+        if block >= self.text.num_hidden_layers:
+            msg = f"{where} has {self.text.num_hidden_layers} blocks, but the SAE reads the output of block {block}."
+            raise DataError(msg)
+        if self.text.hidden_size != width:
+            msg = f"{where} is {self.text.hidden_size} wide, but the SAE reads {width}. Was it trained on this model?"
+            raise DataError(msg)
+        if largest_token >= self.text.vocab_size:
+            msg = (
+                f"{where} knows {self.text.vocab_size} tokens, but the chat model's tokenizer wrote token "
+                f"{largest_token}. Do --base and --chat belong together?"
+            )
+            raise DataError(msg)
+
+
+def describe_model(name: str, revision: str | None = None) -> ModelInfo:
+    """
+    Read a model's configuration.
+
+    Parameters
+    ----------
+    name : str
+        Hub id or local folder.
+    revision : str or None
+        Commit on the hub; None for the newest.
+
+    Raises
+    ------
+    DataError
+        If there is no such model.
+    """
+    with _refusing("model", name):
+        config = AutoConfig.from_pretrained(name, revision=revision or "main")
+    return ModelInfo(name, getattr(config, "_commit_hash", None), config)
+
+
+def load_tokenizer(model: ModelInfo) -> Any:  # noqa: ANN401  no stubs
+    """
+    Load a model's tokenizer.
+
+    Raises
+    ------
+    DataError
+        If it has none.
+    """
+    with _refusing("tokenizer of", model.name):
+        return AutoTokenizer.from_pretrained(model.name, revision=model.revision or "main")
+
+
+class Blocks:
+    """
+    A model up to one block, which gives the residual stream that leaves it.
+
+    Neither later blocks nor the output layer are loaded.
+
+    Parameters
+    ----------
+    model : ModelInfo
+        Which one.
+    block : int
+        The last block, from 0.
+    dtype : str
+        Of the weights: "bfloat16", "float16" or "float32".
+    num_gpus : int
+        GPUs that the model is spread over, through accelerate; where there is no GPU, the model is on the CPU.
+
+    Raises
+    ------
+    DataError
+        If weights are missing, there are too few GPUs, or the model's blocks cannot be found.
+    """
+
+    def __init__(self, model: ModelInfo, block: int, dtype: str, num_gpus: int = 1) -> None:
+        config = type(model.config).from_dict(model.config.to_dict())
+        _cut(config.get_text_config(), block + 1)
+        with _refusing("model", model.name), _quietly():
+            self._model, info = AutoModel.from_pretrained(
+                model.name,
+                config=config,
+                revision=model.revision or "main",
+                dtype=getattr(torch, dtype),
+                output_loading_info=True,
+                **_devices(num_gpus),
+            )
+        if info["missing_keys"]:
+            msg = f"The model {shown(model.name)} lacks weights: {listed(sorted(info['missing_keys']))}."
+            raise DataError(msg)
+        self._model.eval()
+        self._last = _find_blocks(self._model, block + 1, model.name)[block]
+        self._last.register_forward_hook(self._keep)
+        self.first_device = next(self._model.parameters()).device
+        self.last_device = next(self._last.parameters()).device
+
+    def residual(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """
+        Run the blocks.
+
+        Parameters
+        ----------
+        tokens, mask : Tensor of shape (prompts, longest), int64
+            Padded on the right; on `first_device`.
+
+        Returns
+        -------
+        Tensor of shape (prompts, longest, width)
+            What leaves the last block, before any final norm; on `last_device`, in the model's dtype.
+        """
+        self._model(input_ids=tokens, attention_mask=mask, use_cache=False)
+        return self._kept
+
+    def _keep(self, _module: object, _inputs: object, output: Any) -> None:  # noqa: ANN401  a tensor, or a tuple of it
+        self._kept: torch.Tensor = output[0] if isinstance(output, tuple) else output
+
+
+def _cut(text: Any, depth: int) -> None:  # noqa: ANN401  no stubs
+    """Shorten a configuration, and every list in it that has an entry for each block."""
+    before = text.num_hidden_layers
+    for key in ("layer_types", "mlp_layer_types"):
+        if len(getattr(text, key, None) or ()) == before:
+            setattr(text, key, getattr(text, key)[:depth])
+    text.num_hidden_layers = depth
+
+
+def _find_blocks(model: torch.nn.Module, depth: int, name: str) -> torch.nn.ModuleList:
+    lists = [
+        module
+        for path, module in model.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == depth and path.split(".")[-1] in ("layers", "h")
+    ]
+    if len(lists) != 1:
+        msg = f"The model {shown(name)} is built in a way that featurediff does not know: {len(lists)} lists of blocks."
+        raise DataError(msg)
+    return lists[0]
+
+
+def _devices(num_gpus: int) -> dict[str, Any]:
+    found = torch.cuda.device_count()
+    if num_gpus <= 1:
+        return {"device_map": "cuda:0" if found else "cpu"}
+    if found < num_gpus:
+        msg = f"--tensor-parallel {num_gpus} needs as many GPUs, but {found} can be seen."
+        raise DataError(msg)
+    from accelerate.utils import get_max_memory
+
+    memory = get_max_memory()
+    return {"device_map": "auto", "max_memory": {gpu: memory[gpu] for gpu in range(num_gpus)}}
+
+
+@contextlib.contextmanager
+def _refusing(what: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except _CANNOT as error:
+        if isinstance(error, DataError):
+            raise
+        reason = shown(str(error).strip().partition("\n")[0])
+        local = "" if kind_of(Path(name)) else " There is no such folder either."
+        msg = f"The {what} {shown(name)} cannot be loaded ({type(error).__name__}: {reason}).{local}"
+        raise DataError(msg) from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers from reporting every weight that is left out, and from drawing a bar of its own."""
+    before = logging.get_verbosity()
+    had_bar = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if had_bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,105 @@
+"""The work cut into pieces, and the hidden folder where finished pieces wait for the others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurediff.labels import PROMPTS, VERSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from featurediff.collect.chat import Chats
+    from featurediff.labels import Prompts, Version
+
+_SIZE = 512
+"""Prompts in a shard: what a crash can cost."""
+
+ACTIVE = pa.schema(
+    [
+        pa.field("token_type", pa.int8(), nullable=False),
+        pa.field("prompt_id", pa.int32(), nullable=False),
+        pa.field("feature_id", pa.int32(), nullable=False),
+        pa.field("activation", pa.float32(), nullable=False),
+    ]
+)
+"""What is known of a shard once it is encoded: a row for each active feature; `token_type` counts the positions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Some prompts of one set, for one model."""
+
+    version: Version
+    """Which model."""
+
+    prompts: Prompts
+    """Which prompt set."""
+
+    number: int
+    """Its place among the shards of this model and set."""
+
+    chats: Chats
+    """The prompts, in order of length."""
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        return f"{self.version}-{self.prompts}-{self.number:06}.parquet"
+
+
+def cut(chats: Mapping[Prompts, Chats]) -> list[Shard]:
+    """
+    Cut both prompt sets into shards, once for each model.
+
+    Prompts of a similar length come together, so that little is padded. What is in a shard depends on the prompts only.
+    """
+    shards = []
+    for prompts in PROMPTS:
+        order = np.argsort(chats[prompts].lengths, kind="stable")
+        pieces = np.array_split(order, -(-len(order) // _SIZE))
+        parts = [chats[prompts].take(piece) for piece in pieces]
+        shards += [Shard(version, prompts, i, part) for version in VERSIONS for i, part in enumerate(parts)]
+    return sorted(shards, key=lambda shard: shard.name)
+
+
+def fingerprint(facts: Mapping[str, Any], chats: Mapping[Prompts, Chats]) -> str:
+    """Return a short name of everything that a result depends on."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for prompts in PROMPTS:
+        of_set = chats[prompts]
+        for array in (of_set.prompt_ids, of_set.tokens, of_set.ends, of_set.positions):
+            digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A hidden folder beside the results, which outlives a run that is killed; a shard is there whole or not at all."""
+
+    folder: Path
+    """Named by the fingerprint, so that only a run with the same result goes on from it."""
+
+    def has(self, shard: Shard) -> bool:
+        """Tell whether a shard is done."""
+        return (self.folder / shard.name).exists()
+
+    def save(self, shard: Shard, active: pa.Table) -> None:
+        """Keep a shard; saving it twice is the same as once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = self.folder / f"{shard.name}.{os.getpid()}"
+        pq.write_table(active, made)
+        made.replace(self.folder / shard.name)
+
+    def read(self, shard: Shard) -> pa.Table:
+        """Return what was saved."""
+        return pq.read_table(self.folder / shard.name, schema=ACTIVE)
