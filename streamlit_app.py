@@ -879,7 +879,7 @@ def read_threshold(value: float, share: bool) -> Threshold:
 
 def show_chart(chart: Chart, shown: pd.DataFrame, study: Study, view: View) -> None:
     """Show the chart, with a ring round the picked feature; zoom, box and ring do not redraw it."""
-    axes = repr((study_key, view if view.chart == "ranking" else placing(view)))
+    axes = str(hash((study_key, view if view.chart == "ranking" else placing(view))))
     identity = hash((study_key, view, state["cleared"]))
     seen = (state.get("chart_link") or {}).get("view") or {}
     at = tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None

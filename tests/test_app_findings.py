@@ -1,0 +1,208 @@
+"""Evidence, the other two charts, stars, sharing and pages, without a browser."""
+
+import json
+
+import pandas as pd
+import pytest
+from builders import make_explanations, make_source
+from dashboard import click_row, draw_box, figure, open_app, rows, said, table_of, tiles, traces, warnings_of
+
+from featurediff import load
+from featurediff.changes import rank, ranking_csv
+from featurediff.significance import CAVEAT, evidence_q
+from featurediff.stars import parse_stars
+
+SOURCE = "gemma_trainer131k-l0-114_layer20"
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch, tmp_path):
+    """A results tree with one source, as the dashboard's."""
+    folder = make_source(tmp_path / "results" / SOURCE / "personal_40")
+    make_explanations(tmp_path / "explanations" / f"{SOURCE}.csv")
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "results"))
+    return folder
+
+
+def test_largest_q_narrows_table_counts_and_chart(results):
+    at = open_app(max_q="0.05")
+    kept = load(results).table()
+    expected = kept[evidence_q(kept) <= 0.05]
+    assert sorted(rows(at)) == sorted(zip(expected["token_type"], expected["feature_id"], strict=True))
+    assert tiles(at) == {"Shown": "4", "Kept → significant": "4 → 4", "At model": "2 → 2", "At newline": "2 → 2"}
+    assert "q at most 0.05" in said(at)
+    assert sum(len(trace["customdata"]) for trace in figure(at)["data"] if "customdata" in trace) > 0
+    at.number_input(key="max_q").set_value(0.001).run()
+    assert tiles(at)["Kept → significant"] == "0 → 0" or int(tiles(at)["Shown"]) < 4
+    at.button(key="reset").click().run()
+    assert tiles(at)["Shown"] == "12"
+
+
+def test_largest_q_that_is_none_is_said():
+    at = open_app(max_q="2")
+    assert warnings_of(at) == ["Not used: max_q=2 is not a number of at least 0 and at most 1."]
+    assert tiles(at)["Shown"] == "12"
+
+
+def test_every_p_comes_with_what_it_rests_on():
+    at = open_app(feature="0@model")
+    assert CAVEAT in said(at)
+    assert CAVEAT in next(tile.help for tile in at.metric if "significant" in tile.label).replace("\\", "")
+    (evidence,) = [frame.value for frame in at.dataframe if "tested" in frame.value]
+    assert evidence.loc["Instruct − Base"].tolist() == ["+18.1 percentage points", "", "0.64", "0.74", "7"]
+
+
+def test_volcano_shows_the_same_features_and_takes_a_box(results):
+    at = open_app(chart="volcano", metric="target_sparsity")
+    assert not at.exception
+    assert set(traces(at)) == set(traces(open_app()))
+    assert "Change of activation frequency" in figure(at)["layout"]["xaxis"]["title"]["text"]
+    draw_box(at, [{"customdata": {"0": 3, "1": 0.5}, "legendgroup": "model"}])
+    assert rows(at) == [("model", 3)]
+    assert tiles(at)["Kept → significant"] == "1 → 1"
+    at.segmented_control(key="chart").set_value("ranking").run()
+    assert rows(at) == [("model", 3)]
+    assert load(results).table().shape[0] == 12
+
+
+def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
+    at = open_app(chart="ranking", metric="target_sparsity", top="1")
+    assert not at.exception
+    study = load(results)
+    ranked = rank(study.table(), "target_sparsity", study.run, 1)
+    drawn = [trace for trace in figure(at)["data"] if "customdata" in trace]
+    assert {trace["legendgroup"] for trace in drawn} == {"model", "newline"}
+    assert [button.proto.label for button in at.get("download_button")][:4] == ["CSV", "HTML", "Parquet", "Ranking"]
+    assert ranking_csv(ranked).splitlines()[0] == "rank,token_type,direction,feature,base,chat,difference,page"
+    assert ranked["rank"].tolist() == [1, 1, 1, 1]
+    assert at.toggle(key="spread").disabled
+
+
+def test_unknown_chart_is_said():
+    at = open_app(chart="pie")
+    assert warnings_of(at) == ["Not used: chart=pie is none of scatter, volcano, ranking."]
+    assert traces(at)
+
+
+def test_stars_and_notes_outlive_filters_and_a_round_trip_through_csv():
+    at = open_app(feature="2@model")
+    at.button(key="star").click().run()
+    assert at.session_state["stars"] == {(f"{SOURCE}/personal_40", 2): ""}
+    note(at).set_value("only *here*").run()
+    at.selectbox(key="metric").set_value("target_max").run()
+    at.text_input(key="search").set_value("commas").run()
+    assert table_of(at).value.set_index("feature_id")["star"].to_dict() == {2: "★"}
+    at.text_input(key="search").set_value("").run()
+    at.toggle(key="starred").set_value(True).run()
+    assert {feature_id for _, feature_id in rows(at)} == {2}
+    assert "starred" in said(at)
+    click_row(at, None)
+
+    fresh = open_app(feature="2@model")
+    assert note(fresh).value == ""
+    text = b"source,feature_id,note\n" + f"{SOURCE}/personal_40,2,only *here*\nother,2,elsewhere\n".encode()
+    fresh.file_uploader(key="stars_file").upload("stars.csv", text, "text/csv").run()
+    assert fresh.session_state["stars"] == parse_stars(text, "stars.csv")
+    assert note(fresh).value == "only *here*"
+    fresh.button(key="star").click().run()
+    assert fresh.session_state["stars"] == {("other", 2): "elsewhere"}
+    assert note(fresh).value == ""
+
+
+def test_stars_that_are_none_are_said():
+    at = open_app()
+    at.file_uploader(key="stars_file").upload("x.csv", b"id\n1\n", "text/csv").run()
+    assert not at.exception
+    assert "These stars are not used." in said(at)
+    assert "`x.csv` has the columns 'id', but expected 'source', 'feature_id' as well." in said(at)
+    at.toggle(key="starred").set_value(True).run()
+    assert "None of these features is starred." in said(at)
+
+
+def note(at):
+    (box,) = [box for box in at.text_input if box.key.startswith("note_")]
+    return box
+
+
+def test_view_can_be_shared_as_link_citation_ids_and_list(results):
+    at = open_app(metric="target_sparsity", token_types="model", search="commas")
+    link, citation, ids = [code.value for code in at.main.code]
+    assert link.endswith("metric=target_sparsity&token_types=model&search=commas&source=" + SOURCE + "%2Fpersonal_40")
+    study = load(results)
+    lines = citation.splitlines()
+    assert lines[0].startswith("Base → Instruct Target SAE Features: Activation frequency · gemma · SAE 131k-l0-114")
+    assert lines[1] == link
+    assert lines[2] == (
+        "Exclusive means active on at least 1 of a model’s Target prompts and on at most 0 of its Control prompts; "
+        "position model; explanation contains “commas”."
+    )
+    assert lines[3:] == [f"{name}: SHA-256 {digest}" for name, digest in study.files.items()]
+    assert ids == "2"
+    (quick,) = [link.proto.url for link in at.get("link_button")]
+    assert quick.startswith("https://www.neuronpedia.org/quick-list/?name=")
+    assert "%22index%22%3A%222%22" in quick
+
+
+def test_page_is_shown_in_place_with_words_beside_it():
+    at = open_app(feature="2@model")
+    url = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/2"
+    assert iframes(at) == [f"{url}?embed=true&embedtest=false&embedsteer=false"]
+    assert "Where the frame stays grey" in said(at)
+    assert "describe the feature on gemma-2-9b, the model that the SAE was trained on." in said(at)
+    at.toggle(key="in_place").set_value(False).run()
+    assert iframes(at) == []
+    assert url in [link.proto.url for link in at.get("link_button")]
+
+
+def iframes(at):
+    return [frame.proto.src for frame in at.get("iframe")]
+
+
+def test_type_of_explanation_can_be_preferred(tmp_path):
+    file = tmp_path / "explanations" / f"{SOURCE}.csv"
+    file.write_text(
+        "feature_id,explanation,type,model\n2,by *acts*,acts,gpt\n2,by logits,logits,gpt\n3,one,logits,gpt\n"
+    )
+    at = open_app(feature="2@model")
+    assert "by logits" in said(at)
+    assert "Explanation: logits, gpt" in said(at)
+    at.selectbox(key="explanation_type").set_value("acts").run()
+    assert "by *acts*" in [text.value for text in at.text]
+    assert "Explanation: acts, gpt" in said(at)
+    frame = table_of(at).value
+    assert dict(zip(frame["feature_id"], frame["explanation_type"], strict=True))[3] == "logits"
+    at = open_app(explanation_type="banana")
+    assert warnings_of(at)[0].startswith("Not used: explanation_type=banana is none of")
+
+
+def test_prompts_of_a_feature_are_listed_as_plain_text(results):
+    columns = ["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"]
+    fired = [("base", "target", "model", 0, 2, 1.5), ("chat", "target", "model", 0, 2, 2.5)]
+    pd.DataFrame(fired, columns=columns).to_parquet(results / "activations.parquet")
+    text = pd.DataFrame([("target", 0, "*Who* are you?")], columns=["prompt_set", "prompt_id", "content"])
+    text.to_parquet(results / "prompts.parquet")
+    at = open_app(feature="2@model")
+    assert not at.exception
+    (listing,) = [frame.value for frame in at.dataframe if "content" in frame.value]
+    assert listing[["prompt_set", "base", "chat", "content"]].to_numpy().tolist() == [
+        ["Target", 1.5, 2.5, "*Who* are you?"]
+    ]
+    assert "cannot pair 8 target prompts in base with 9 in chat" in said(at)
+
+
+@pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
+def test_picked_feature_is_ringed_in_every_chart(chart):
+    at = open_app(chart=chart, feature="3@model", token_types="model")
+    assert not at.exception
+    (link,) = at.get("bidi_component")
+    told = json.loads(link.proto.json)
+    left, right, *upright = told["whole"]
+    x, y = told["ring"]
+    assert left <= x <= right
+    assert min(upright) <= y <= max(upright)
+    assert "results" not in told["axes"]
+
+
+def test_feature_that_is_not_drawn_has_no_ring():
+    (link,) = open_app(chart="ranking", feature="6@model").get("bidi_component")
+    assert json.loads(link.proto.json)["ring"] is None
