@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from featurediff import export as files
+from featurediff.changes import rank, ranking_csv
+from featurediff.charts import Kind
 from featurediff.collect.command import CollectCommand, collect
 from featurediff.demo import is_planted, is_synthetic
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
@@ -127,6 +129,8 @@ def export_sources(
     ] = None,
     search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
     ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
+    chart: Annotated[Kind, typer.Option(help="What --html draws; with ranking, --csv is the ranking.")] = "scatter",
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Increases and decreases in a ranking.")] = View.top,
     scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
     spread: Annotated[bool, typer.Option(help="Whether points that coincide get places of their own.")] = True,
     base_label: Annotated[str, typer.Option()] = Labels.base,
@@ -161,6 +165,8 @@ def export_sources(
         labels=Labels(base_label, chat_label, target_label, control_label),
         scale=scale,
         spread=spread,
+        chart=chart,
+        top=top,
     )
 
     def export(source: Source, outputs: Outputs) -> None:
@@ -356,7 +362,12 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     rows = filter_table(kept, view.filters, view.metric)
     if rows.empty:
         err.print(plain(f"Note: {study.title(view)}: {_why_empty(kept, view)}", "yellow"))
-    if outputs.csv:
+    written = dict.fromkeys(filter(None, outputs.paths), len(rows))
+    if outputs.csv and view.chart == "ranking":
+        ranked = rank(rows, view.metric, study.run, view.top)
+        files.write_whole(outputs.csv, ranking_csv(ranked))
+        written[outputs.csv] = len(ranked)
+    elif outputs.csv:
         files.write_whole(outputs.csv, files.csv_text(rows, view.metric))
     if outputs.parquet:
         files.write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
@@ -365,8 +376,8 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         figure = study.draw(kept, view)
         page = files.html_page(figure, study.page, provenance, study.title(view), offline=offline)
         files.write_whole(outputs.html, page.encode(errors="backslashreplace"))  # names of folders need not be UTF-8
-    for path in filter(None, outputs.paths):
-        err.print(plain(f"{path}: {plural(len(rows), 'row')}"))
+    for path, number in written.items():
+        err.print(plain(f"{path}: {plural(number, 'row')}"))
 
 
 def _why_empty(kept: pd.DataFrame, view: View) -> str:

@@ -11,9 +11,12 @@ from conftest import SAE_FOLDER
 from typer.testing import CliRunner
 
 from featurediff import cli, load
+from featurediff.changes import rank, ranking_csv
 from featurediff.cli import app, parse_ids
 from featurediff.errors import DataError
-from featurediff.significance import CAVEAT
+from featurediff.significance import CAVEAT, evidence_q
+
+SHARE = "target_sparsity"
 
 PAGE = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/"
 WHY = "Is there room, and may you write there?"
@@ -129,7 +132,7 @@ def test_without_a_command_the_commands_are_listed():
 def test_help_names_every_option():
     said = run("export", "--help")[0]
     options = """--metric --explanations --csv --html --parquet --offline --cdn --token-type --exclusivity --consistency
-        --min-target --max-control --min-value --search --ids --scale --spread --no-spread --base-label --chat-label
+        --min-target --max-control --min-value --max-q --search --ids --chart --top --scale --spread --no-spread --base-label --chat-label
         --target-label --control-label --neuronpedia-template"""
     assert [option for option in options.split() if option not in said] == []
 
@@ -253,6 +256,7 @@ def test_template_replaces_the_known_page(source_dir):
         (["--consistency", "consistent"], lambda row: not row.inconsistent),
         (["--min-value", "105"], lambda row: max(row.base_target_all_mean, row.chat_target_all_mean) >= 105),
         (["--search", "COMMAS, AND"], lambda row: row.feature_id == 2),
+        (["--max-q", "0.05"], lambda row: evidence_q(row.to_frame().T)[0] <= 0.05),
         (["--ids", "3; 0,0 99"], lambda row: row.feature_id in (0, 3)),
         (
             ["--token-type", "model", "--exclusivity", "chat", "--ids", "3"],
@@ -366,6 +370,7 @@ def test_bad_options(source_dir, tmp_path, words, message):
         (["--exclusivity", "neither"], ["'both'", "'base'", "'chat'"]),
         (["--consistency", "maybe"], ["'all'", "'consistent'", "'inconsistent'"]),
         (["--scale", "log"], ["'auto'", "'linear'", "'sqrt'", "'symlog'"]),
+        (["--max-q", "1.5"], ["Invalid value for '--max-q'"]),
         (["--min-value", "much"], ["Invalid value for '--min-value'"]),
         (["--colour", "red"], ["No such option: --colour"]),
     ],
@@ -566,6 +571,24 @@ def test_list_of_nothing(tmp_path):
         f"`{tmp_path / 'x'}` is not a folder. Expected a results tree or a folder with `base.pt` and `chat.pt`."
     )
     assert refuse("list", tmp_path).startswith(f"`{tmp_path}` has no `base.pt` or `chat.pt` in it")
+
+
+def test_ranking_is_drawn_and_written(source_dir, tmp_path):
+    csv, html = tmp_path / "r.csv", tmp_path / "r.html"
+    said = run("export", source_dir, "--csv", csv, "--html", html, "--chart", "ranking", "--top", 1, "--metric", SHARE)[
+        1
+    ]
+    assert said.splitlines() == [f"{csv}: 4 rows", f"{html}: 12 rows"]
+    study = load(source_dir)
+    assert csv.read_text("utf-8") == ranking_csv(rank(study.table(), SHARE, study.run, 1))
+    assert "more in Instruct" in html.read_text("utf-8")
+
+
+def test_volcano_is_drawn(source_dir, tmp_path):
+    run("export", source_dir, "--html", tmp_path / "v.html", "--chart", "volcano", "--max-q", 0.2)
+    page = (tmp_path / "v.html").read_text("utf-8")
+    assert "Change of mean activation" in page
+    assert "q = 0.2" in page
 
 
 # ----------------------------------------------------------------------------
