@@ -10,6 +10,7 @@ import pandas as pd
 from featurediff.diff import values
 from featurediff.labels import VERSIONS, is_share
 from featurediff.significance import wilson
+from featurediff.spreadsheet import to_csv
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,4 +152,4 @@ def rank(table: pd.DataFrame, metric: str, run: Run, top: int = 20) -> pd.DataFr
 def ranking_csv(ranked: pd.DataFrame) -> str:
     """Return a ranking as CSV: rank, token_type, direction, feature, base, chat, difference, page; missing is empty."""
     columns = ["rank", "token_type", "direction", "feature", "base", "chat", "difference", "page"]
-    return ranked.rename(columns={"feature_id": "feature"})[columns].to_csv(index=False, lineterminator="\n")
+    return to_csv(ranked.rename(columns={"feature_id": "feature"})[columns])

@@ -16,6 +16,7 @@ from featurediff.export import write_whole
 from featurediff.files import read_whole
 from featurediff.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
 from featurediff.neuronpedia_cache import Cache
+from featurediff.spreadsheet import read_back, to_csv
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def written_rows(path: Path) -> pd.DataFrame | None:
             "Name another file with --out, or replace it with --force."
         )
         raise DataError(msg)
-    return parse_csv(data, path.name)
+    return read_back(parse_csv(data, path.name))
 
 
 def write_rows(path: Path, explained: Explained, written: pd.DataFrame | None) -> None:
@@ -210,4 +211,4 @@ def write_rows(path: Path, explained: Explained, written: pd.DataFrame | None) -
     if written is not None:
         rows = pd.concat([written[~written["feature_id"].isin(rows["feature_id"])], rows])
         rows = rows.iloc[pd.to_numeric(rows["feature_id"], errors="coerce").to_numpy().argsort(kind="stable")]
-    write_whole(path, rows.to_csv(index=False, lineterminator="\n"))
+    write_whole(path, to_csv(rows))

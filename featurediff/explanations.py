@@ -15,6 +15,7 @@ import pandas as pd
 from featurediff import delphi
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
+from featurediff.spreadsheet import read_back
 from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 _TEXT_COLUMNS = ("claude_desc", "description", "explanation")
 _KIND_COLUMNS = ("type", "model")
+_OURS = (
+    {"feature_id", "explanation", "type", "model", "url"},  # of `featurediff explain`
+    {"feature_id", "explanation", "exclusivity", "neuronpedia_url"},  # of `featurediff export`
+)
+"""Columns by which a CSV of our own is known, whose text is guarded; a stranger's `'-ing' endings` is left as it is."""
+
 _FEATURE_ID = r"-?[0-9]{1,18}(\.0*)?"  # pandas writes ids as 12.0 when one of them is missing
 
 
@@ -156,6 +163,8 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
             f"and one of {', '.join(f'`{column}`' for column in _TEXT_COLUMNS)}."
         )
         raise DataError(msg)
+    if any(ours <= set(frame.columns) for ours in _OURS):
+        frame = read_back(frame)
     has_id = frame["feature_id"].str.strip() != ""
     frame = frame[has_id]
     rows = _rows(frame, column, _parse_ids(frame["feature_id"], name))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from featurediff.diff import with_difference
 from featurediff.errors import DataError
+from featurediff.spreadsheet import to_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,8 +92,8 @@ def package_version() -> str:
 
 
 def csv_text(table: pd.DataFrame, metric: str) -> str:
-    """Return the table as CSV, with `difference` of the metric; missing is empty, numbers are exact."""
-    return with_difference(table, metric).to_csv(index=False, lineterminator="\n")
+    """Return the table as CSV, with `difference` of the metric; see `spreadsheet.to_csv`."""
+    return to_csv(with_difference(table, metric))
 
 
 def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
+from featurediff.spreadsheet import guard, unguard
 from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def stars_csv(stars: Mapping[Key, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
-    writer.writerows((source, feature_id, note) for (source, feature_id), note in stars.items())
+    writer.writerows((guard(source), feature_id, guard(note)) for (source, feature_id), note in stars.items())
     return text.getvalue()
 
 
@@ -71,12 +72,12 @@ def parse_stars(data: bytes, name: str) -> dict[Key, str]:
         raise DataError(msg)
     stars: dict[Key, str] = {}
     for number, row in enumerate(rows, 1):
-        feature_id, note = (row["feature_id"] or "").strip(), row.get("note") or ""
+        feature_id, note = (row["feature_id"] or "").strip(), unguard(row.get("note") or "")
         if not re.fullmatch(r"[0-9]{1,9}", feature_id):
             msg = f"`{name}`: `feature_id` in row {number} is {shown(feature_id)}, but expected a whole number."
             raise DataError(msg)
         if len(note) > MAX_NOTE:
             msg = f"`{name}`: the note in row {number} has {len(note)} characters, but expected at most {MAX_NOTE}."
             raise DataError(msg)
-        stars[row["source"] or "", int(feature_id)] = note
+        stars[unguard(row["source"] or ""), int(feature_id)] = note
     return stars

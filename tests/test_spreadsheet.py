@@ -1,0 +1,144 @@
+import csv
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from featurediff.changes import ranking_csv
+from featurediff.explain import Explained, write_rows, written_rows
+from featurediff.explanations import parse_explanations, read_explanations
+from featurediff.export import csv_text
+from featurediff.spreadsheet import guard, read_back, to_csv, unguard
+from featurediff.stars import parse_stars, stars_csv
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "＝1", "＋1", "－1", "＠x"]  # noqa: RUF001
+STARTS = st.text(st.sampled_from("'=+-@ \t\r\n\"a,"), max_size=6)
+TEXTS = st.builds(str.__add__, STARTS, st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+
+
+def runs(cell):
+    """Tell a cell that a spreadsheet runs, by the first character that it does not drop."""
+    return cell.lstrip(" \u00a0")[:1] in set("=+-@\t\r\n＝＋－＠")  # noqa: RUF001
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_formula_gets_an_apostrophe(text):
+    assert runs(text)
+    assert guard(text) == "'" + text
+    assert guard("'" + text) == "''" + text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a=1", "'", "''", "'a", "'quoted'", "1-2", "–", "−1", "\u200b", " a", '"=1"']
+)
+def test_other_text_is_left_as_it_is(text):
+    assert guard(text) == unguard(text) == text
+
+
+@given(TEXTS)
+@example("'=1")
+def test_guarded_text_runs_nowhere_and_comes_back(text):
+    assert unguard(guard(text)) == text
+    assert not runs(guard(text))
+
+
+@given(st.lists(TEXTS, min_size=1))
+@example(["a\rb", "\r", "\r\n", 'x"\r\n"y', "'\r", ""])
+def test_frame_comes_back(texts):
+    """A lone carriage return stood unquoted in the CSV, and its row came back as two."""
+    n = len(texts)
+    frame = pd.DataFrame({"text": texts, "other": texts[::-1], "kind": pd.Categorical(texts), "n": -np.arange(n)})
+    text = to_csv(frame)
+    assert [len(row) for row in csv.reader(io.StringIO(text, newline=""), strict=True)] == [4] * (n + 1)
+    cells = pd.read_csv(io.StringIO(text), dtype="str", na_filter=False)
+    assert not any(runs(cell) for name in ("text", "other", "kind") for cell in cells[name])
+    assert cells["text"].tolist() == [guard(text) for text in texts]
+    assert cells["n"].astype("int64").tolist() == frame["n"].tolist()
+    back = read_back(cells)
+    assert back["text"].tolist() == back["kind"].tolist() == texts
+    assert back["other"].tolist() == texts[::-1]
+
+
+def test_numbers_stay_numbers_and_missing_is_empty():
+    """Every kind of column that an export has; a formula beside them."""
+    frame = pd.DataFrame(
+        {
+            "float32": np.array([-0.1, np.nan], dtype=np.float32),
+            "int": [-7, 7],
+            "bool": [True, False],
+            "text": ["-7", None],
+            "object": pd.Series([None, "=x"], dtype="object"),
+            "kind": pd.Categorical([None, "@x"]),
+        }
+    )
+    assert to_csv(frame) == "float32,int,bool,text,object,kind\n-0.1,-7,True,'-7,,\n,7,False,,'=x,'@x\n"
+    assert frame["text"].tolist()[0] == "-7"
+
+
+# Every CSV that leaves
+
+
+def test_exported_table_and_ranking_do_not_run():
+    said = ["=HYPERLINK(1)", "'-ing' endings"]
+    token_types = pd.Categorical(["=t", "@t"])
+    table = pd.DataFrame({"feature_id": [1, 2], "token_type": token_types, "exclusivity": ["both", "base"]})
+    table = table.assign(base_m=[0.5, 2.0], chat_m=[0.25, 2.0], explanation=said, neuronpedia_url=["https://x/1", None])
+    assert csv_text(table, "m") == (
+        "feature_id,token_type,exclusivity,base_m,chat_m,explanation,neuronpedia_url,difference\n"
+        "1,'=t,both,0.5,0.25,'=HYPERLINK(1),https://x/1,-0.25\n"
+        "2,'@t,base,2.0,2.0,''-ing' endings,,0.0\n"
+    )
+    assert parse_explanations(csv_text(table, "m").encode(), "x.csv").texts.tolist() == said
+    ranked = pd.DataFrame(
+        {"rank": [1], "token_type": ["=t"], "direction": ["decrease"], "feature_id": [1], "base": [0.5], "chat": [0.25]}
+    )
+    ranked = ranked.assign(difference=-0.25, page="-x")
+    assert ranking_csv(ranked).splitlines()[1] == "1,'=t,decrease,1,0.5,0.25,-0.25,'-x"
+
+
+@given(st.dictionaries(st.tuples(TEXTS, st.integers(0, 999)), TEXTS.map(lambda text: text[:300])))
+def test_stars_do_not_run_and_come_back(stars):
+    text = stars_csv(stars)
+    assert not any(runs(row[0]) or runs(row[2]) for row in csv.reader(io.StringIO(text, newline="")))
+    assert parse_stars(text.encode(), "x.csv") == stars
+
+
+def test_long_note_that_is_guarded_comes_back():
+    """The apostrophe in front is none of the note's 300 characters."""
+    stars = {("demo", 1): "=" * 300}
+    assert parse_stars(stars_csv(stars).encode(), "x.csv") == stars
+
+
+def texts_of(texts):
+    ids = np.arange(len(texts))
+    columns = {"feature_id": ids, "explanation": texts, "type": "-t", "model": "@m", "url": "https://x"}
+    return Explained(pd.DataFrame(columns), kept=len(texts), unasked=0)
+
+
+@given(st.lists(TEXTS.filter(str.strip), min_size=1, max_size=5))
+def test_explanations_that_featurediff_wrote_come_back(tmp_path_factory, texts):
+    path = tmp_path_factory.getbasetemp() / "e.csv"
+    write_rows(path, texts_of(texts), None)
+    with path.open(newline="") as file:
+        assert not any(runs(cell) for row in csv.reader(file) for cell in row)
+    explanations = read_explanations(path)
+    assert explanations.texts.tolist() == texts
+    assert set(explanations.rows["explanation_type"]) == {"-t"}
+    assert set(explanations.rows["explanation_model"]) == {"@m"}
+
+
+def test_rows_that_are_kept_are_guarded_once(tmp_path):
+    path = tmp_path / "e.csv"
+    write_rows(path, texts_of(["=a", "'=b", "c"]), None)
+    before = path.read_bytes()
+    write_rows(path, texts_of(["=a"]), written_rows(path))
+    assert path.read_bytes() == before
+
+
+def test_apostrophe_of_a_stranger_stays():
+    """A file of somebody else's is not guarded: its quotation marks are its own."""
+    explanations = parse_explanations(b"feature_id,description\n1,'-ing' endings\n2,'=x\n3,=x\n", "x.csv")
+    assert explanations.texts.tolist() == ["'-ing' endings", "'=x", "=x"]
