@@ -132,7 +132,8 @@ def test_without_a_command_the_commands_are_listed():
 def test_help_names_every_option():
     said = run("export", "--help")[0]
     options = """--metric --explanations --csv --html --parquet --offline --cdn --token-type --exclusivity --consistency
-        --min-target --max-control --min-value --max-q --search --ids --chart --top --scale --spread --no-spread --base-label --chat-label
+        --min-target --max-control --min-value --max-q --search --ids --chart --top --scale --spread --no-spread
+        --base-label --chat-label
         --target-label --control-label --neuronpedia-template"""
     assert [option for option in options.split() if option not in said] == []
 
@@ -256,7 +257,7 @@ def test_template_replaces_the_known_page(source_dir):
         (["--consistency", "consistent"], lambda row: not row.inconsistent),
         (["--min-value", "105"], lambda row: max(row.base_target_all_mean, row.chat_target_all_mean) >= 105),
         (["--search", "COMMAS, AND"], lambda row: row.feature_id == 2),
-        (["--max-q", "0.05"], lambda row: evidence_q(row.to_frame().T)[0] <= 0.05),
+        (["--max-q", "0.05"], lambda row: evidence_q(pd.DataFrame([row]))[0] <= 0.05),
         (["--ids", "3; 0,0 99"], lambda row: row.feature_id in (0, 3)),
         (
             ["--token-type", "model", "--exclusivity", "chat", "--ids", "3"],
