@@ -97,7 +97,7 @@ class Server:
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None, pause: float = 1.0) -> None:
         self.url = url.rstrip("/")
-        retries = _Retry(_TRIES - 1, status_forcelist=_BUSY, backoff_factor=pause, raise_on_status=False)
+        retries = _Retry(_TRIES - 1, connect=2, status_forcelist=_BUSY, backoff_factor=pause, raise_on_status=False)
         sent = {"User-Agent": f"featurediff/{package_version()}", "Accept-Encoding": "gzip", **(headers or {})}
         options: dict[str, Any] = {"headers": sent, "retries": retries, "timeout": _TIMEOUT}
         parts = urlsplit(self.url)
@@ -127,7 +127,7 @@ class Server:
         """Return the body as it was sent, all of it."""
         try:
             # Redirects are not followed, so that a key never reaches another host.
-            response = self._pool.request("GET", url, redirect=False, decode_content=False, enforce_content_length=True)
+            response = self._pool.request("GET", url, redirect=False, decode_content=False)
         except urllib3.exceptions.HTTPError as error:
             reason = type(getattr(error, "reason", None) or error).__name__
             msg = f"{self.url} cannot be reached, or not for long enough ({reason}). Is there a network? {_COME_BACK}"

@@ -60,7 +60,7 @@ class Cache:
 
     def texts(self) -> pd.DataFrame:
         """
-        Return every text of every answer once, with the fields of `Text`.
+        Return every text of every answer once, with the fields of `Text`; what the API answered comes last.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Cache:
             except ValueError as error:
                 msg = f"`{file}` is damaged. Delete it, and run the same again."
                 raise DataError(msg) from error
-        return pd.DataFrame(texts, columns=pd.Index(Text._fields)).drop_duplicates()
+        return pd.DataFrame(texts, columns=pd.Index(Text._fields)).drop_duplicates(keep="last")
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"

@@ -321,6 +321,21 @@ def test_one_file_more_than_features_and_the_api_is_asked(study, servers, api, e
     assert exports.asked() == ["/"]
 
 
+def test_a_text_that_comes_twice_is_written_once_and_the_apis_best_counts(study, servers, api, exports):
+    for n in kept(study):
+        api.put(SOURCE, n, (f"best of {n}", "acts", "claude"), (f"worse of {n}", "acts", "claude"))
+    explain(study, Thresholds(Threshold(5)), via="api", servers=servers)
+    asked = api.asked()
+    rows = [(n, f"{word} of {n}", "acts", "claude") for n in kept(study) for word in ("best", "worse")]
+    exports.put(SOURCE, rows, size=20)
+    exports.put(SOURCE, rows, size=50, folder="explanations-claude")
+    explained = explain(study, via="bulk", servers=servers)
+    assert 2 < len(asked) < len(kept(study))
+    assert len(explained.rows) == len(rows)
+    last = {row[0]: row[1] for row in said(explained)}
+    assert all(last[n] == f"best of {n}" for n in kept(study) if f"/api/feature/{SOURCE}/{n}" in asked)
+
+
 def test_a_source_without_bulk_files(study, servers, api):
     with refuses(f"Neuronpedia has no bulk files of explanations for {SOURCE}. Leave out --via, or say --via api."):
         explain(study, via="bulk", servers=servers)
