@@ -287,7 +287,7 @@ def _draw_lines(fig: go.Figure, places: Places, line: float) -> None:
     if places.gutter:
         lower, upper = places.gutter
         fig.add_shape(wide, type="rect", line_width=0, fillcolor=GUTTER_FILL, y0=lower, y1=upper)
-        fig.add_annotation(right, text="q = 1", y=lower, yanchor="bottom")
+        fig.add_annotation(right, text="no evidence (q = 1)", y=lower, yanchor="bottom")
     if places.capped:
         fig.add_annotation(
             right, text=f"q below 10<sup>−{CEILING:g}</sup> stands at {CEILING:g}", yref="y domain", y=1, yanchor="top"

@@ -43,7 +43,7 @@ def results():
 
 def explained_by(*texts):
     index = pd.Index(range(len(texts)), dtype="int64", name="feature_id")
-    return Explanations("e.csv", "", pd.Series(texts, index=index, dtype="str").dropna(), 0, 0)
+    return Explanations("e.csv", "", pd.DataFrame({"explanation": pd.Series(texts, index=index, dtype="str")}), 0, 0)
 
 
 def draw(results, *, table=None, labels=MINE, metric=METRIC, choice="auto", spread_points=True, texts=(), **how):

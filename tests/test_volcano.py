@@ -139,6 +139,9 @@ def check(table, metric, places):
     check_order(x, home_x, pixel[0])
     check_order(y[~none], home_y[~none], pixel[1])
     assert (np.sign(x) == np.sign(change))[change != 0].all(), "an increase is drawn as a decrease"
+    for tick in places.x_scale.place(places.x_scale.ticks()):
+        others = np.abs(home_x - tick) > 1e-5 * places.x_scale.span
+        assert (np.sign(x - tick) == np.sign(home_x - tick))[others].all(), f"a point passes the tick at {tick}"
     for line in LINES:
         at, significant = places.y_scale.place(-np.log10(line)), table["change_q"] / line
         assert (y[significant < 1 - 1e-4] > at).all()
@@ -169,6 +172,13 @@ def test_places_do_not_depend_on_the_order_of_rows(case, seed):
     np.testing.assert_array_equal(here.x[order], there.x)
     np.testing.assert_array_equal(here.y[order], there.y)
     assert (here.x_range, here.y_range, here.gutter) == (there.x_range, there.y_range, there.gutter)
+
+
+def test_values_that_only_float64_tells_apart_are_one():
+    """Two of them at either side of the edge of a cell, 3 of 620 pixels of the range from its first, were one point."""
+    edge = 0.13 + 3 * 1.1 / 620
+    table = made_up([0.13, edge * (1 - 1e-10), edge * (1 + 1e-10), 1], [0.9, 0.5, 0.5, 1e-9], metric=MEAN)
+    check(table, MEAN, lay_out_volcano(table, MEAN, RUN, "linear"))
 
 
 @pytest.mark.parametrize("spread_points", [True, False])
@@ -374,7 +384,7 @@ def test_lines_and_strip(results):
     assert threshold.line.dash == "dash"
     assert (no_change.x0, no_change.x1) == (0, 0)
     assert strip.y1 < 0
-    assert [note.text for note in fig.layout.annotations] == ["q = 0.01", "q = 1"]
+    assert [note.text for note in fig.layout.annotations] == ["q = 0.01", "no evidence (q = 1)"]
     unspread = draw(results, spread_points=False)
     assert [note.text for note in unspread.layout.annotations] == ["q = 0.05"]
     assert unspread.layout.yaxis.tickvals is None
