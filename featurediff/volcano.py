@@ -290,5 +290,9 @@ def _draw_lines(fig: go.Figure, places: Places, line: float) -> None:
         fig.add_annotation(right, text="no evidence (q = 1)", y=lower, yanchor="bottom")
     if places.capped:
         fig.add_annotation(
-            right, text=f"q below 10<sup>−{CEILING:g}</sup> stands at {CEILING:g}", yref="y domain", y=1, yanchor="top"
+            right,
+            text=f"q below 10<sup>−{CEILING:g}</sup> stands at {CEILING:g}",
+            yref="y domain",
+            y=1,
+            yanchor="bottom",
         )
