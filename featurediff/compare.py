@@ -74,6 +74,11 @@ class Summary:
     kept: pd.DataFrame
     """The feature table, reduced to `_COLUMNS`."""
 
+    @property
+    def label(self) -> str:
+        """What a reader calls the SAE."""
+        return f"{self.model} · SAE {self.trainer} · layer {self.layer}"
+
     def ids(self, token_type: str | None = None, max_q: float | None = None) -> NDArray[np.int32]:
         """
         Return the kept features.
@@ -173,7 +178,7 @@ def read_all(
     done = 0
     with ProcessPoolExecutor(count, get_context("spawn")) as pool:
         try:
-            for found in pool.map(partial(_try, thresholds=thresholds), sources):
+            for found in pool.map(partial(try_read, thresholds=thresholds), sources):
                 yield found
                 done += 1
         except BrokenProcessPool:
@@ -181,7 +186,8 @@ def read_all(
             yield from (Fault(source.name, why) for source in sources[done:])
 
 
-def _try(source: Source, thresholds: Thresholds | None) -> Summary | Fault:
+def try_read(source: Source, thresholds: Thresholds | None = None) -> Summary | Fault:
+    """Load a source as `read` does, or say what is wrong with it."""
     try:
         return read(source, thresholds)
     except DataError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from featurediff.overlap import Overlap
 
-KEPT_OPACITY = 0.3
+KEPT_OPACITY = 0.4
 """Kept features are pale, the significant ones among them solid."""
 
 MOST_NUMBERED = 24
@@ -30,9 +30,9 @@ MOST_NUMBERED_CELLS = 15
 BAR, ROW_GAP, PANEL, CELL, SMALL_CELL = 13, 12, 230, 84, 24
 """Pixels: height of a bar, gap between sources, height of a panel of lines, side of a cell with and without numbers."""
 
-_SHARE = [[0, "rgba(9, 88, 156, 0.04)"], [1, "rgba(9, 88, 156, 1)"]]
-_STRONG = 0.6
-"""On cells above this share white reads better than the theme’s colour of texts."""
+_SHARE = [[0, "#e3edf7"], [1, "#0b5394"]]
+_DARK, _WHITE, _STRONG = "#10263b", "#ffffff", 0.68
+"""What the numbers of a cell are written in; above this share white reads better."""
 
 _LETTER = 7
 """Pixels that a letter of a tick takes."""
@@ -76,7 +76,7 @@ def count_bars(tidy: pd.DataFrame, names: Mapping[str, str], labels: Labels | No
                     texttemplate="%{customdata:,} of %{x:,}" if is_numbered and value == "kept" else None,
                     textposition="outside",
                     hovertemplate=_count_hover(rows, names, token_type, labels.category(exclusivity)),
-                    marker_color=_paint(palette[token_type], value),
+                    marker={"color": _paint(palette[token_type], value), "line_width": 0},
                     **_look(token_type, value, palette[token_type], is_first=exclusivity == EXCLUSIVITIES[0]),
                 ),
                 row=1,
@@ -176,7 +176,6 @@ def overlap_map(
     ticks = [text(shorten(name)) for name in names]
     colour = np.where(np.eye(n, dtype=bool), np.nan, found.jaccard)
     row, column = (place.ravel() for place in np.indices((n, n)))
-    strong = np.nan_to_num(colour).ravel() > _STRONG
     numbers = [_cell(*cell) for cell in zip(found.shared.ravel().tolist(), colour.ravel().tolist(), strict=True)]
     is_numbered = n <= MOST_NUMBERED_CELLS
     scale = {"title": "Jaccard", "tickformat": ".1f", "thickness": 12}
@@ -194,9 +193,8 @@ def overlap_map(
             showscale=not is_numbered,
         )
     )
-    for is_strong in (False, True):
-        at = np.flatnonzero(strong == is_strong)
-        hover = [_overlap_hover(found, ticks, row[i], column[i]) + hint for i in at]
+    for ink, here in ((None, np.isnan(colour)), (_DARK, colour <= _STRONG), (_WHITE, colour > _STRONG)):
+        at = np.flatnonzero(here.ravel())
         fig.add_trace(
             go.Scatter(
                 x=column[at],
@@ -205,9 +203,9 @@ def overlap_map(
                 marker={"opacity": 0, "size": 20},
                 unselected={"marker": {"opacity": 0}},
                 text=[numbers[i] for i in at],
-                textfont={"color": "white"} if is_strong else None,
+                textfont_color=ink,
                 customdata=np.column_stack([row[at], column[at]]).tolist(),
-                hovertext=hover,
+                hovertext=[_overlap_hover(found, ticks, row[i], column[i]) + hint for i in at],
                 hoverinfo="text",
                 hoverlabel=hover_label("#1f83c9"),
                 showlegend=False,

@@ -71,7 +71,7 @@ def comparison_page(
         names_here = short_names(group)
         maps = [overlap_map(overlap(group, max_q=q), names_here) for q in (None, max_q)]
         said = f"Kept at any position, then the significant ones among them. {HOW_TO_READ_CELLS}"
-        figures.append((f"Overlap: {group[0].model} · SAE {group[0].trainer} · layer {group[0].layer}", said, maps))
+        figures.append((f"Shared features: {group[0].label}", said, maps))
     parts = [f"<h1>{html.escape(title)}</h1>"]
     has_script = False
     for heading, said, drawn in figures:

@@ -1,0 +1,142 @@
+"""What the app's pages share: settings, sources, choices in the URL, and words of strangers on the screen."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import streamlit as st
+
+from featurediff import demo
+from featurediff.files import FileIdentity, file_identity
+from featurediff.sources import Source, find_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from featurediff.errors import DataError
+
+DASHBOARD, COMPARISON = "streamlit_app.py", "pages/compare.py"
+DEMO, UPLOAD = "demo", "upload"
+DEMO_LAYERS = 5
+
+
+def settings() -> argparse.Namespace:
+    """Read what stands behind `streamlit run streamlit_app.py --`, or in the environment."""
+    parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --", allow_abbrev=False)
+    parser.add_argument("--results", type=Path, default=os.environ.get("FEATUREDIFF_RESULTS") or None)
+    parser.add_argument("--neuronpedia-template", default="")
+    return parser.parse_known_args(sys.argv[1:])[0]
+
+
+@st.cache_resource(show_spinner="Making the demo…")
+def demo_sources() -> dict[str, Source]:
+    """Write the demo once per server, and return its sources by their names in the URL; `DEMO` is the usual one."""
+    tree = Path(tempfile.mkdtemp(prefix="featurediff-demo-"))
+    first = demo.make_demo().write(tree)
+    for made in demo.make_demos(DEMO_LAYERS):
+        made.write(tree)
+    return {DEMO if source.folder == first else source.name: source for source in find_sources(tree)}
+
+
+def list_sources(results: Path | None) -> dict[str, Source]:
+    """
+    Return the sources of the results tree, or else of the demo, by their names in the URL.
+
+    Raises
+    ------
+    DataError
+        If the tree cannot be read, or there is no source in it.
+    """
+    if results is None:
+        return demo_sources()
+    return {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in find_sources(results)}
+
+
+def identify(source: Source) -> tuple[FileIdentity, ...]:
+    """
+    Tell one state of a source's files from another.
+
+    Raises
+    ------
+    DataError
+        If a file has gone meanwhile.
+    """
+    files = [source.folder / "base.pt", source.folder / "chat.pt", source.explanations]
+    return tuple(file_identity(file) for file in files if file and file.exists())
+
+
+def go(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
+    """
+    Leave a page for another, which shows what it showed when it was left, but for these changes to its URL.
+
+    Streamlit's own links drop what a page has put into the URL.
+    """
+    left: dict[str, dict[str, str | list[str]]] = st.session_state.setdefault("left", {})
+    left[here] = {name: st.query_params.get_all(name) for name in st.query_params}
+    st.session_state["url_faults"] = []
+    st.switch_page(there, query_params=left.get(there, {}) | dict(changes or {}))
+
+
+def settle(name: str, options: Sequence[str], *, many: bool = False, default_in_url: bool = False) -> None:
+    """
+    Make a choice one that there is, before its widget is drawn, and say what there is not.
+
+    At first the link asks; after a change of source, the session. `bind` would write into the URL what an option is
+    called on the screen, which changes with the labels. The default is the first option, or no choice of many.
+    """
+    state = st.session_state
+    default = [] if many else options[0]
+    asked = st.query_params.get_all(name) if name not in state else state[name] if many else [state[name]]
+    found = [value for value in asked if value in options]
+    unknown = [value for value in asked if value not in options]
+    state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(options[:5])}" for value in unknown]
+    state[name] = found if many else (found or [default])[-1]
+    chosen = state[name] if many else [state[name]]
+    write_url(name, chosen if state[name] != default or default_in_url else [])
+
+
+def write_url(name: str, values: list[str]) -> None:
+    """Put a choice into the URL, or take it out where there is none; the URL is left alone where it says so already."""
+    if st.query_params.get_all(name) != values:
+        st.query_params[name] = values
+
+
+def bad_numbers(bounds: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Say which numbers of the URL are none or out of bounds; Streamlit drops them without a word."""
+    faults = []
+    for name, (least, most) in bounds.items():
+        for value in st.query_params.get_all(name):
+            try:
+                is_good = math.isfinite(float(value)) and least <= float(value) <= most
+            except ValueError:
+                is_good = False
+            if not is_good:
+                bound = f" of at least {least:g}" if math.isfinite(least) else ""
+                limit = f" and at most {most:g}" if math.isfinite(most) else ""
+                faults.append(f"{name}={value[:60]} is not a number{bound}{limit}")
+    return faults
+
+
+def plain(text: str) -> str:
+    """
+    Return what strangers wrote so that Markdown shows it as written.
+
+    Streamlit makes links and arrows of addresses, `->` and `--` even where they are escaped: what parts them is a
+    word joiner, which nobody sees.
+    """
+    parts = r"(?<=[-<>~])(?=[-=>])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.\w)"
+    parted = re.sub(parts, "\u2060", text, flags=re.IGNORECASE)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted).replace("\n", " ")
+
+
+def show_error(what: str, error: DataError) -> None:
+    """Show an error that names things from a file, as plain text."""
+    st.error(what, icon=":material/error:")
+    st.code(str(error), language=None, wrap_lines=True)
