@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import re
-import sys
-import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,15 +30,31 @@ from featurediff.diff import (
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, parse_explanations, read_explanations
 from featurediff.figures import Run, heading, mark
-from featurediff.files import FileIdentity, file_identity
+from featurediff.files import FileIdentity
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels
 from featurediff.neuronpedia import MOST_LISTED, quick_list_url
 from featurediff.results import parse_results, read_results
 from featurediff.significance import ALPHA, CAVEAT, evidence_counts
-from featurediff.sources import Source, describe_source, find_sources
+from featurediff.sources import Source
 from featurediff.stars import MAX_NOTE, Key, parse_stars, stars_csv
 from featurediff.study import DEFAULT_METRIC, Study, View, assemble
 from featurediff.wording import plural
+from pages import (
+    COMPARISON,
+    DASHBOARD,
+    DEMO,
+    UPLOAD,
+    bad_numbers,
+    demo_sources,
+    go,
+    identify,
+    list_sources,
+    plain,
+    settings,
+    settle,
+    show_error,
+    write_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +67,6 @@ if TYPE_CHECKING:
     from featurediff.scales import Choice
 
 DATA = Path(__file__).parent / "featurediff" / "data"
-DEMO, UPLOAD = "demo", "upload"
 MOST_ROWS = 20_000
 MOST_IDS = 1_000
 SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
@@ -64,6 +75,14 @@ CHARTS = {"scatter": "Scatter", "volcano": "Volcano", "ranking": "Ranking"}
 CHART_WIDTH, CHART_HEIGHT = 880, 560
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
+
+dashboard, comparison = st.Page(DASHBOARD, default=True), st.Page(COMPARISON)
+if st.navigation([dashboard, comparison], position="hidden") is comparison:
+    st.session_state.setdefault("left", {})
+    for name in ("picked", "subset", "drawn"):
+        st.session_state.pop(name, None)  # back on the dashboard, its URL says what is shown
+    comparison.run()
+    st.stop()
 
 # ----------------------------------------------------------------------------
 # Set things up.
@@ -86,20 +105,6 @@ class Drawn:
 
     marked: tuple[tuple[str, int], ...]
     """Features of a box that an earlier figure showed: this one dims the others."""
-
-
-def settings() -> argparse.Namespace:
-    """Read what stands behind `streamlit run streamlit_app.py --`, or in the environment."""
-    parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --", allow_abbrev=False)
-    parser.add_argument("--results", type=Path, default=os.environ.get("FEATUREDIFF_RESULTS") or None)
-    parser.add_argument("--neuronpedia-template", default="")
-    return parser.parse_known_args(sys.argv[1:])[0]
-
-
-@st.cache_resource(show_spinner="Making the demo…")
-def demo_folder() -> Path:
-    """Write the demo once per server, and return its source folder."""
-    return demo.make_demo().write(Path(tempfile.mkdtemp(prefix="featurediff-demo-")))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -175,24 +180,6 @@ def draw(key: tuple[str, ...], view: View, drawn: Drawn, cleared: int, _chart: C
         fig.update_xaxes(range=drawn.zoom[:2])
         fig.update_yaxes(range=drawn.zoom[2:])
     return fig
-
-
-def plain(text: str) -> str:
-    """
-    Return what strangers wrote so that Markdown shows it as written.
-
-    Streamlit makes links and arrows of addresses, `->` and `--` even where they are escaped: what parts them is a
-    word joiner, which nobody sees.
-    """
-    parts = r"(?<=[-<>~])(?=[-=>])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.\w)"
-    parted = re.sub(parts, "\u2060", text, flags=re.IGNORECASE)
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted).replace("\n", " ")
-
-
-def show_error(what: str, error: DataError) -> None:
-    """Show an error that names things from a file, as plain text."""
-    st.error(what, icon=":material/error:")
-    st.code(str(error), language=None, wrap_lines=True)
 
 
 def key_of(text: str) -> tuple[str, int] | None:
@@ -293,7 +280,6 @@ FILTERS: dict[str, object] = {
     "min_target": 1.0,
     "max_control": 0.0,
 }
-DEFAULTS = FILTERS | {"scale": "auto"}
 NUMBERS = {
     "top": (1, 100),
     "min_value": (-math.inf, math.inf),
@@ -310,44 +296,9 @@ def reset() -> None:
     st.session_state["url_faults"] = []
 
 
-def settle(name: str, options: Sequence[str], *, default_in_url: bool = False) -> None:
-    """
-    Make a choice one that there is, before its widget is drawn, and say what there is not.
-
-    At first the link asks; after a change of source, the session. `bind` would write into the URL what an option is
-    called on the screen, which changes with the labels.
-    """
-    default = DEFAULTS.get(name, options[0])
-    many = isinstance(default, list)
-    asked = st.query_params.get_all(name) if name not in state else state[name] if many else [state[name]]
-    found = [value for value in asked if value in options]
-    unknown = [value for value in asked if value not in options]
-    state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(options[:5])}" for value in unknown]
-    state[name] = found if many else (found or [default])[-1]
-    chosen = state[name] if many else [state[name]]
-    write_url(name, chosen if state[name] != default or default_in_url else [])
-
-
-def write_url(name: str, values: list[str]) -> None:
-    """Put a choice into the URL, or take it out where there is none; the URL is left alone where it says so already."""
-    if st.query_params.get_all(name) != values:
-        st.query_params[name] = values
-
-
 def bad_values() -> list[str]:
     """Say which numbers and switches of the URL are none; Streamlit drops them without a word."""
-    faults = []
-    for name, (least, most) in NUMBERS.items():
-        for value in st.query_params.get_all(name):
-            try:
-                is_good = math.isfinite(float(value)) and least <= float(value) <= most
-            except ValueError:
-                is_good = False
-            if not is_good:
-                bounds = f" of at least {least:g}" if math.isfinite(least) else ""
-                faults.append(
-                    f"{name}={value[:60]} is not a number{bounds}" + f" and at most {most:g}" * (most < math.inf)
-                )
+    faults = bad_numbers(NUMBERS)
     for name in ("spread", "open", "in_place"):
         values = st.query_params.get_all(name)
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
@@ -716,7 +667,7 @@ def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[
         ("exclusivity", EXCLUSIVITIES),
         ("consistency", tuple(CONSISTENCIES)),
     ):
-        settle(name, options)
+        settle(name, options, many=name != "consistency")
     token_types = st.pills(
         "Position",
         study.results.token_types,
@@ -1037,12 +988,11 @@ if "picked" not in state:
 config = settings()
 sidebar = st.sidebar
 try:
-    found = find_sources(config.results) if config.results else []
-    sources = {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in found}
+    sources = list_sources(config.results)
 except DataError as error:
     show_error("The results folder cannot be shown.", error)
     sources = {}
-source_names = [*sources, DEMO, UPLOAD]
+source_names = list(dict.fromkeys([*([] if config.results else [DEMO]), *sources, DEMO, UPLOAD]))
 NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
 if state.get("source", st.query_params.get("source", source_names[0])) not in source_names:
     forget()
@@ -1051,6 +1001,15 @@ if state.get("source", st.query_params.get("source", source_names[0])) not in so
 settle("source", source_names, default_in_url=True)
 
 with sidebar:
+    if st.button(
+        "Compare sources",
+        key="compare",
+        icon=":material/compare_arrows:",
+        width="stretch",
+        help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
+    ):
+        words = {name: st.query_params.get_all(f"{name}_label") for name in (*VERSIONS, *PROMPTS)}
+        go(DASHBOARD, COMPARISON, words)
     source_name = st.selectbox(
         "Source",
         source_names,
@@ -1082,9 +1041,8 @@ try:
         study_key = tuple(file.file_id for file in uploads if file)
         study = parse_study(study_key, uploads)
     else:
-        source = sources.get(source_name) or describe_source(demo_folder())
-        files = [source.folder / "base.pt", source.folder / "chat.pt", source.explanations]
-        identity = tuple(file_identity(file) for file in files if file and file.exists())
+        source = sources.get(source_name) or demo_sources()[DEMO]
+        identity = identify(source)
         study_key = tuple(map(str, identity))
         study = read_study(identity, source)
 except DataError as error:
