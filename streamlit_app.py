@@ -46,9 +46,9 @@ from pages import (
     UPLOAD,
     bad_numbers,
     demo_sources,
-    go,
     identify,
     list_sources,
+    open_page,
     plain,
     settings,
     settle,
@@ -1008,8 +1008,9 @@ with sidebar:
         width="stretch",
         help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
     ):
-        words = {name: st.query_params.get_all(f"{name}_label") for name in (*VERSIONS, *PROMPTS)}
-        go(DASHBOARD, COMPARISON, words)
+        words: dict[str, str | list[str]] = {}
+        words |= {name: st.query_params.get_all(f"{name}_label") for name in (*VERSIONS, *PROMPTS)}
+        open_page(DASHBOARD, COMPARISON, words)
     source_name = st.selectbox(
         "Source",
         source_names,
