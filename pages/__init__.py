@@ -72,7 +72,7 @@ def identify(source: Source) -> tuple[FileIdentity, ...]:
     return tuple(file_identity(file) for file in files if file and file.exists())
 
 
-def go(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
+def open_page(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
     """
     Leave a page for another, which shows what it showed when it was left, but for these changes to its URL.
 

@@ -23,7 +23,7 @@ from featurediff.compare_page import HOW_TO_READ, HOW_TO_READ_CELLS
 from featurediff.diff import Threshold, Thresholds
 from featurediff.errors import DataError
 from featurediff.export import PLOT_CONFIG
-from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels
+from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.significance import ALPHA, CAVEAT
 from featurediff.study import View
@@ -32,9 +32,9 @@ from pages import (
     COMPARISON,
     DASHBOARD,
     bad_numbers,
-    go,
     identify,
     list_sources,
+    open_page,
     plain,
     settings,
     settle,
@@ -266,7 +266,7 @@ with st.sidebar:
         width="stretch",
         help="One source at a time, as it was when you left it.",
     ):
-        go(COMPARISON, DASHBOARD)
+        open_page(COMPARISON, DASHBOARD)
 try:
     offered = list_sources(settings().results)
 except DataError as error:
@@ -315,7 +315,7 @@ if not sources:
 tidy = counts(sources, max_q)
 rows = table(tidy)
 if click := state.get("open_source"):
-    go(COMPARISON, DASHBOARD, {"source": rows["source"].iloc[click["row"]], "feature": []})
+    open_page(COMPARISON, DASHBOARD, {"source": rows["source"].iloc[click["row"]], "feature": []})
 st.plotly_chart(
     count_bars(tidy, dict(zip((source.name for source in sources), short_names(sources), strict=True)), labels),
     key="bars",
