@@ -754,8 +754,8 @@ def choose_filters(study: Study, labels: Labels) -> Filters:
 
 def choose_stars() -> bool:
     """Draw the widgets of stars and notes, and return whether only starred features are wanted."""
-    stars = stars_here()
-    with st.expander(f"Stars and notes ({len(stars)})", icon=":material/star:"):
+    with st.expander("Stars and notes", icon=":material/star:"):
+        st.caption(f"{plural(len(stars_here()), 'feature')} of this source starred.")
         only = st.toggle(
             "Starred only",
             key="starred",
@@ -763,7 +763,7 @@ def choose_stars() -> bool:
         )
         st.download_button(
             "Download stars and notes",
-            lambda: stars_csv(state["stars"]),
+            partial(stars_csv, dict(state["stars"])),  # a session's state cannot be read while a download is built
             "featurediff_stars.csv",
             "text/csv",
             key="download_stars",

@@ -11,7 +11,6 @@ from featurediff.changes import rank
 from featurediff.diff import rows_of
 from featurediff.figures import lay_out, scatter
 from featurediff.ranking import ranking, row_places
-from featurediff.significance import ALPHA
 from featurediff.volcano import lay_out_volcano, volcano
 
 if TYPE_CHECKING:
@@ -70,9 +69,8 @@ class VolcanoChart:
     """For titles and colours."""
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
-        """Return the figure, with a line at the largest q that is wanted."""
-        line = view.filters.max_q or ALPHA
-        return volcano(rows, self.places, view.metric, self.run, view.labels, line=line, titled=titled)
+        """Return the figure; the line is of the change, so at no q that a filter asks for."""
+        return volcano(rows, self.places, view.metric, self.run, view.labels, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""

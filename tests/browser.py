@@ -237,6 +237,12 @@ class Screen:
         box.press("Control+Enter")
         self.settle()
 
+    def choose_chart(self, name):
+        """Choose what is drawn."""
+        self.press("chart", name)
+        self.page.wait_for_function(READY)
+        self.settle()
+
     def unfold(self, name):
         """Open an expander."""
         self.page.locator("summary", has_text=name).click()
@@ -316,6 +322,20 @@ class Screen:
             self.settle()
         x0, x1, y0, y1 = self.page.evaluate(BOX)
         return {key for key, (x, y) in self.points().items() if x0 <= x <= x1 and y0 <= y <= y1}
+
+    def lasso(self, *corners):
+        """Draw round these corners, given as shares of the axes' width and height, from the top left."""
+        self.tool("lasso")
+        left, top, width, height = self.area()
+        first, *others = [(left + x * width, top + y * height) for x, y in corners]
+        mouse = self.page.mouse
+        mouse.move(*first)
+        mouse.down()
+        for corner in (*others, first):
+            mouse.move(*corner, steps=6)
+        mouse.up()
+        expect(self.key("clear")).to_be_visible()
+        self.settle()
 
     def reset_axes(self):
         """Click twice on an empty place of the chart."""

