@@ -77,12 +77,14 @@ CHART_WIDTH, CHART_HEIGHT = 880, 560
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
 
 dashboard, comparison = st.Page(DASHBOARD, default=True), st.Page(COMPARISON)
+left = st.session_state.setdefault("left", {})
 if st.navigation([dashboard, comparison], position="hidden") is comparison:
-    st.session_state.setdefault("left", {})
     for name in ("picked", "subset", "drawn"):
         st.session_state.pop(name, None)  # back on the dashboard, its URL says what is shown
     comparison.run()
     st.stop()
+if "source" not in st.query_params and DASHBOARD in left:  # the browser’s way back leads to an address without one
+    st.switch_page(DASHBOARD, query_params=left.pop(DASHBOARD))
 
 # ----------------------------------------------------------------------------
 # Set things up.
@@ -1008,8 +1010,7 @@ with sidebar:
         width="stretch",
         help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
     ):
-        words: dict[str, str | list[str]] = {}
-        words |= {name: st.query_params.get_all(f"{name}_label") for name in (*VERSIONS, *PROMPTS)}
+        words = {name: st.query_params.get_all(f"{name}_label") for name in ("base", "chat", "target", "control")}
         open_page(DASHBOARD, COMPARISON, words)
     source_name = st.selectbox(
         "Source",
