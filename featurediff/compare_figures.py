@@ -75,6 +75,8 @@ def count_bars(tidy: pd.DataFrame, names: Mapping[str, str], labels: Labels | No
                     customdata=rows["significant"].to_numpy(),
                     texttemplate="%{customdata:,} of %{x:,}" if is_numbered and value == "kept" else None,
                     textposition="outside",
+                    textfont_size=11,
+                    constraintext="none",
                     hovertemplate=_count_hover(rows, names, token_type, labels.category(exclusivity)),
                     marker={"color": _paint(palette[token_type], value), "line_width": 0},
                     **_look(token_type, value, palette[token_type], is_first=exclusivity == EXCLUSIVITIES[0]),

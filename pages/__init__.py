@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 import streamlit as st
 
 from featurediff import demo
-from featurediff.files import FileIdentity, file_identity
+from featurediff.activations import BESIDE
+from featurediff.files import FileIdentity, file_identity, kind_of
 from featurediff.sources import Source, find_sources
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from featurediff.errors import DataError
 
+DATA = Path(__file__).parents[1] / "featurediff" / "data"
 DASHBOARD, COMPARISON = "streamlit_app.py", "pages/compare.py"
 DEMO, UPLOAD = "demo", "upload"
 DEMO_LAYERS = 5
@@ -68,8 +70,8 @@ def identify(source: Source) -> tuple[FileIdentity, ...]:
     DataError
         If a file has gone meanwhile.
     """
-    files = [source.folder / "base.pt", source.folder / "chat.pt", source.explanations]
-    return tuple(file_identity(file) for file in files if file and file.exists())
+    files = [source.folder / name for name in ("base.pt", "chat.pt", *BESIDE)] + [source.explanations]
+    return tuple(file_identity(file) for file in files if file and kind_of(file) == "file")
 
 
 def open_page(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:

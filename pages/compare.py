@@ -346,7 +346,7 @@ if groups.shared:
         with st.expander(f"Not compared: {plural(len(groups.alone), 'source')}", icon=":material/block:"):
             st.text(groups.reason)
 else:
-    st.text(groups.reason)
+    st.caption(plain(groups.reason))
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("#### All counts", width="content")
