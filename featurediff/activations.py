@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from featurediff.results import Results
 
-NAME = "activations.parquet"
-PROMPTS_NAME = "prompts.parquet"
+BESIDE = ("activations.parquet", "prompts.parquet")
+"""What may stand beside a source's two files."""
+
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 
 
@@ -144,7 +145,7 @@ class Activations:
 
 def find_activations(folder: Path) -> Activations | None:
     """Return the activations beside a source's files, or None where there are none."""
-    path, prompts = folder / NAME, folder / PROMPTS_NAME
+    path, prompts = (folder / name for name in BESIDE)
     if not path.is_file():
         return None
     return Activations(path, prompts if prompts.is_file() else None)

@@ -1,0 +1,143 @@
+"""Everything about the picked feature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from featurediff.errors import DataError
+from featurediff.labels import PROMPTS, Labels
+from featurediff.significance import CAVEAT
+from featurediff.stars import MAX_NOTE, Key
+from featurediff.wording import plural
+from pages import plain, show_error
+from pages.dashboard.picking import pick, switch_star, write_note
+from pages.dashboard.reading import Opened, list_prompts
+
+if TYPE_CHECKING:
+    from featurediff.study import Study
+
+state = st.session_state
+
+
+def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, labels: Labels) -> None:
+    """Show everything about one feature, with steps to its neighbours in the table's order."""
+    study, (token_type, feature_id) = opened.study, picked
+    at = order.index(picked) if picked in order else None
+    before, title, star, after, close = st.columns([1, 5, 1, 1, 1], vertical_alignment="center")
+    title.markdown(f"#### Feature {feature_id} at {plain(token_type)}")
+    last = len(order) - 1
+    for column, step, icon, text in ((before, -1, "chevron_left", "Previous"), (after, 1, "chevron_right", "Next")):
+        target = None if at is None or not 0 <= at + step <= last else order[at + step]
+        column.button(
+            "",
+            key=f"step{step}",
+            icon=f":material/{icon}:",
+            help=f"{text} in the table",
+            disabled=target is None,
+            on_click=pick,
+            args=(target,),
+        )
+    close.button("", key="close", icon=":material/close:", help="Close", on_click=pick, args=(None,))
+    if at is None:
+        st.caption("Not in the table below.")
+    with star:
+        show_star((opened.name, feature_id))
+    show_note((opened.name, feature_id))
+    st.text(study.explanation(feature_id) or "No explanation available.")
+    if kind := study.explained_by(feature_id):
+        st.caption(plain(f"Explanation: {kind}"))
+    show_evidence(picked, study, labels)
+    show_page(feature_id, study)
+    values = study.feature(feature_id, labels)
+    widths = {name: st.column_config.TextColumn(name, width=85) for name in values.columns}
+    widths["statistic"] = st.column_config.TextColumn("", width=200)
+    st.dataframe(values, key="feature_table", height="content", column_config=widths)
+    if study.activations:
+        show_prompts(picked, opened, labels)
+
+
+def show_star(key: Key) -> None:
+    """Offer to keep a feature."""
+    is_starred = key in state["stars"]
+    st.button(
+        "",
+        key="star",
+        icon=":material/star:",
+        type="primary" if is_starred else "secondary",
+        help="Take star and note away" if is_starred else "Star this feature",
+        on_click=switch_star,
+        args=(key,),
+    )
+
+
+def show_note(key: Key) -> None:
+    """Offer a line on a feature."""
+    widget = f"note_{state['imports']}_{key[1]}_{key[0]}"
+    st.text_input(
+        "Note",
+        state["stars"].get(key, ""),
+        key=widget,
+        max_chars=MAX_NOTE,
+        placeholder="A note on this feature, which stars it",
+        label_visibility="collapsed",
+        help="It stays with the feature's star, until you leave; download stars and notes in the sidebar.",
+        on_change=write_note,
+        args=(key, widget),
+    )
+
+
+def show_evidence(picked: tuple[str, int], study: Study, labels: Labels) -> None:
+    """Show counts with intervals, and every test of the feature at its position."""
+    test = {"fisher": "Fisher’s exact test", "mcnemar": "McNemar’s exact test on the same prompts"}
+    rows = study.evidence_of(*picked, labels)
+    widths = {name: st.column_config.TextColumn(name, width=130) for name in rows.columns[:2]}
+    widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
+    st.dataframe(rows, key="evidence", height="content", column_config=widths)
+    st.caption(
+        plain(
+            "Prompts on which it is active, with 95 % Wilson intervals. In each model: target over control, one-sided "
+            f"Fisher’s exact test. The last row: {test[study.evidence.change_test]}, two-sided. q corrects p for the "
+            f"features tested together. {CAVEAT}"
+        )
+    )
+
+
+def show_page(feature_id: int, study: Study) -> None:
+    """Link to the feature's page, say how it was found, and show it in place."""
+    url = study.page.url(feature_id)
+    if url:
+        st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
+    st.caption(plain(" ".join(filter(None, (study.page.reason, study.page.describes)))))
+    embedded = study.page.embed_url(feature_id)
+    if embedded and state["in_place"]:
+        st.iframe(embedded, height=420)
+        st.caption(
+            "Where the frame stays grey, the site could not be reached or does not let itself be shown here: use the "
+            "button above. “Labels and links” in the sidebar turns the frame off."
+        )
+
+
+def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> None:
+    """List the prompts on which the feature is active."""
+    token_type, feature_id = picked
+    try:
+        prompts = list_prompts(opened.key, feature_id, token_type, opened.study)
+    except DataError as error:
+        show_error("The prompts cannot be listed.", error)
+        return
+    st.markdown(f"##### Active on {plural(len(prompts), 'prompt')}")
+    st.dataframe(
+        prompts.assign(prompt_set=prompts["prompt_set"].map({name: labels.of(name) for name in PROMPTS})),
+        key="prompts",
+        hide_index=True,
+        height=min(36 + 35 * len(prompts), 300),
+        column_order=["prompt_set", "base", "chat", "content"],
+        column_config={
+            "prompt_set": st.column_config.TextColumn("Prompts", width=80),
+            "base": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
+            "chat": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
+            "content": st.column_config.TextColumn("Text", width=420),
+        },
+    )

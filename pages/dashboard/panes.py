@@ -1,0 +1,266 @@
+"""Counts, chart, table, downloads and notes of the source that is shown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from featurediff import export
+from featurediff.changes import rank, ranking_csv
+from featurediff.diff import by_difference
+from featurediff.errors import DataError
+from featurediff.figures import heading
+from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
+from featurediff.neuronpedia import MOST_LISTED, quick_list_url
+from featurediff.significance import ALPHA, CAVEAT, evidence_counts
+from featurediff.wording import plural
+from pages import DATA, plain, show_error
+from pages.dashboard.choices import CHARTS
+from pages.dashboard.picking import on_box, on_picked, on_row, stars_here
+from pages.dashboard.reading import Drawn, Opened, draw, find_notes, placing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from featurediff.charts import Chart
+    from featurediff.study import Study, View
+
+CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))
+state = st.session_state
+
+MOST_ROWS = 20_000
+MOST_IDS = 1_000
+CHART_WIDTH = 880
+
+
+def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
+    """Show how many features there are and how many are significant, in all and by position; filters count."""
+    labels = view.labels
+    max_q = ALPHA if view.filters.max_q is None else view.filters.max_q
+    counts = evidence_counts(shown, max_q)
+    note = "Kept: exclusive to the target prompts in at least one model. A feature counts once per position."
+    families = "; ".join(
+        f"{labels.of(version)} at {name}: {study.evidence.exclusive[version, name].family:,}"
+        for name in study.results.token_types
+        for version in VERSIONS
+    )
+    tested = (
+        f"Significant: q at most {max_q:g} in a model in which the feature is exclusive. q is Fisher’s exact test of "
+        f"target over control, corrected for the number of features tested together ({families}). {CAVEAT}"
+    )
+    total = counts.sum()
+    tiles = [
+        ("Shown", f"{len(shown):,}", f"of {len(kept):,} kept, {study.results.num_features:,} in the SAE", note),
+        ("Kept → significant", f"{total['kept']:,} → {total['significant']:,}", f"q at most {max_q:g}", plain(tested)),
+    ]
+    symbols = dict(zip(EXCLUSIVITIES, "★●■", strict=True))
+    legend = f"★ exclusive in both models, ● in {plain(labels.base)} only, ■ in {plain(labels.chat)} only"
+    for token_type in study.results.token_types:
+        of_type = counts.loc[token_type]
+        parts = (f"{symbol} {of_type['kept'][which]:,}" for which, symbol in symbols.items())
+        value = f"{of_type['kept'].sum():,} → {of_type['significant'].sum():,}"
+        tiles.append((f"At {plain(token_type)}", value, "  ".join(parts), legend))
+    with st.container(horizontal=True, gap="large"):
+        for name, value, below, help_text in tiles:
+            st.metric(name, value, below, delta_color="off", delta_arrow="off", help=help_text, width="content")
+
+
+def q_column(name: str, meaning: str) -> Any:  # noqa: ANN401  Streamlit's own type is not public
+    """Return the column of a q-value."""
+    return st.column_config.NumberColumn(name, format="%.2g", width=75, help=f"{meaning} {CAVEAT}")
+
+
+def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, study: Study, labels: Labels) -> None:
+    """Show the features as a table; a click on a row picks one."""
+    prompts = study.run.num_prompts
+    named = {"both": "Both", "base": labels.base, "chat": labels.chat}
+    columns: dict[str, Any] = {
+        "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
+        "star": st.column_config.TextColumn("★", width=35, help="Starred by you, in its details."),
+        "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="open ↗", width=65),
+        "token_type": st.column_config.TextColumn("Position", width=75),
+        "exclusivity": st.column_config.TextColumn("Exclusive in", width=90),
+        "inconsistent": st.column_config.CheckboxColumn(
+            "Inconsistent", width=85, help="Also active on the other model’s control prompts."
+        ),
+        f"base_{metric}": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
+        f"chat_{metric}": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
+        "difference": st.column_config.NumberColumn(
+            "Difference", format="%+.4g", width=85, help=f"{plain(labels.chat)} − {plain(labels.base)}"
+        ),
+        "explanation": st.column_config.TextColumn("Explanation", width=420),
+        "exclusive_positions": st.column_config.NumberColumn(
+            "Positions", width=75, help="At how many positions the feature is kept."
+        ),
+        "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
+        "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
+        "change_q": q_column("q change", "Activation frequency on target prompts, chat against base."),
+    }
+    if study.explanations and len(study.explanations.types) > 1:
+        columns["explanation_type"] = st.column_config.TextColumn("Type", width=110)
+    for (version, which), number in prompts.items():
+        columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
+            f"{labels.of(version)} {labels.of(which)}", format=f"%d/{number}", width=105
+        )
+    if not study.page.template:
+        del columns["neuronpedia_url"]
+    stars = set(stars_here())
+    cells = shown.assign(
+        exclusivity=shown["exclusivity"].astype("str").map(named),
+        star=np.where(shown["feature_id"].isin(stars), "★", ""),
+    )
+    st.dataframe(
+        cells[list(columns)],
+        key=f"table_{state['round']}",
+        on_select=partial(on_row, order),
+        selection_mode="single-row",
+        hide_index=True,
+        column_config=columns,
+        height=min(36 + 33 * (len(shown) + 1), 430),
+        placeholder="",
+    )
+
+
+def show_chart(chart: Chart, shown: pd.DataFrame, opened: Opened, view: View) -> None:
+    """Show the chart, with a ring round the picked feature; zoom, box and ring do not redraw it."""
+    axes = str(hash((opened.key, view if view.chart == "ranking" else placing(view))))
+    identity = hash((opened.key, view, state["cleared"]))
+    seen = (state.get("chart_link") or {}).get("view") or {}
+    at = tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None
+    drawn: Drawn | None = state.get("drawn")
+    if drawn is None or drawn.figure != identity:
+        drawn = Drawn(identity, axes, at if drawn and drawn.axes == axes else None, state["subset"])
+    elif drawn.zoom and not at:
+        drawn = replace(drawn, zoom=None)
+    state["drawn"] = drawn
+    fig = draw(opened.key, view, drawn, state["cleared"], chart, shown)
+    st.plotly_chart(
+        fig,
+        key="scatter",
+        on_select=on_box,
+        selection_mode=("box", "lasso"),
+        config=export.PLOT_CONFIG,
+        alt=f"{CHARTS[view.chart]}, {heading(view.metric, view.labels)}: {len(shown)} features.",
+    )
+    CHART_LINK(
+        key="chart_link",
+        data={
+            "axes": axes,
+            "whole": fig.layout.meta[1:],
+            "begin": drawn.zoom,
+            "ring": chart.place(shown, state["picked"]) if state["picked"] else None,
+            "page": opened.study.page.template if state["open"] else None,
+        },
+        on_picked_change=on_picked,
+        on_view_change=lambda: None,
+        height=1,
+    )
+
+
+def build_page(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View) -> str:
+    """Return the chart of what is shown as a page of its own."""
+    provenance = study.provenance(view, len(shown), len(kept))
+    more = [("Box", "only features inside a box on the chart")] * bool(state["subset"])
+    more += [("Stars", "only features that were starred by hand")] * bool(state["starred"])
+    provenance = export.Provenance((*provenance.facts, *more))
+    return export.html_page(chart.draw(shown, view), study.page, provenance, study.title(view))
+
+
+def show_downloads(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, opened: Opened, view: View) -> None:
+    """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
+    study = opened.study
+    page = partial(build_page, chart, shown, kept, study, view)
+    failures: dict[str, str] = state.setdefault("failures", {})
+    for kind, message in failures.items():
+        show_error(f"The {kind} file could not be made.", DataError(message))
+    failures.clear()
+
+    def guarded(kind: str, build: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
+        def run() -> str | bytes:
+            try:
+                return build()
+            except (DataError, OSError, MemoryError, ValueError) as error:
+                failures[kind] = str(error) or type(error).__name__
+                return f"The file could not be made: {failures[kind]}\n"
+
+        return run
+
+    stem = re.sub(r"[^\w.-]+", "_", f"{opened.name}_{view.metric}")
+    builders: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
+        "CSV": (
+            "text/csv",
+            lambda: export.csv_text(by_difference(shown, view.metric), view.metric),
+            "All columns of the features shown.",
+        ),
+        "HTML": ("text/html", page, "The chart as a page that works offline; a click on a point opens its page."),
+        "Parquet": (
+            "application/vnd.apache.parquet",
+            lambda: export.parquet_bytes(by_difference(shown, view.metric), view.metric),
+            "The same columns as the CSV, with their types.",
+        ),
+    }
+    if view.chart == "ranking":
+        builders["Ranking"] = (
+            "text/csv",
+            lambda: ranking_csv(rank(shown, view.metric, study.run, view.top)),
+            "The ranking of the features shown, as CSV.",
+        )
+    for kind, (mime, build, help_text) in builders.items():
+        ending = "ranking.csv" if kind == "Ranking" else kind.lower()
+        st.download_button(
+            kind,
+            guarded(kind, build),
+            f"{stem}.{ending}",
+            mime,
+            key=f"download_{kind}",
+            icon=":material/download:",
+            on_click="ignore",
+            help=help_text,
+        )
+
+
+def show_share(shown: pd.DataFrame, study: Study, view: View) -> None:
+    """Offer the view as a link and as a citation, and its features as ids and as a list on Neuronpedia."""
+    ids = list(dict.fromkeys(by_difference(shown, view.metric, MOST_IDS)["feature_id"].tolist()))
+    query = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
+    link = f"{st.context.url or ''}?{query}"
+    with st.popover("Share", icon=":material/ios_share:", help="Link, citation, ids and a list on Neuronpedia."):
+        st.markdown("**Link to this view** (without box and stars)")
+        st.code(link, language=None, wrap_lines=True)
+        st.markdown("**Cite this view**")
+        st.code(study.citation(view, link), language=None, wrap_lines=True)
+        first = f"the first {MOST_IDS:,} by |difference|" if len(shown) > MOST_IDS else plural(len(ids), "feature")
+        st.markdown(f"**Feature ids** ({first})")
+        st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
+        listed_ids = ids[:MOST_LISTED]
+        url = quick_list_url(study.page, listed_ids, study.title(view)) if listed_ids else None
+        if url:
+            which = f"the {MOST_LISTED} of largest |difference|" if len(ids) > MOST_LISTED else "all of them"
+            st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")
+        else:
+            st.caption("There is no list on Neuronpedia: " + plain(study.page.reason))
+
+
+def show_about(kept: pd.DataFrame, opened: Opened, view: View) -> None:
+    """Show what is odd about the files, what was done with them, and which files they are."""
+    study = opened.study
+    explained = kept.drop_duplicates("feature_id")["explanation"]
+    notes = find_notes(opened.key, study)
+    with st.expander(f"About this source ({plural(len(notes), 'note')})", icon=":material/info:"):
+        for note in notes:
+            st.text(note)
+        st.text(f"Exclusive means {view.rule()}.")
+        st.text(f"{explained.notna().sum():,} of {len(explained):,} kept features have an explanation.")
+        for token_type in study.results.token_types:
+            if not (kept["token_type"] == token_type).any():
+                st.text(f"No feature is exclusive at {token_type}.")
+        st.text(f"Neuronpedia: {study.page.reason}")
+        for name, digest in study.files.items():
+            st.text(f"{name}  SHA-256 {digest}")
