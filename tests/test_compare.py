@@ -1,0 +1,405 @@
+"""Several sources beside each other: counts, layers, and reading them in processes of their own."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import make_explanations, make_source, model_data
+from conftest import SAE_FOLDER
+from tables import make_results
+
+from featurediff.compare import (
+    Fault,
+    Summary,
+    all_token_types,
+    counts,
+    layer_series,
+    read,
+    read_all,
+    short_names,
+    summarise,
+    table,
+    try_read,
+)
+from featurediff.demo import make_demos
+from featurediff.diff import Threshold, Thresholds
+from featurediff.errors import DataError
+from featurediff.sae import SAME_SAE, SaeNames
+from featurediff.sources import Source, describe_source, find_sources
+from featurediff.study import assemble, load
+
+# Of features at "model": p of base is 1/6435 (8 of 8 against 0 of 7), 8/15 and 1, so q is 3/6435, 0.8 and 1. Chat is
+# silent but for feature 3, which is alone in its family: 4 of 4 against 0 of 4, p = q = 1/70.
+COUNTS = {
+    "model": {
+        "base": {"target": [8, 1, 0, 0], "control": [0, 0, 1, 0]},
+        "chat": {"target": [0, 0, 0, 4], "control": [0, 0, 0, 0]},
+    },
+    "end": {
+        "base": {"target": [0, 0, 0, 8], "control": [0, 0, 0, 0]},
+        "chat": {"target": [0, 0, 0, 4], "control": [0, 0, 0, 0]},
+    },
+}
+PROMPTS = {"base": (8, 7), "chat": (4, 4)}
+
+
+def source_at(name, model=None, trainer=None, layer=None, prompt_set=None):
+    return Source(Path("nowhere") / name, name, model, trainer, layer, prompt_set, None, ())
+
+
+def small(name="a", counts_of=COUNTS, **place):
+    """A summary of counts in memory."""
+    return summarise(assemble(make_results(counts_of, PROMPTS), source_at(name, **place), None))
+
+
+def dealt(name, model="gemma", trainer="16k", layer=1, prompt_set="p"):
+    """A summary with another place of its own."""
+    return replace(small(name), model=model, trainer=trainer, layer=layer, prompt_set=prompt_set)
+
+
+def test_counts_worked_out_by_hand():
+    tidy = counts([small("a", model="m", trainer="t", layer=3, prompt_set="p")], max_q=0.05)
+    cells = ["a", "m", "t", 3, "p", 4]
+    assert tidy.columns.tolist() == [
+        *("source", "model", "trainer", "layer", "prompt_set", "num_features"),
+        *("token_type", "exclusivity", "kept", "significant"),
+    ]
+    assert tidy.to_numpy().tolist() == [
+        [*cells, "model", "both", 0, 0],
+        [*cells, "model", "base", 2, 1],
+        [*cells, "model", "chat", 1, 1],
+        [*cells, "end", "both", 1, 1],
+        [*cells, "end", "base", 0, 0],
+        [*cells, "end", "chat", 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("max_q", "significant"), [(0, 0), (0.0001, 0), (0.0002, 1), (0.0005, 2), (0.02, 3), (0.7999, 3), (0.8001, 4)], ids=str
+)
+def test_significant_means_at_most_the_largest_q(max_q, significant):
+    """Feature 3 at "end" has q = 1/6435 in base."""
+    tidy = counts([small()], max_q)
+    assert tidy["significant"].sum() == significant
+    assert tidy["kept"].sum() == 4
+
+
+def test_counts_of_nothing_have_their_columns():
+    assert counts([]).columns.tolist() == counts([small()]).columns.tolist()
+    assert len(counts([])) == 0
+
+
+def test_counts_side_by_side():
+    tidy = counts([small("b"), small("a")])
+    rows = table(tidy)
+    assert list(zip(rows["source"], rows["token_type"], strict=True)) == [
+        ("b", "model"),
+        ("b", "end"),
+        ("a", "model"),
+        ("a", "end"),
+    ]
+    numbers = ["both", "base", "chat", "all"]
+    assert rows[[f"{name}_kept" for name in numbers]].to_numpy().tolist() == [[0, 2, 1, 3], [1, 0, 0, 1]] * 2
+    assert rows[[f"{name}_significant" for name in numbers]].to_numpy().tolist() == [[0, 1, 1, 2], [1, 0, 0, 1]] * 2
+
+
+def test_a_summary_names_what_it_is_of(source_dir, explanations_file):  # noqa: ARG001  found beside the results
+    found = read(find_sources(source_dir.parents[1])[0])
+    study = load(source_dir)
+    assert (found.name, found.model, found.trainer, found.layer, found.prompt_set) == (
+        f"{SAE_FOLDER}/personal_40",
+        "gemma",
+        "131k-l0-114",
+        20,
+        "personal_40",
+    )
+    assert found.label == "gemma · SAE 131k-l0-114 · layer 20"
+    assert found.files == study.files
+    assert found.token_types == ("model", "newline")
+    assert not found.is_synthetic
+    pd.testing.assert_frame_equal(found.kept, study.table()[found.kept.columns])
+    assert found.sae == SaeNames(8, "gemma-2-9b/20-gemmascope-res-131k", None, ("gemma", "131k-l0-114", 20))
+
+
+def test_thresholds_narrow_a_summary(source_dir):
+    found = read(describe_source(source_dir), Thresholds(Threshold(5)))
+    assert found.ids("model").tolist() == [0, 3, 7]
+
+
+def test_files_without_a_folder_are_named_by_what_they_say():
+    found = summarise(assemble(make_results(COUNTS, PROMPTS), None, None))
+    assert (found.name, found.model, found.trainer, found.layer) == ("toy", "gemma", "131k-l0-114", 20)
+    assert found.prompt_set == ""
+    assert found.sae.folder is None
+
+
+def test_ids_are_of_a_position_and_a_largest_q():
+    source = small()
+    assert source.ids().tolist() == [0, 1, 3]
+    assert source.ids("model").tolist() == [0, 1, 3]
+    assert source.ids("end").tolist() == [3]
+    assert source.ids("elsewhere").tolist() == []
+    assert source.ids("model", 0.05).tolist() == [0, 3]
+    assert source.ids(max_q=0.001).tolist() == [0, 3]
+    assert source.ids("model", max_q=0.001).tolist() == [0]
+
+
+# ----------------------------------------------------------------------------
+# Which SAE.
+
+PAGE, OTHER_PAGE = "gemma-2-9b/20-a", "gemma-2-9b/20-b"
+NAMED, OTHER_NAMED = ("release", "a"), ("release", "b")
+FOLDER, OTHER_FOLDER = ("gemma", "16k", 20), ("gemma", "16k", 21)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (SaeNames(8, PAGE), SaeNames(8, PAGE), True),
+        (SaeNames(8, PAGE), SaeNames(9, PAGE), False),
+        (SaeNames(8, PAGE), SaeNames(8, OTHER_PAGE), False),
+        (SaeNames(8, PAGE, NAMED), SaeNames(8, PAGE, OTHER_NAMED), True),
+        (SaeNames(8, PAGE, NAMED), SaeNames(8, OTHER_PAGE, NAMED), False),
+        (SaeNames(8, None, NAMED), SaeNames(8, PAGE, NAMED), True),
+        (SaeNames(8, None, NAMED), SaeNames(8, None, OTHER_NAMED, FOLDER), False),
+        (SaeNames(8, None, NAMED, FOLDER), SaeNames(8, None, OTHER_NAMED, FOLDER), False),
+        (SaeNames(8, None, None, FOLDER), SaeNames(8, PAGE, NAMED, FOLDER), True),
+        (SaeNames(8, None, None, FOLDER), SaeNames(8, None, None, FOLDER), True),
+        (SaeNames(8, None, None, FOLDER), SaeNames(9, None, None, FOLDER), False),
+        (SaeNames(8, None, None, FOLDER), SaeNames(8, None, None, OTHER_FOLDER), False),
+        (SaeNames(8, PAGE), SaeNames(8, None, None, FOLDER), False),
+        (SaeNames(8, PAGE), SaeNames(8, None, NAMED), False),
+        (SaeNames(8), SaeNames(8), False),
+    ],
+)
+def test_an_sae_is_the_same_only_where_that_is_certain(one, other, expected):
+    assert one.is_same(other) is other.is_same(one) is expected
+
+
+def test_the_rule_is_said_in_words():
+    assert SAME_SAE == (
+        "Two sources read the same SAE if it has as many features in both, and the same Neuronpedia page; where one of "
+        "them has no page, the same SAELens release and id; and where one has neither, the same model, trainer and "
+        "layer in the folder’s name, which its files must not contradict."
+    )
+
+
+@pytest.mark.parametrize(
+    ("folder", "metadata", "expected"),
+    [
+        ("demo_trainer9k_layer3", {"sae_layer": 3, "sae_trainer": "9k"}, (None, None, ("demo", "9k", 3))),
+        ("demo_trainer9k_layer3", {"sae_layer": 4, "sae_trainer": "9k"}, (None, None, None)),
+        ("demo_trainer9k_layer3", {"sae_layer": 3, "sae_trainer": "8k"}, (None, None, None)),
+        ("some_folder", {"sae_layer": 3, "sae_trainer": "9k"}, (None, None, None)),
+        ("some_folder", {"sae_release": "r", "sae_id": "i"}, (None, ("r", "i"), None)),
+        ("some_folder", {"sae_release": "r"}, (None, None, None)),
+        (
+            "some_folder",
+            {"neuronpedia_id": "gemma-2-9b/20-gemmascope-res-16k"},
+            ("gemma-2-9b/20-gemmascope-res-16k", None, None),
+        ),
+    ],
+)
+def test_names_come_from_folder_and_files(tmp_path, folder, metadata, expected):
+    made = make_source(tmp_path / folder / "set", **{"model_type": "unknown"} | metadata)
+    assert SaeNames.of(load(made)) == SaeNames(8, *expected)
+
+
+def test_a_template_of_the_users_own_says_nothing_of_the_sae(tmp_path):
+    """The same template for every layer made all their SAEs one."""
+    made = make_source(tmp_path / "some_folder" / "set", model_type="unknown")
+    assert SaeNames.of(load(made, template="https://www.neuronpedia.org/a/1-b/{feature_id}")).page is None
+
+
+# ----------------------------------------------------------------------------
+# Over layers, and names.
+
+
+def series_of(*sources):
+    rows = layer_series(counts(sources))
+    return [(series, layer) for series, layer in rows[["series", "layer"]].drop_duplicates().to_numpy().tolist()]
+
+
+def test_layers_of_one_model_and_prompt_set_are_a_series():
+    sources = [dealt("c", layer=20), dealt("a", layer=9), dealt("b", layer=9, prompt_set="q"), dealt("d", model="x")]
+    assert series_of(*sources) == [("gemma · SAE 16k · p", 9), ("gemma · SAE 16k · p", 20)]
+
+
+@pytest.mark.parametrize(("one", "other"), [("131k-l0-114", "131k-l0-96"), ("131k_l0_114", "131k-canonical")])
+def test_saes_that_differ_in_l0_alone_are_of_one_family(one, other):
+    assert series_of(dealt("a", trainer=one, layer=9), dealt("b", trainer=other, layer=20)) == [
+        ("gemma · SAE 131k · p", 9),
+        ("gemma · SAE 131k · p", 20),
+    ]
+
+
+def test_two_saes_of_one_layer_are_no_family():
+    """A line went up and down between two SAEs of the same layer."""
+    trainers = [("131k-l0-114", 9), ("131k-l0-96", 9), ("131k-l0-114", 20)]
+    sources = [dealt(str(i), trainer=trainer, layer=layer) for i, (trainer, layer) in enumerate(trainers)]
+    assert series_of(*sources) == [("gemma · SAE 131k-l0-114 · p", 9), ("gemma · SAE 131k-l0-114 · p", 20)]
+
+
+def test_a_source_found_twice_makes_no_series():
+    assert series_of(dealt("a", layer=9), dealt("copy/a", layer=9), dealt("b", layer=20)) == []
+
+
+def test_no_prompt_set_leaves_no_trace_in_the_name():
+    assert series_of(dealt("a", layer=1, prompt_set=""), dealt("b", layer=2, prompt_set="")) == [
+        ("gemma · SAE 16k", 1),
+        ("gemma · SAE 16k", 2),
+    ]
+
+
+def test_a_series_keeps_every_row_of_its_sources():
+    sources = [dealt("b", layer=20), dealt("a", layer=9)]
+    rows = layer_series(counts(sources))
+    assert rows["source"].tolist() == ["a"] * 6 + ["b"] * 6
+    assert rows.columns.tolist() == ["series", *counts(sources).columns]
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([("a", {"layer": 9}), ("b", {"layer": 20})], ["layer 9", "layer 20"]),
+        ([("a", {"layer": 9}), ("b", {"layer": 20, "prompt_set": "q"})], ["layer 9 · p", "layer 20 · q"]),
+        ([("a", {"model": "x"}), ("b", {"trainer": "32k"})], ["x · SAE 16k", "gemma · SAE 32k"]),
+        ([("a", {}), ("b", {})], ["a", "b"]),
+        ([("a", {})], ["a"]),
+        ([("a", {"prompt_set": ""}), ("b", {})], ["a", "b"]),
+    ],
+)
+def test_sources_are_named_by_what_tells_them_apart(sources, expected):
+    assert short_names([dealt(name, **place) for name, place in sources]) == expected
+
+
+def test_token_types_of_all_sources_in_the_order_of_the_first():
+    one, other = small(), replace(small(), token_types=("start", "end", "later"))
+    assert all_token_types([one, other]) == ("model", "end", "start", "later")
+
+
+# ----------------------------------------------------------------------------
+# Many of them.
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Three demo layers, of which the middle one has three prompt sets, and two broken sources."""
+    folder = tmp_path_factory.mktemp("tree")
+    for made in make_demos(3, 600, 10):
+        made.write(folder)
+    broken = folder / "results" / "demo_trainer16k_layer8" / "broken"
+    make_source(broken, base=model_data("chat"), chat=model_data("base"))
+    (folder / "results" / "half").mkdir()
+    (folder / "results" / "half" / "base.pt").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_sources_are_read_in_their_order_whatever_one_of_them_is(tree, workers):
+    sources = find_sources(tree)
+    found = list(read_all(sources, Thresholds(Threshold(2)), workers))
+    assert [one.name for one in found] == [source.name for source in sources]
+    faults = {one.name: one.message for one in found if isinstance(one, Fault)}
+    assert faults == {
+        "demo_trainer16k_layer8/broken": "`base.pt` says model_ver 'chat', `chat.pt` says 'base'. Expected 'base' and "
+        "then 'chat'. Were the two files swapped?",
+        "half": f"`{tree}/results/half` has no `chat.pt`. Expected a folder with `base.pt` and `chat.pt`.",
+    }
+    good = [one for one in found if isinstance(one, Summary)]
+    expected = [read(source, Thresholds(Threshold(2))) for source in sources if source.name not in faults]
+    pd.testing.assert_frame_equal(counts(good), counts(expected))
+    for one, other in zip(good, expected, strict=True):
+        pd.testing.assert_frame_equal(one.kept, other.kept)
+
+
+def test_a_source_that_cannot_be_read_is_a_fault(tmp_path):
+    assert isinstance(try_read(describe_source(tmp_path)), Fault)
+    with pytest.raises(DataError, match=re.escape(f"`{tmp_path}` has no `base.pt` and no `chat.pt`.")):
+        read(describe_source(tmp_path))
+
+
+def test_no_source_is_no_work():
+    assert list(read_all([])) == []
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Ends the process that receives it, as one that takes too much memory is ended."""
+
+    name: str = "deadly"
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_process_that_dies_is_said_and_does_not_hang(tree):
+    sources = find_sources(tree)
+    found = list(read_all([Deadly(), *sources[:2]], workers=2))
+    why = "A process that read the sources has died, perhaps for want of memory. Read with fewer at a time."
+    assert [one.name for one in found] == ["deadly", *(source.name for source in sources[:2])]
+    assert found[0] == Fault("deadly", why)
+    assert all(isinstance(one, Summary) or one.message == why for one in found)
+
+
+# ----------------------------------------------------------------------------
+# The demo's layers.
+
+
+def test_demo_layers_are_different_saes_and_their_prompt_sets_one(tree):
+    found = {source.name: source for source in map(try_read, find_sources(tree)) if isinstance(source, Summary)}
+    assert list(found) == [
+        "demo_trainer16k_layer8/synthetic_40",
+        "demo_trainer16k_layer12/distant_40",
+        "demo_trainer16k_layer12/related_40",
+        "demo_trainer16k_layer12/synthetic_40",
+        "demo_trainer16k_layer16/synthetic_40",
+    ]
+    planted = {
+        name: set(source.kept.loc[source.kept["explanation"].str.startswith("Planted:", na=False), "feature_id"])
+        for name, source in found.items()
+    }
+    first, *others, middle, last = planted.values()
+    assert all(other == middle for other in others)
+    assert len({frozenset(ids) for ids in (first, middle, last)}) == 3
+    assert {len(ids) for ids in planted.values()} == {60}
+
+
+@pytest.mark.parametrize("layers", [0, 8, -1])
+def test_the_demo_has_no_more_layers_than_it_can(layers):
+    message = f"The demo has 1 to 7 layers, but {layers} were asked for."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        list(make_demos(layers))
+
+
+def test_a_demo_of_one_layer_is_the_demo(tmp_path):
+    (made,) = make_demos(1, 600, 10)
+    assert made.write(tmp_path) == tmp_path / "results" / "demo_trainer16k_layer12" / "synthetic_40"
+
+
+def test_demo_sources_share_as_much_as_their_names_say(tmp_path):
+    """Of 16,384 features, those that behave alike are within two percent of what was planned."""
+    folders = [made.write(tmp_path) for made in make_demos(2)]
+    first, related, distant = (load(folder) for folder in folders if folder.parent.name.endswith("layer12"))
+    for other, share in ((related, 0.7), (distant, 0.2)):
+        same = np.ones(16_384, dtype=bool)
+        active = np.zeros(16_384, dtype=bool)
+        for version in ("base", "chat"):
+            ours = getattr(first.results, version).vectors["model"]["target_num_active"]
+            theirs = getattr(other.results, version).vectors["model"]["target_num_active"]
+            same &= ours == theirs
+            active |= ours > 0
+        assert same[active].mean() == pytest.approx(share, abs=0.08)
+
+
+def test_explanations_travel_with_a_summary(tmp_path):
+    make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+    made = make_source(tmp_path / "results" / SAE_FOLDER / "personal_40")
+    assert read(describe_source(made)).kept["explanation"].dropna().unique().tolist() == [
+        "the first feature",
+        "commas, and more",
+    ]
