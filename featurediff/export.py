@@ -46,6 +46,8 @@ _PAGE = """<!DOCTYPE html>
 <style>
 body {{ margin: 0 auto; max-width: 1040px; padding: 12px; color: #2a3f5f; background: white }}
 body {{ font: 14px/1.5 "Open Sans", Verdana, Arial, sans-serif }}
+.charts {{ display: flex; flex-wrap: wrap; gap: 0 32px }}
+.charts > div {{ flex: 1 1 360px; min-width: 0 }}
 table {{ border-collapse: collapse; margin: 8px 0 }}
 td, th {{ padding: 2px 10px; text-align: right; border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums }}
 th {{ font-weight: 600; vertical-align: bottom }}
