@@ -17,7 +17,7 @@ from featurediff.study import View
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import plotly.graph_objects as go
 
@@ -59,37 +59,41 @@ def comparison_page(
     """
     tidy = counts(sources, max_q)
     title = f"Target-exclusive features of {plural(len(sources), 'source')}"
-    names = dict(zip((source.name for source in sources), short_names(sources), strict=True))
-    figures: list[tuple[str, str, Sequence[go.Figure]]] = [
-        ("Kept and significant features", f"{HOW_TO_READ} (q at most {max_q:g}). {CAVEAT}", [count_bars(tidy, names)])
-    ]
-    series = layer_series(tidy)
-    if not series.empty:
-        figures.append(("Over the layers", "", [layer_lines(series)]))
-    groups = group_by_sae(sources)
-    for group in groups.shared:
-        names_here = short_names(group)
-        maps = [overlap_map(overlap(group, max_q=q), names_here) for q in (None, max_q)]
-        said = f"Kept at any position, then the significant ones among them. {HOW_TO_READ_CELLS}"
-        figures.append((f"Shared features: {group[0].label}", said, maps))
     parts = [f"<h1>{html.escape(title)}</h1>"]
-    has_script = False
-    for heading, said, drawn in figures:
-        parts.append(f"<h2>{html.escape(heading)}</h2>\n<p>{html.escape(said)}</p>")
-        for figure in drawn:
-            script = (not has_script) and (True if offline else "cdn")
-            parts.append(figure.to_html(full_html=False, include_plotlyjs=script, config=PLOT_CONFIG))
-            has_script = True
-    if groups.reason:
-        parts.append(f"<p>{html.escape(groups.reason)}</p>")
-    parts.append(f"<h2>All counts</h2>\n{_html_table(tidy)}")
+    if any(source.is_synthetic for source in sources):
+        parts.append("<p><b>Synthetic demo data.</b></p>")
     for fault in faults:
         parts.append(f"<p><b>{html.escape(fault.name)} could not be read:</b> {html.escape(fault.message)}</p>")
+    script: bool | str = True if offline else "cdn"
+    for heading, said, figures in _sections(sources, tidy, max_q):
+        parts.append(f'<h2>{html.escape(heading)}</h2>\n<p>{html.escape(said)}</p>\n<div class="charts">')
+        for figure in figures:
+            parts.append(figure.to_html(full_html=False, include_plotlyjs=script, config=PLOT_CONFIG))
+            script = False
+        parts.append("</div>")
+    if reason := group_by_sae(sources).reason:
+        parts.append(f"<p>{html.escape(reason)}</p>")
+    parts.append(f"<h2>All counts</h2>\n{_html_table(tidy)}")
     facts = [("Exclusive means", View(thresholds=thresholds).rule()), ("Significant means", f"q at most {max_q:g}")]
-    facts += [
-        (f"{source.name}: {name}", f"SHA-256 {digest}") for source in sources for name, digest in source.files.items()
-    ]
+    for source in sources:
+        facts += [(f"{source.name}: {name}", f"SHA-256 {digest}") for name, digest in source.files.items()]
     return whole_page(title, "\n".join(parts), "", Provenance(tuple(facts)))
+
+
+def _sections(
+    sources: Sequence[Summary], tidy: pd.DataFrame, max_q: float
+) -> Iterator[tuple[str, str, list[go.Figure]]]:
+    """Yield the charts with the heading above them and what they mean."""
+    names = dict(zip((source.name for source in sources), short_names(sources), strict=True))
+    said = f"{HOW_TO_READ}: q at most {max_q:g} in a model in which the feature is exclusive. {CAVEAT}"
+    yield "Kept and significant features", said, [count_bars(tidy, names)]
+    series = layer_series(tidy)
+    if not series.empty:
+        yield "Over the layers", "; ".join(series["series"].unique()), [layer_lines(series)]
+    for group in group_by_sae(sources).shared:
+        maps = [overlap_map(overlap(group, max_q=q), short_names(group)) for q in (None, max_q)]
+        said = f"Features kept at any position, and the significant ones among them. {HOW_TO_READ_CELLS}"
+        yield f"Shared features: {group[0].label}", said, maps
 
 
 def _html_table(tidy: pd.DataFrame) -> str:
