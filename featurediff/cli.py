@@ -31,6 +31,7 @@ from featurediff.results import read_results
 from featurediff.scales import Choice
 from featurediff.significance import ALPHA, CAVEAT, evidence_counts
 from featurediff.sources import Source, describe_source, find_sources, place_for_explanations
+from featurediff.spreadsheet import to_csv
 from featurediff.study import DEFAULT_METRIC, Study, View, assemble, load
 from featurediff.wording import plural
 
@@ -269,7 +270,7 @@ def compare_sources(
     _print_table(_counts(tidy))
     out.print(plain(f"kept → significant, that is q at most {max_q:g}. {CAVEAT}"))
     if csv:
-        files.write_whole(csv, tidy.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace"))
+        files.write_whole(csv, to_csv(tidy).encode(errors="backslashreplace"))
     if html:
         page = comparison_page(good, faults, thresholds, max_q, offline=offline)
         files.write_whole(html, page.encode(errors="backslashreplace"))
