@@ -77,7 +77,7 @@ def comparison_page(
     facts = [("Exclusive means", View(thresholds=thresholds).rule()), ("Significant means", f"q at most {max_q:g}")]
     for source in sources:
         facts += [(f"{source.name}: {name}", f"SHA-256 {digest}") for name, digest in source.files.items()]
-    return whole_page(title, "\n".join(parts), "", Provenance(tuple(facts)))
+    return whole_page(title, "\n".join(parts), "Written by featurediff compare.", Provenance(tuple(facts)))
 
 
 def _sections(

@@ -26,6 +26,7 @@ from featurediff.export import PLOT_CONFIG
 from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.significance import ALPHA, CAVEAT
+from featurediff.spreadsheet import to_csv
 from featurediff.study import View
 from featurediff.wording import plural
 from pages import (
@@ -218,7 +219,7 @@ def show_shared(first: Summary, second: Summary, short: dict[str, str], shared: 
     )
     st.download_button(
         "CSV",
-        lambda: shared.to_csv(index=False, lineterminator="\n"),
+        partial(to_csv, shared),
         "shared_features.csv",
         "text/csv",
         key="download_shared",
@@ -353,7 +354,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.space("stretch")
     st.download_button(
         "CSV",
-        lambda: tidy.to_csv(index=False, lineterminator="\n"),
+        partial(to_csv, tidy),
         "comparison.csv",
         "text/csv",
         key="download_counts",
