@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from featurediff.points import Run
+    from featurediff.points import Run, Texts
     from featurediff.scales import Choice, Scale
     from featurediff.spread import Layout
     from featurediff.study import View
@@ -49,9 +49,13 @@ class ScatterChart:
     run: Run
     """For titles and colours."""
 
+    texts: Texts | None
+    """Hover texts of every kept feature, where they are at hand."""
+
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
         """Return the figure."""
-        return scatter(rows, view.metric, self.layout, self.scale, self.run, view.labels, titled=titled)
+        places, scale = self.layout, self.scale
+        return scatter(rows, view.metric, places, scale, self.run, view.labels, texts=self.texts, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -68,9 +72,12 @@ class VolcanoChart:
     run: Run
     """For titles and colours."""
 
+    texts: Texts | None
+    """Hover texts of every kept feature, where they are at hand."""
+
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
         """Return the figure; the line is of the change, so at no q that a filter asks for."""
-        return volcano(rows, self.places, view.metric, self.run, view.labels, titled=titled)
+        return volcano(rows, self.places, view.metric, self.run, view.labels, texts=self.texts, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -108,7 +115,7 @@ class RankingChart:
         return rank(rows, self.metric, self.run, self.top)
 
 
-def make_chart(kept: pd.DataFrame, view: View, run: Run) -> Chart:
+def make_chart(kept: pd.DataFrame, view: View, run: Run, texts: Texts | None = None) -> Chart:
     """
     Place every kept feature for a view's chart; its filters and labels do not count.
 
@@ -120,13 +127,15 @@ def make_chart(kept: pd.DataFrame, view: View, run: Run) -> Chart:
         Kind of chart, metric, scale and spread.
     run : Run
         For titles, colours and numbers of prompts.
+    texts : ndarray of shape (kept,), optional
+        From `points.hover_texts`; without them each figure makes its own.
     """
     choice: Choice = view.scale
     if view.chart == "ranking":
         return RankingChart(view.metric, view.top, run)
     if view.chart == "volcano":
-        return VolcanoChart(lay_out_volcano(kept, view.metric, run, choice, spread_points=view.spread), run)
-    return ScatterChart(*lay_out(kept, view.metric, choice, spread_points=view.spread), run)
+        return VolcanoChart(lay_out_volcano(kept, view.metric, run, choice, spread_points=view.spread), run, texts)
+    return ScatterChart(*lay_out(kept, view.metric, choice, spread_points=view.spread), run, texts)
 
 
 def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:

@@ -9,7 +9,19 @@ import plotly.graph_objects as go
 
 from featurediff.diff import values
 from featurediff.labels import Labels
-from featurediff.points import GRID, GUTTER_FILL, NOTE, Run, add_points, custom_data, mark, text, title, value_lines
+from featurediff.points import (
+    GRID,
+    GUTTER_FILL,
+    NOTE,
+    Run,
+    add_points,
+    custom_data,
+    mark,
+    template,
+    text,
+    title,
+    value_lines,
+)
 from featurediff.scales import Scale, fit_scale
 from featurediff.spread import Frame, Layout, exact, spread
 
@@ -17,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from featurediff.points import Texts
     from featurediff.scales import Choice
 
 __all__ = ["Run", "heading", "lay_out", "mark", "scatter"]
@@ -53,7 +66,7 @@ def scatter(
     run: Run,
     labels: Labels | None = None,
     *,
-    explained: bool = True,
+    texts: Texts | None = None,
     titled: bool = True,
 ) -> go.Figure:
     """
@@ -71,8 +84,9 @@ def scatter(
         For title, colours and numbers of prompts.
     labels : Labels, optional
         What models and prompt sets are called.
-    explained : bool
-        Whether the hover text has explanations; never above `EXPLAINED_POINTS` points.
+    texts : ndarray of shape (kept,), optional
+        Hover texts of the whole table, from `points.hover_texts`, where they are at hand. Above `EXPLAINED_POINTS`
+        points there are none.
     titled : bool
         Whether the figure carries its title.
 
@@ -88,9 +102,9 @@ def scatter(
         base, chat = values(rows, metric)
         return custom_data(rows, (base, chat, chat - base), run)
 
-    fig = go.Figure(layout_template="plotly_white")
+    fig = go.Figure(layout_template=template())
     lines = value_lines(metric, labels)
-    add_points(fig, table, (layout.x, layout.y), run, labels, numbers, lines, explained=explained)
+    add_points(fig, table, (layout.x, layout.y), run, labels, numbers, lines, texts)
     _draw_no_change(fig, scale)
     _draw_axes(fig, metric, layout.frame, scale, labels)
     if titled:
@@ -133,9 +147,10 @@ def _draw_axes(fig: go.Figure, metric: str, frame: Frame, scale: Scale, labels: 
             "ticktext": [f"{tick:.4g}" for tick in ticks],
         }
     name = text(labels.metric(metric))
-    fig.update_xaxes(axis, title=f"{text(labels.base)}: {name}", scaleanchor="y", scaleratio=1, constraintoward="left")
-    fig.update_yaxes(axis, title=f"{text(labels.chat)}: {name}")
+    same = {"scaleanchor": "y", "scaleratio": 1, "constraintoward": "left"}
     fig.update_layout(
+        xaxis=axis | same | {"title": f"{text(labels.base)}: {name}"},
+        yaxis=axis | {"title": f"{text(labels.chat)}: {name}"},
         hovermode="closest",
         clickmode="event",
         dragmode="zoom",
@@ -143,19 +158,23 @@ def _draw_axes(fig: go.Figure, metric: str, frame: Frame, scale: Scale, labels: 
         margin={"l": 60, "r": 10, "t": 30, "b": 50},
     )
     if frame.gutter:
-        _draw_gutters(fig, frame, frame.gutter, scale, labels)
+        fig.update_layout(_gutters(frame, frame.gutter, scale, labels))
 
 
-def _draw_gutters(fig: go.Figure, frame: Frame, gutter: tuple[float, float], scale: Scale, labels: Labels) -> None:
+def _gutters(frame: Frame, gutter: tuple[float, float], scale: Scale, labels: Labels) -> dict[str, object]:
+    """Return shapes and annotations."""
     outer, inner = gutter
     end = scale.range[1]
     start = outer if frame.corner else inner
-    for x, y in (((outer, inner), (start, end)), ((inner, end), (outer, inner))):
-        fig.add_shape(
-            type="rect", layer="below", line_width=0, fillcolor=GUTTER_FILL, x0=x[0], x1=x[1], y0=y[0], y1=y[1]
-        )
-    silent_base, silent_chat = f"silent in {text(labels.base)}", f"silent in {text(labels.chat)}"
-    fig.add_annotation(NOTE, text=silent_base, x=outer, y=end, xanchor="left", yanchor="top")
-    fig.add_annotation(NOTE, text=silent_chat, x=end, y=outer, xanchor="right", yanchor="bottom")
-    if frame.corner:
-        fig.add_annotation(NOTE, text="silent in both", x=outer, y=outer, xanchor="left", yanchor="top")
+    look = {"type": "rect", "layer": "below", "line": {"width": 0}, "fillcolor": GUTTER_FILL}
+    shapes = [
+        look | {"x0": x[0], "x1": x[1], "y0": y[0], "y1": y[1]}
+        for x, y in (((outer, inner), (start, end)), ((inner, end), (outer, inner)))
+    ]
+    notes = [
+        ("silent in " + text(labels.base), outer, end, "left", "top"),
+        ("silent in " + text(labels.chat), end, outer, "right", "bottom"),
+        *([("silent in both", outer, outer, "left", "top")] if frame.corner else []),
+    ]
+    names = ("text", "x", "y", "xanchor", "yanchor")
+    return {"shapes": shapes, "annotations": [NOTE | dict(zip(names, note, strict=True)) for note in notes]}

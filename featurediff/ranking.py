@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from featurediff.figures import heading
 from featurediff.labels import VERSIONS, Labels
-from featurediff.points import GRID, Run, colours, hover_label, shorten, text, title, value_lines, wrap
+from featurediff.points import GRID, Run, colours, hover_label, shorten, template, text, title, value_lines, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def ranking(
     labels = labels or Labels()
     palette = colours(run.token_types)
     at = row_places(ranked)
-    fig = go.Figure(layout_template="plotly_white")
+    fig = go.Figure(layout_template=template())
     for token_type, rows in ranked.groupby("token_type", observed=True):
         _add_dots(fig, rows, at[rows.index], metric, palette[cast("str", token_type)], labels)
     _draw_headers(fig, ranked, at, labels)

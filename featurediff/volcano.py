@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from featurediff.changes import change_of
 from featurediff.figures import heading
 from featurediff.labels import Labels
-from featurediff.points import GRID, GUTTER_FILL, NOTE, Run, add_points, custom_data, text, title, value_lines
+from featurediff.points import GRID, GUTTER_FILL, NOTE, Run, add_points, custom_data, template, text, title, value_lines
 from featurediff.scales import Scale, fit_scale
 from featurediff.significance import ALPHA
 from featurediff.spread import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from featurediff.points import Texts
     from featurediff.scales import Choice
 
     Floats = NDArray[np.float64]
@@ -195,7 +196,7 @@ def volcano(
     labels: Labels | None = None,
     *,
     line: float = ALPHA,
-    explained: bool = True,
+    texts: Texts | None = None,
     titled: bool = True,
 ) -> go.Figure:
     """
@@ -215,8 +216,8 @@ def volcano(
         What models and prompt sets are called.
     line : float
         The q at which a line is drawn.
-    explained : bool
-        Whether the hover text has explanations; never above `EXPLAINED_POINTS` points.
+    texts : ndarray of shape (kept,), optional
+        As in `figures.scatter`.
     titled : bool
         Whether the figure carries its title.
 
@@ -234,13 +235,13 @@ def volcano(
         shown = evidence.astype(np.float32) if fits else evidence
         return np.column_stack([custom_data(rows, change_of(rows, metric, run), run), shown])
 
-    fig = go.Figure(layout_template="plotly_white")
+    fig = go.Figure(layout_template=template())
     lines = [
         *value_lines(metric, labels),
         f"Change of {text(labels.target)} frequency: q = %{{customdata[13]:.2~g}}, p = %{{customdata[12]:.2~g}}",
         f"({tests})",
     ]
-    add_points(fig, table, (places.x, places.y), run, labels, numbers, lines, explained=explained)
+    add_points(fig, table, (places.x, places.y), run, labels, numbers, lines, texts)
     _draw_axes(fig, places, metric, labels, tests)
     _draw_lines(fig, places, line)
     if titled:

@@ -95,7 +95,8 @@ def settle(name: str, options: Sequence[str], *, many: bool = False, default_in_
     """
     state = st.session_state
     default = [] if many else options[0]
-    asked = st.query_params.get_all(name) if name not in state else state[name] if many else [state[name]]
+    held = state.get(name)  # `in` would copy the whole state
+    asked = st.query_params.get_all(name) if held is None else held if many else [held]
     found = [value for value in asked if value in options]
     unknown = [value for value in asked if value not in options]
     state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(options[:5])}" for value in unknown]

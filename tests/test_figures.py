@@ -188,13 +188,6 @@ def test_hover_template(results):
     assert list(markers(fig)[1].text) == ["one"]
 
 
-def test_without_explanations(results):
-    for trace in markers(draw(results, texts=["zero"], explained=False)):
-        assert trace.text is None
-        assert "text" not in trace.hovertemplate
-        assert trace.hovertemplate.endswith("(%{customdata[11]:.1%})<extra></extra>")
-
-
 @pytest.mark.parametrize(("points", "has_text"), [(EXPLAINED_POINTS, True), (EXPLAINED_POINTS + 1, False)])
 def test_large_charts_leave_out_explanations(points, has_text):
     cells = np.arange(1, points + 1, dtype=np.float32)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))
 state = st.session_state
 
-MOST_ROWS = 20_000
+MOST_ROWS = 3_000
 MOST_IDS = 1_000
 CHART_WIDTH = 880
 

@@ -14,6 +14,7 @@ from featurediff.explanations import Explanations, parse_explanations, read_expl
 from featurediff.figures import Run, mark
 from featurediff.files import FileIdentity
 from featurediff.labels import Labels
+from featurediff.points import EXPLAINED_POINTS, hover_texts
 from featurediff.results import parse_results, read_results
 from featurediff.sources import Source
 from featurediff.study import Study, View, assemble
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from featurediff.activations import Activations
     from featurediff.charts import Chart
+    from featurediff.points import Texts
 
 CHART_HEIGHT = 560
 
@@ -110,10 +112,16 @@ def find_notes(key: tuple[str, ...], _study: Study) -> list[str]:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
+def wrap_texts(key: tuple[str, ...], thresholds: Thresholds, _kept: pd.DataFrame) -> Texts | None:
+    """Return the hover texts of all kept features, unless they are too many to be drawn."""
+    del key, thresholds
+    return hover_texts(_kept) if len(_kept) <= EXPLAINED_POINTS else None
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
 def place(key: tuple[str, ...], view: View, _kept: pd.DataFrame, _run: Run) -> Chart:
     """Return where all kept features stand; the view is one without filters and labels."""
-    del key
-    return make_chart(_kept, view, _run)
+    return make_chart(_kept, view, _run, wrap_texts(key, view.thresholds, _kept))
 
 
 def placing(view: View) -> View:
