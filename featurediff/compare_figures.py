@@ -71,7 +71,7 @@ def count_bars(tidy: pd.DataFrame, names: Mapping[str, str], labels: Labels | No
                     y=rows["source"].map(place),
                     x=rows[value],
                     orientation="h",
-                    offsetgroup=token_type,
+                    offsetgroup=text(token_type),
                     customdata=rows["significant"].to_numpy(),
                     texttemplate="%{customdata:,} of %{x:,}" if is_numbered and value == "kept" else None,
                     textposition="outside",
@@ -283,9 +283,10 @@ def _paint(colour: str, value: str) -> str:
 
 def _look(token_type: str, value: str, colour: str, *, is_first: bool) -> dict[str, object]:
     """Return what makes a trace one of a token type, and pale or solid."""
+    name = text(f"{token_type}, {value}")
     return {
-        "name": text(f"{token_type}, {value}"),
-        "legendgroup": f"{token_type}, {value}",
+        "name": name,
+        "legendgroup": name,
         "showlegend": is_first,
         "hoverlabel": hover_label(colour),
     }
