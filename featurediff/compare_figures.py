@@ -141,7 +141,7 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
                     row=row,
                     col=1 + EXCLUSIVITIES.index(exclusivity),
                 )
-    layers = np.sort(series["layer"].unique())
+    layers = sorted(set(series["layer"]))
     ticks = {"tickmode": "array", "tickvals": layers} if len(layers) <= 10 else {}
     fig.update_xaxes(ticks, showgrid=False, zeroline=False)
     fig.update_xaxes(title="Layer", row=len(names))

@@ -99,7 +99,8 @@ def settle(name: str, options: Sequence[str], *, many: bool = False, default_in_
     asked = st.query_params.get_all(name) if held is None else held if many else [held]
     found = [value for value in asked if value in options]
     unknown = [value for value in asked if value not in options]
-    state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(options[:5])}" for value in unknown]
+    named = [option for option in options if option]
+    state["url_faults"] += [f"{name}={value[:60]} is none of {', '.join(named[:5])}" for value in unknown]
     state[name] = found if many else (found or [default])[-1]
     chosen = state[name] if many else [state[name]]
     write_url(name, chosen if state[name] != default or default_in_url else [])

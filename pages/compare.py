@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
 
     from featurediff.files import FileIdentity
     from featurediff.sources import Source
@@ -108,12 +109,19 @@ def choose_thresholds(labels: Labels) -> Thresholds:
         return Thresholds()
 
 
+def show_faults(place: DeltaGenerator) -> None:
+    """Say what the link asked for in vain."""
+    for fault in st.session_state["url_faults"]:
+        place.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
+
+
 def on_cell(names: Sequence[str]) -> None:
     """Pick the two sources of the cell that was clicked."""
     points = st.session_state["overlap"]["selection"]["points"]
     if points:
-        row, column = (int(place) for place in points[0]["customdata"])
-        st.session_state["first"], st.session_state["second"] = names[row], names[column]
+        cell = points[0]["customdata"]  # a list or a dict, depending on how it was sent
+        row, column = cell.values() if isinstance(cell, dict) else cell
+        st.session_state["first"], st.session_state["second"] = names[int(row)], names[int(column)]
 
 
 def choose_group(groups: Sequence[tuple[Summary, ...]], max_q: float) -> tuple[Summary, ...]:
@@ -306,11 +314,11 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
 view = View(thresholds=thresholds, labels=labels)
 st.caption(plain(f"Kept: exclusive in a model, that is {view.rule()}. A feature counts once per position."))
-for fault in state["url_faults"]:
-    st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
+warnings = st.container()  # filled at the end: some choices of the link are held against what is shown
 for broken in faults:
     show_error(plain(f"{broken.name} cannot be shown."), DataError(broken.message))
 if not sources:
+    show_faults(warnings)
     st.stop()
 
 tidy = counts(sources, max_q)
@@ -363,3 +371,4 @@ with st.container(horizontal=True, vertical_alignment="center"):
         help="A row per source, position and exclusivity.",
     )
 show_counts(rows, labels)
+show_faults(warnings)

@@ -1,0 +1,378 @@
+"""The comparison page: what it shows of several sources, and the ways to it and back."""
+
+import json
+import shutil
+
+import pytest
+from builders import make_explanations, make_source, model_data
+from conftest import SAE_FOLDER
+from dashboard import APP, markdown_texts, open_app, said, send, tiles, title, warnings_of
+from streamlit.testing.v1 import AppTest
+
+from featurediff.compare import counts, read, table
+from featurediff.diff import Threshold, Thresholds
+from featurediff.overlap import shared_features
+from featurediff.sources import find_sources
+
+HOSTILE = "![x](http://127.0.0.1:9/x.png) <b>*b*</b> :red[r] $a$ `c`"
+ONE, TWO = f"{SAE_FOLDER}/personal_40", f"{SAE_FOLDER}/second_40"
+OTHER = "llama_trainer8x_layer3/other_set"
+DEMO_NAMES = [
+    "demo_trainer16k_layer4/synthetic_40",
+    "demo_trainer16k_layer8/synthetic_40",
+    "demo_trainer16k_layer12/distant_40",
+    "demo_trainer16k_layer12/related_40",
+    "demo",
+    "demo_trainer16k_layer16/synthetic_40",
+    "demo_trainer16k_layer20/synthetic_40",
+]
+
+
+@pytest.fixture(autouse=True)
+def tree(monkeypatch, tmp_path):
+    """A results tree of three sources, two of which read the same SAE."""
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
+    make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+    make_source(tmp_path / "results" / ONE)
+    make_source(tmp_path / "results" / TWO, token_types=("newline", "asst"))
+    make_source(tmp_path / "results" / OTHER, model_type="llama", sae_trainer="8x", sae_layer=3)
+    return tmp_path
+
+
+def open_compare(**link):
+    """The comparison as a link opens it, after its first run."""
+    at = AppTest.from_file(APP, default_timeout=60)
+    for name, value in link.items():
+        at.query_params[name] = value
+    return at.switch_page("pages/compare.py").run()
+
+
+def heading(at):
+    return at.subheader[0].value
+
+
+def chart(at, key):
+    """One of the charts, by its widget's key, as Plotly gets it."""
+    return json.loads(element(at, key).proto.spec)
+
+
+def element(at, key):
+    found = [chart for chart in at.get("plotly_chart") if f"-{key}" in chart.proto.id]
+    return found[0] if found else None
+
+
+def all_counts(at):
+    (frame,) = [frame.value for frame in at.dataframe if "all_kept" in frame.value]
+    return frame
+
+
+def listed(at):
+    """The shared features: (feature id, position)."""
+    (frame,) = [frame.value for frame in at.dataframe if "first_q" in frame.value]
+    return list(zip(frame["feature_id"].tolist(), frame["token_type"].tolist(), strict=True))
+
+
+def summaries(tree, *names, thresholds=None):
+    return [read(source, thresholds) for source in find_sources(tree) if not names or source.name in names]
+
+
+def expected(sources, max_q=0.05):
+    rows = table(counts(sources, max_q))
+    return rows[[name for name in rows if name.endswith(("_kept", "_significant"))]].to_numpy().tolist()
+
+
+def numbers(at):
+    frame = all_counts(at)
+    return frame[[name for name in frame if name.endswith(("_kept", "_significant"))]].to_numpy().tolist()
+
+
+def test_without_results_five_demo_layers_are_compared(monkeypatch):
+    monkeypatch.delenv("FEATUREDIFF_RESULTS")
+    at = open_compare()
+    assert not at.exception
+    assert not at.warning
+    assert heading(at) == "Comparison of 7 sources"
+    assert "synthetic demo data" in said(at)
+    assert at.multiselect(key="sources").options == DEMO_NAMES
+    assert all_counts(at)["source"].str.removeprefix(":material/arrow_forward: ").tolist() == [
+        name for name in DEMO_NAMES for _ in range(2)
+    ]
+    assert chart(at, "lines")["layout"]["xaxis"]["tickvals"] == [4, 8, 12, 16, 20]
+    assert "demo · SAE 16k · synthetic_40" in said(at)
+    assert at.selectbox(key="sae").options == ["demo · SAE 16k · layer 12 (3 sources)"]
+    assert len(listed(at)) > 0
+    assert "No other source here is certain to read the SAE of 'demo_trainer16k_layer4/synthetic_40'" in said(at)
+
+
+def test_every_source_of_the_demo_can_be_opened_in_the_dashboard(monkeypatch):
+    monkeypatch.delenv("FEATUREDIFF_RESULTS")
+    at = open_app()
+    assert at.session_state["source"] == "demo"
+    assert set(at.selectbox(key="source").options) == {
+        "Demo (synthetic)",
+        "Upload files…",
+        *(name for name in DEMO_NAMES if name != "demo"),
+    }
+    at = open_app(source=DEMO_NAMES[0])
+    assert not at.exception
+    assert "demo · SAE 16k · residual stream after layer 4 · synthetic_40" in said(at)
+    assert "synthetic demo data" in said(at)
+
+
+def test_counts_are_those_of_the_library(tree):
+    at = open_compare()
+    assert not at.exception
+    assert heading(at) == "Comparison of 3 sources"
+    assert numbers(at) == expected(summaries(tree))
+    assert chart(at, "bars")["layout"]["yaxis"]["ticktext"] == [
+        "gemma · SAE 131k-l0-11…layer 20 · personal_40",
+        "gemma · SAE 131k-l0-114 · layer 20 · second_40",
+        "llama · SAE 8x · layer 3 · other_set",
+    ]
+    assert "synthetic" not in said(at)
+    assert "No two of these sources are of the same model, family of SAEs and prompt set at different layers." in said(
+        at
+    )
+
+
+def test_another_q_and_other_thresholds_change_the_counts(tree):
+    at = open_compare(q="0.9", at_least="4", at_most="50%")
+    assert not at.exception
+    assert not at.warning
+    thresholds = Thresholds(Threshold(4), Threshold(0.5, True))
+    assert numbers(at) == expected(summaries(tree, thresholds=thresholds), 0.9)
+    at.number_input(key="q").set_value(0.0)
+    at.text_input(key="at_least").set_value("1")
+    at.text_input(key="at_most").set_value("0").run()
+    assert numbers(at) == expected(summaries(tree), 0)
+    assert "q at most 0 in a model" in said(at)
+
+
+def test_thresholds_that_mean_nothing_are_said_and_not_used(tree):
+    at = open_compare(at_least="many")
+    assert not at.exception
+    assert "These thresholds are not used." in said(at)
+    assert "but 'many' was given." in said(at)
+    assert numbers(at) == expected(summaries(tree))
+
+
+def test_chosen_sources_are_compared_alone(tree):
+    at = open_compare(sources=[TWO, OTHER])
+    assert heading(at) == "Comparison of 2 sources"
+    assert numbers(at) == expected(summaries(tree, TWO, OTHER))
+    assert element(at, "overlap") is None
+    at.multiselect(key="sources").set_value([TWO]).run()
+    assert heading(at) == "Comparison of 1 source"
+    assert at.query_params["sources"] in (TWO, [TWO])
+    at.multiselect(key="sources").set_value([]).run()
+    assert heading(at) == "Comparison of 3 sources"
+    assert not at.query_params.get("sources")
+
+
+def test_of_many_sources_the_first_twelve_are_compared(tree):
+    for i in range(12):
+        make_source(tree / "results" / f"more_{i}" / "set")
+    at = open_compare()
+    assert heading(at) == "Comparison of 12 sources"
+    assert at.multiselect(key="sources").proto.placeholder == "The first 12"
+    assert len(at.multiselect(key="sources").options) == 15
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("sources", "nonsense", f"sources=nonsense is none of {ONE}, {TWO}, {OTHER}"),
+        ("sources", "/etc", f"sources=/etc is none of {ONE}, {TWO}, {OTHER}"),
+        ("q", "2", "q=2 is not a number of at least 0 and at most 1"),
+        ("q", "much", "q=much is not a number of at least 0 and at most 1"),
+        ("position", "end", "position=end is none of model, newline, asst"),
+        ("among", "all", "among=all is none of kept, significant"),
+        ("first", OTHER, f"first={OTHER} is none of {ONE}, {TWO}"),
+        ("second", "x" * 90, f"second={'x' * 60} is none of {TWO}, {ONE}"),
+        ("sae", OTHER, f"sae={OTHER} is none of {ONE}"),
+    ],
+)
+def test_a_value_of_the_link_that_is_not_there_is_said(tree, name, value, fault):
+    at = open_compare(**{name: value})
+    assert not at.exception
+    assert f"Not used: {fault}." in warnings_of(at)
+    assert len(warnings_of(at)) == 1
+    assert numbers(at) == expected(summaries(tree))
+
+
+def test_a_broken_source_is_said_beside_its_name_and_the_others_are_shown(tree):
+    make_source(tree / "results" / SAE_FOLDER / "broken", base=model_data("chat"), chat=model_data("base"))
+    at = open_compare()
+    assert not at.exception
+    assert heading(at) == "Comparison of 3 sources"
+    assert f"{SAE_FOLDER}/broken cannot be shown." in said(at)
+    assert "Were the two files swapped?" in said(at)
+    assert numbers(at) == expected(summaries(tree, ONE, TWO, OTHER))
+
+
+def test_where_no_source_can_be_read_that_is_all_there_is_to_say(tree):
+    for name in (ONE, TWO, OTHER):
+        (tree / "results" / name / "chat.pt").unlink()
+    at = open_compare()
+    assert not at.exception
+    assert heading(at) == "Comparison of 0 sources"
+    assert said(at).count("has no `chat.pt`") == 3
+    assert not at.get("plotly_chart")
+
+
+def test_a_results_folder_that_is_none_is_said(monkeypatch, tree):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tree / "nowhere"))
+    at = open_compare()
+    assert not at.exception
+    assert "The results folder cannot be shown." in said(at)
+    assert [button.key for button in at.button] == ["back"]
+
+
+def test_a_file_that_was_replaced_is_read_again(tree):
+    at = open_compare()
+    before = numbers(at)
+    shutil.rmtree(tree / "results" / ONE)
+    make_source(tree / "results" / ONE, num_features=16)
+    at.run()
+    assert numbers(at) == expected(summaries(tree)) != before
+
+
+# ----------------------------------------------------------------------------
+# Overlap.
+
+
+def test_sources_of_one_sae_are_compared_and_the_other_is_not(tree):
+    at = open_compare()
+    assert at.selectbox(key="sae").options == ["gemma · SAE 131k-l0-114 · layer 20 (2 sources)"]
+    first, second = summaries(tree, ONE, TWO)
+    found = shared_features(first, second)
+    assert listed(at) == list(zip(found["feature_id"].tolist(), found["token_type"].tolist(), strict=True))
+    assert f"#### {found['feature_id'].nunique()} shared features" in [text.value for text in at.markdown]
+    assert f"No other source here is certain to read the SAE of '{OTHER}'." in said(at)
+    assert chart(at, "overlap")["layout"]["xaxis"]["ticktext"] == ["personal_40", "second_40"]
+
+
+@pytest.mark.parametrize(
+    ("link", "which"), [({"position": "newline"}, ("newline",)), ({"position": "asst"}, ("asst",))]
+)
+def test_a_position_narrows_what_is_shared(tree, link, which):
+    at = open_compare(**link)
+    assert not at.warning
+    found = shared_features(*summaries(tree, ONE, TWO), *which)
+    if found.empty:
+        assert "These two sources share none." in said(at)
+    else:
+        assert listed(at) == list(zip(found["feature_id"].tolist(), found["token_type"].tolist(), strict=True))
+
+
+def test_significant_features_alone_can_be_compared(tree):
+    at = open_compare(among="significant", q="0.01")
+    assert not at.warning
+    found = shared_features(*summaries(tree, ONE, TWO), max_q=0.01)
+    assert 0 < len(found) < len(shared_features(*summaries(tree, ONE, TWO)))
+    assert listed(at) == list(zip(found["feature_id"].tolist(), found["token_type"].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("cell", [[1, 0], {"0": 1, "1": 0}], ids=["list", "dict"])
+def test_a_click_on_a_cell_lists_its_two_sources(cell):
+    at = open_compare()
+    point = {"customdata": cell, "x": 0, "y": 1}
+    send(at, element(at, "overlap"), {"selection": {"points": [point], "point_indices": [0], "box": [], "lasso": []}})
+    assert not at.exception
+    assert (at.session_state["first"], at.session_state["second"]) == (TWO, ONE)
+    assert at.query_params["first"] in (TWO, [TWO])
+    assert len(chart(at, "overlap")["layout"]["shapes"]) == 1
+    send(at, element(at, "overlap"), {"selection": {"points": [], "point_indices": [], "box": [], "lasso": []}})
+    assert at.session_state["first"] == TWO, "a click beside the cells picks nothing"
+
+
+def test_one_source_with_itself_lists_its_own_features(tree):
+    at = open_compare(first=ONE, second=ONE)
+    (source,) = summaries(tree, ONE)
+    assert f"#### {len(source.ids())} features" in [text.value for text in at.markdown]
+
+
+def test_a_pair_that_is_no_longer_chosen_is_not_compared(tree):
+    make_source(tree / "results" / SAE_FOLDER / "third_40")
+    at = open_compare(first=TWO, second=ONE)
+    at.multiselect(key="sources").set_value([ONE, f"{SAE_FOLDER}/third_40"]).run()
+    assert not at.exception
+    assert at.session_state["first"] in (ONE, f"{SAE_FOLDER}/third_40")
+
+
+# ----------------------------------------------------------------------------
+# There and back.
+
+
+def press(at, key):
+    return at.button(key=key).click().run()
+
+
+def test_the_dashboard_is_found_as_it_was_left():
+    at = open_app(source=TWO, metric="target_max", search="commas", feature="2@newline", min_target="2")
+    press(at, "compare")
+    assert not at.exception
+    assert heading(at) == "Comparison of 3 sources"
+    at.number_input(key="q").set_value(0.5).run()
+    press(at, "back")
+    assert not at.exception
+    assert not at.warning
+    assert title(at).endswith("Maximum activation")
+    state = {name: at.session_state[name] for name in ("source", "metric", "search", "picked", "min_target")}
+    assert state == {
+        "source": TWO,
+        "metric": "target_max",
+        "search": "commas",
+        "picked": ("newline", 2),
+        "min_target": 2.0,
+    }
+    assert tiles(at)
+    press(at, "compare")
+    assert at.session_state["q"] == 0.5, "and so is the comparison"
+
+
+def test_the_labels_of_the_dashboard_are_used():
+    at = open_app(base_label="Pre", chat_label="Post", target_label="Introspective")
+    press(at, "compare")
+    notes = [note["text"] for note in chart(at, "bars")["layout"]["annotations"]]
+    assert notes == ["Both Introspective", "Pre Introspective", "Post Introspective"]
+    assert "on at least 1 of a model’s Introspective prompts" in said(at)
+    at.run()
+    assert "Introspective" in said(at)
+
+
+def test_a_star_outlives_the_comparison():
+    at = open_app(feature="2@model")
+    at.session_state["stars"] = {(ONE, 2): "mine"}
+    press(at, "compare")
+    press(at, "back")
+    assert at.session_state["stars"] == {(ONE, 2): "mine"}
+
+
+def test_words_of_strangers_are_shown_as_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "hostile"))
+    token_types = (HOSTILE, "</script><img src=x onerror=alert(1)>")
+    words = {"source": HOSTILE, "model_type": HOSTILE, "sae_trainer": HOSTILE}
+    folder = tmp_path / "hostile" / "![x](y)_trainer:red[z]_layer3"
+    make_source(folder / "<b>p_40</b>", token_types=token_types, **words, sae_release="r", sae_id="i")
+    make_source(folder / "*q*", token_types=token_types, **words, sae_release="r", sae_id="i")
+    make_source(folder / "broken :red[x]", base=model_data("chat"), chat=model_data("base"))
+    make_explanations(tmp_path / "hostile" / "explanations" / f"{folder.name}.csv", [("0", HOSTILE)])
+    link = {"position": HOSTILE, "base": f"base {HOSTILE}"[:40], "among": HOSTILE}
+    for more in ({}, {"sources": HOSTILE}, {"position": "", "at_least": HOSTILE[:12]}):
+        at = open_compare(**(link | more))
+        assert not at.exception
+        texts = markdown_texts(at)
+        assert any(r"\!\[" in text or r"\<b\>" in text for text in texts)
+        for text in texts:
+            assert "![" not in text
+            assert "](" not in text
+            assert "<b>" not in text
+            assert ":red[" not in text
+
+
+def test_every_widget_says_what_it_does():
+    at = open_compare()
+    widgets = [*at.selectbox, *at.text_input, *at.number_input, *at.multiselect, *at.button]
+    widgets += [*at.get("button_group"), *at.get("download_button")]
+    assert [widget.proto.label or widget.key for widget in widgets if not widget.proto.help] == []
