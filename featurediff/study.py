@@ -269,7 +269,7 @@ class Study:
         first, second = counts["base", "target"], counts["chat", "target"]
         if self.evidence.discordant:
             first, second = (int(alone[feature_id]) for alone in self.evidence.discordant[token_type])
-        change = f"{100 * (chat - base):+.3g} percentage points"
+        change = f"{100 * (chat - base):+.3g} percentage points".replace("-", "−")
         rows[f"{labels.chat} − {labels.base}"] = [change, "", *_tested(self.evidence.change[token_type], first, second)]
         return pd.DataFrame.from_dict(rows, orient="index", columns=[labels.target, labels.control, "p", "q", "tested"])
 

@@ -51,8 +51,8 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
     show_evidence(picked, study, labels)
     show_page(feature_id, study)
     values = study.feature(feature_id, labels)
-    widths = {name: st.column_config.TextColumn(name, width=85) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=200)
+    widths = {name: st.column_config.TextColumn(name, width=102) for name in values.columns}
+    widths["statistic"] = st.column_config.TextColumn("", width=175)
     st.dataframe(values, key="feature_table", height="content", column_config=widths)
     if study.activations:
         show_prompts(picked, opened, labels)
