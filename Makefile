@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --retries 1 --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check format screenshot clean
+.PHONY: help run test test-fast check format screenshot bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,15 @@ check: .venv/for-development  ## look at format, lint and types; changes nothing
 format: .venv/for-development  ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Takes about half an hour, and 4 GB of the folder for temporary files. The notebook's runner is not part of this
+# repository.
+bench: .venv/for-development  ## measure speed and memory into bench/README.md; NOTEBOOK=path sets them beside a notebook
+	$(if $(NOTEBOOK),$(BIN)/python bench/against_notebook.py --notebook $(NOTEBOOK))
+	$(BIN)/python bench/width.py
+	$(BIN)/python bench/app.py
+	$(BIN)/python bench/browser.py
+	$(BIN)/python bench/load.py
 
 screenshot: .venv/for-development  ## take the README's pictures again
 	$(BIN)/python scripts/screenshot.py $(ARGS)
