@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import cProfile
 import json
+import logging
 import os
 import pstats
 import sys
@@ -28,7 +29,6 @@ from processes import run
 from report import publish, table
 from server import APP, Session, running, wait_for
 from sources import LARGE, SMALL, Size, make
-from streamlit.logger import set_log_level
 from streamlit.runtime.scriptrunner import ScriptRunner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest, local_script_runner
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print what takes the time instead")
     parser.add_argument("--no-write", action="store_true", help="leave bench/README.md alone")
     args = parser.parse_args()
-    set_log_level("ERROR")  # AppTest runs without a server, which Streamlit remarks on at every run
+    logging.disable(logging.WARNING)  # AppTest runs without a server, which Streamlit remarks on at every run
     sizes = {"small": [SMALL], "large": [LARGE], "both": [SMALL, LARGE]}[args.sizes]
     if args.profile:
         for size in sizes:
