@@ -166,15 +166,18 @@ def read_all(
     thresholds : Thresholds, optional
         What counts as exclusive.
     workers : int, optional
-        How many processes; by default one a core, at most four, as each holds a whole source. They start as Python
-        does on macOS and Windows: a script that calls this needs `if __name__ == "__main__":`.
+        How many processes; by default one a core, at most four, as each holds a whole source. One is this process.
+        Others start from nothing, so that a script which calls this needs `if __name__ == "__main__":`.
 
     Yields
     ------
     Summary or Fault
         One for each source, in their order.
     """
-    count = min(workers or min(os.cpu_count() or 1, _MAX_WORKERS), len(sources)) or 1
+    count = min(workers or min(os.cpu_count() or 1, _MAX_WORKERS), len(sources))
+    if count <= 1:
+        yield from (try_read(source, thresholds) for source in sources)
+        return
     done = 0
     with ProcessPoolExecutor(count, get_context("spawn")) as pool:
         try:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -79,7 +81,9 @@ def test_counts_worked_out_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("max_q", "significant"), [(0, 0), (0.0001, 0), (0.0002, 1), (0.0005, 2), (0.02, 3), (0.7999, 3), (0.8001, 4)], ids=str
+    ("max_q", "significant"),
+    [(0, 0), (0.0001, 0), (0.0002, 1), (0.0005, 2), (0.02, 3), (0.7999, 3), (0.8001, 4)],
+    ids=str,
 )
 def test_significant_means_at_most_the_largest_q(max_q, significant):
     """Feature 3 at "end" has q = 1/6435 in base."""
@@ -299,6 +303,13 @@ def tree(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def own_main(monkeypatch):
+    """A `__main__` that new processes need not run: AppTest leaves the dashboard's script behind as one."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+
+
+@pytest.mark.usefixtures("own_main")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_sources_are_read_in_their_order_whatever_one_of_them_is(tree, workers):
     sources = find_sources(tree)
@@ -337,6 +348,7 @@ class Deadly:
         return os._exit, (9,)
 
 
+@pytest.mark.usefixtures("own_main")
 def test_a_process_that_dies_is_said_and_does_not_hang(tree):
     sources = find_sources(tree)
     found = list(read_all([Deadly(), *sources[:2]], workers=2))
