@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from featurediff.collect.positions import Positions
     from featurediff.collect.prompts import Prompt, PromptFile
 
+_AT_A_TIME = 1024
+
 
 @dataclass(frozen=True, eq=False)
 class Chats:
@@ -106,14 +108,14 @@ def tokenise(
         msg = f"The tokenizer of {shown(tokenizer.name_or_path)} has no chat template. Is --chat the chat model?"
         raise DataError(msg)
     header = tokenizer(positions.header, add_special_tokens=False)["input_ids"]
-    kept: list[tuple[int, list[int], list[int]]] = []
+    kept: list[tuple[int, NDArray[np.int32], list[int]]] = []
     skipped: list[str] = []
     for prompt, tokens in _sequences(tokenizer, file):
         found = positions.find(tokens, header)
         if len(tokens) > longest:
             found = f"{len(tokens)} tokens in the chat template, but the models read {longest} at most."
         if not isinstance(found, str):
-            kept.append((prompt.prompt_id, tokens, found))
+            kept.append((prompt.prompt_id, np.array(tokens, dtype=np.int32), found))
             continue
         skipped.append(f"{prompt.place(file.name)}: {found}")
         if not skip_bad:
@@ -125,7 +127,7 @@ def tokenise(
     ids, sequences, found_at = zip(*kept, strict=True)
     chats = Chats(
         prompt_ids=np.array(ids, dtype=np.int32),
-        tokens=np.concatenate([np.array(tokens, dtype=np.int32) for tokens in sequences]),
+        tokens=np.concatenate(sequences),
         ends=np.cumsum([len(tokens) for tokens in sequences]),
         positions=np.array(found_at, dtype=np.int32),
     )
@@ -133,14 +135,19 @@ def tokenise(
 
 
 def _sequences(tokenizer: Any, file: PromptFile) -> Iterator[tuple[Prompt, list[int]]]:  # noqa: ANN401  as above
+    """Yield each prompt with its tokens; only some at a time are in the tokenizer's wasteful form."""
+    for start in range(0, len(file.prompts), _AT_A_TIME):
+        prompts = file.prompts[start : start + _AT_A_TIME]
+        texts = [_format(tokenizer, prompt, file.name) for prompt in prompts]
+        yield from zip(prompts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True)
+
+
+def _format(tokenizer: Any, prompt: Prompt, file: str) -> str:  # noqa: ANN401  as above
     from jinja2.exceptions import TemplateError
 
-    texts = []
-    for prompt in file.prompts:
-        turn = [{"role": "user", "content": prompt.content}]
-        try:
-            texts.append(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
-        except TemplateError as error:
-            msg = f"{prompt.place(file.name)}: the chat template of the chat model refuses it: {error}."
-            raise DataError(msg) from error
-    return zip(file.prompts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True)
+    turn = [{"role": "user", "content": prompt.content}]
+    try:
+        return str(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+    except TemplateError as error:
+        msg = f"{prompt.place(file)}: the chat template of the chat model refuses it: {error}."
+        raise DataError(msg) from error

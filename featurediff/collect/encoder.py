@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _TOKENS = {"cuda": 8192, "cpu": 1024}
 """Tokens in a batch, padding included, on each kind of device: enough to keep it busy."""
 
-_MAX_ACTIVATIONS = 2**26
-"""Activations that are computed at a time: 256 MiB in float32, whatever the SAE's width."""
+_MAX_ACTIVATIONS = 2**25
+"""Activations that are computed at a time: 128 MiB in float32, whatever the SAE's width."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,12 @@ class Encoder:
         self.blocks = Blocks(model, sae.block, recipe.dtype, recipe.num_gpus)
         self._sae = sae
         self._batch_size = recipe.batch_size
-        sae.module.to(self.blocks.last_device)
+        sae.to(self.blocks.last_device)
+
+    def warm_up(self, chats: Chats) -> None:
+        """Run the batch of the longest prompts on a GPU, so that one which is too small says so at once."""
+        if self.blocks.first_device.type == "cuda":
+            self._finish(self._start(self.batches(chats)[-1]))
 
     def encode(
         self, shards: Iterable[Shard], advance: Callable[[int], None] = lambda _: None
@@ -117,8 +122,8 @@ class Encoder:
         """
         Yield each shard with its active features, a table of `ACTIVE`.
 
-        While the device works on one batch, the host deals with what came of the one before; nothing leaves the device
-        but active features.
+        While a GPU works on one batch, the host deals with what came of the one before; nothing but active features
+        leaves the GPU.
 
         Parameters
         ----------
@@ -130,17 +135,18 @@ class Encoder:
         Raises
         ------
         DataError
-            If the device runs out of memory, or the model gives NaN or infinite values.
+            If the GPU runs out of memory, or the model gives NaN or infinite values.
         """
         tables: list[pa.Table] = []
         before: tuple[_Batch, _Found] | None = None
         for batch in chain(self._batches(shards), [None]):
             residual = self._start(batch.chats) if batch else None
             if before:
+                done = before[0]
                 tables.append(_to_table(*before))
-                advance(len(before[0].chats))
-                if before[0].is_last:
-                    yield before[0].shard, pa.concat_tables(tables)
+                advance(len(done.chats))
+                if done.is_last:
+                    yield done.shard, pa.concat_tables(tables)
                     tables = []
             before = (batch, self._finish(residual)) if batch and residual is not None else None
 
@@ -172,7 +178,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _finish(self, residual: torch.Tensor) -> _Found:
-        """Wait for the device, and take what is active from it."""
+        """Encode a batch, wait for the device, and take from it what is active."""
         found = []
         step = max(1, _MAX_ACTIVATIONS // self._sae.num_features)
         with _enough_memory(len(residual)):

@@ -131,6 +131,7 @@ class Blocks:
                 revision=model.revision or "main",
                 dtype=getattr(torch, dtype),
                 output_loading_info=True,
+                attn_implementation=_attention(config.get_text_config()),
                 **_devices(num_gpus),
             )
         if info["missing_keys"]:
@@ -170,6 +171,11 @@ def _cut(text: Any, depth: int) -> None:  # noqa: ANN401  no stubs
         if len(getattr(text, key, None) or ()) == before:
             setattr(text, key, getattr(text, key)[:depth])
     text.num_hidden_layers = depth
+
+
+def _attention(text: Any) -> str | None:  # noqa: ANN401  no stubs
+    """Return the attention to ask for: some releases of transformers leave Gemma 2's soft cap out of the faster one."""
+    return "eager" if getattr(text, "attn_logit_softcapping", None) else None
 
 
 def _find_blocks(model: torch.nn.Module, depth: int, name: str) -> torch.nn.ModuleList:

@@ -36,6 +36,8 @@ ACTIVATIONS = pa.schema(
 )
 """`activations.parquet`: a row for each feature that is active on a prompt; "base" or "chat", "target" or "control"."""
 
+_REPEATED = ["model", "prompt_set", "token_type", "prompt_id"]
+
 PROMPT_TEXTS = pa.schema(
     [("prompt_set", pa.string()), ("prompt_id", pa.int32()), ("content", pa.string()), ("label", pa.string())]
 )
@@ -73,7 +75,8 @@ def write_files(
     """
     import torch
 
-    with pq.ParquetWriter(folder / "activations.parquet", ACTIVATIONS) as writer:
+    path = folder / "activations.parquet"
+    with pq.ParquetWriter(path, ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED) as writer:
         for version in VERSIONS:
             content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
             for prompts in PROMPTS:
@@ -92,12 +95,11 @@ def write_files(
 
 def write_prompts(path: Path, files: Mapping[Prompts, PromptFile], chats: Mapping[Prompts, Chats]) -> None:
     """Write the texts of the prompts that were run."""
-    rows = [
-        {"prompt_set": of, "prompt_id": prompt.prompt_id, "content": prompt.content, "label": prompt.label}
-        for of in PROMPTS
-        for prompt in files[of].prompts
-        if prompt.prompt_id in set(chats[of].prompt_ids.tolist())
-    ]
+    rows: list[dict[str, Any]] = []
+    for of in PROMPTS:
+        texts = {prompt.prompt_id: prompt for prompt in files[of].prompts}
+        of_set = [texts[prompt_id] for prompt_id in chats[of].prompt_ids.tolist()]
+        rows += [{"prompt_set": of, "prompt_id": p.prompt_id, "content": p.content, "label": p.label} for p in of_set]
     pq.write_table(pa.Table.from_pylist(rows, schema=PROMPT_TEXTS), path)
 
 

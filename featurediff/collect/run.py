@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import platform
 import shutil
 from dataclasses import dataclass
@@ -219,6 +220,7 @@ def execute(plan: Plan, progress: Progress) -> Path:
         of_version = [shard for shard in todo if shard.version == version]
         if of_version:
             progress.stage(f"Loading {model.name}")
+            gc.collect()  # the model before holds references to itself, and there may be no room for two
             encoded = _encode(plan, version, dtype, of_version, progress)
             for shard, active in encoded:
                 with _writing(workshop.folder):
@@ -245,6 +247,7 @@ def _encode(
     )
     if settings.ray is None:
         encoder = Encoder(model, plan.sae, recipe)
+        encoder.warm_up(shards[-1].chats)
         progress.stage(f"Running {model.name}")
         yield from encoder.encode(shards, progress.advance)
     else:

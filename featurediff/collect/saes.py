@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 _HOOK = re.compile(r"blocks\.(?P<post>[0-9]+)\.hook_resid_post|blocks\.(?P<pre>[0-9]+)\.hook_resid_pre")
+_ENCODE_ALONE = ("standard", "jumprelu", "gated")
+"""Architectures that use the encoder's weights only."""
+
 _UNFOLDED = ("expected_average_only_in", "covariance_whitening")
 """Scalings of the input that sae_lens applies by folding them into the weights, and not when it encodes."""
 
@@ -51,6 +54,12 @@ class Sae:
     def num_features(self) -> int:
         """Features that come out."""
         return int(self.module.cfg.d_sae)
+
+    def to(self, device: torch.device) -> None:
+        """Move the SAE, without a decoder that is as large as the encoder and that it does not encode with."""
+        if self.module.cfg.architecture() in _ENCODE_ALONE and hasattr(self.module, "W_dec"):
+            del self.module.W_dec
+        self.module.to(device)
 
     def encode(self, residual: torch.Tensor) -> torch.Tensor:
         """Return activations of shape (…, features) of a residual stream of shape (…, width), both float32."""

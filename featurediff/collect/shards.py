@@ -97,7 +97,7 @@ class Workshop:
         """Keep a shard; saving it twice is the same as once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         made = self.folder / f"{shard.name}.{os.getpid()}"
-        pq.write_table(active, made)
+        pq.write_table(active, made, compression="none", use_dictionary=False)
         made.replace(self.folder / shard.name)
 
     def read(self, shard: Shard) -> pa.Table:

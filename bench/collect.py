@@ -1,0 +1,271 @@
+"""
+Measure `featurediff collect` against its floor: the forward passes through the same blocks on the same batches.
+
+Everything is made here from a config and random numbers: a model in the shape of Gemma 2 9B, cut after block 20, saved
+once and linked a second time as the chat model; a JumpReLU SAE whose threshold leaves about 114 of its 131,072 features
+active, as in Gemma Scope; and prompts that are 30 to 60 tokens long in the chat template. It takes some minutes and
+16 GB of disk.
+
+    python bench/collect.py            on a GPU
+    python bench/collect.py --tiny     to try the script on a CPU
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from sae_lens.saes import JumpReLUSAE, JumpReLUSAEConfig
+from sae_lens.saes.sae import SAEMetadata
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import AutoModel, Gemma2Config, PreTrainedTokenizerFast
+
+from featurediff.collect import run
+from featurediff.collect.encoder import Encoder, Recipe
+from featurediff.collect.models import describe_model
+from featurediff.collect.saes import load_sae
+from featurediff.collect.shards import cut
+
+LAYER = 20
+GEMMA = {"hidden_size": 3584, "intermediate_size": 14336, "num_attention_heads": 16, "num_key_value_heads": 8}
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m['role'] }}\n{{ m['content'] | trim }}<end_of_turn>\n"
+    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+ACTIVE, RUNS = 114, 3
+
+
+@dataclass
+class Clock:
+    """Notes when each stage begins, how many prompts there are, and the host's memory while the model runs."""
+
+    stages: list[tuple[str, float]] = field(default_factory=list)
+    prompts: int = 0
+    memory: float = 0
+
+    def start(self, prompts: int) -> None:
+        """Take the number of prompts."""
+        self.prompts = prompts
+
+    def stage(self, text: str) -> None:
+        """Note the time."""
+        self.stages.append((text, time.perf_counter()))
+
+    def advance(self, _: int) -> None:
+        """Note the memory."""
+        status = Path("/proc/self/status").read_text()
+        self.memory = max(self.memory, int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) / 2**20)
+
+    def seconds(self, word: str) -> float:
+        """Return the time spent in stages that begin with a word."""
+        ends = [at for _, at in self.stages[1:]] + [time.perf_counter()]
+        return sum(end - at for (text, at), end in zip(self.stages, ends, strict=True) if text.startswith(word))
+
+
+def make(folder: Path, shape: dict[str, int], width: int) -> None:
+    """Save both models, the tokenizer, the SAE and the prompts."""
+    config = Gemma2Config(**shape, num_hidden_layers=LAYER + 1, head_dim=256 if shape is GEMMA else 16)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = AutoModel.from_config(config, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
+    model.save_pretrained(folder / "base")
+    del model
+    (folder / "chat").mkdir()
+    for file in (folder / "base").iterdir():
+        (folder / "chat" / file.name).hardlink_to(file)
+    words = make_tokenizer(folder / "chat")
+    for prompts, seed in (("target", 1), ("control", 2)):
+        texts = make_prompts(folder / "chat", words, seed)
+        (folder / f"{prompts}.all").write_text("\n".join(json.dumps({"content": text}) for text in texts))
+    keep_prompts(folder, 100)
+    make_sae(folder, config.hidden_size, width, device)
+
+
+def make_tokenizer(folder: Path) -> list[str]:
+    """Train a tokenizer on made-up words, save it, and return the words."""
+    rng = random.Random(0)
+    syllables = [a + b + c for a in "bdfgklmnprstv" for b in "aeiou" for c in ("", "n", "r", "st")]
+    words = ["".join(rng.choices(syllables, k=rng.randint(1, 3))) for _ in range(4000)]
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    special = [
+        AddedToken(name, special=True) for name in ("<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>")
+    ]
+    trainer = BpeTrainer(
+        vocab_size=8000, special_tokens=special, initial_alphabet=ByteLevel.alphabet(), show_progress=False
+    )
+    texts = [" ".join(rng.choices(words, k=30)) for _ in range(4000)]
+    tokenizer.train_from_iterator([*texts, *["user model\n"] * 99], trainer)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", pad_token="<pad>", chat_template=TEMPLATE
+    )
+    made.save_pretrained(folder)
+    return words
+
+
+def make_prompts(chat: Path, words: list[str], seed: int, most: int = 2000) -> list[str]:
+    """Return prompts that are 30 to 60 tokens long in the template, spread evenly over these lengths."""
+    tokenizer, rng = Tokenizer.from_file(str(chat / "tokenizer.json")), random.Random(seed)
+    around = len(tokenizer.encode("<bos><start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\n").ids)
+    texts = []
+    while len(texts) < most:
+        ids = tokenizer.encode(" ".join(rng.choices(words, k=60))).ids[: rng.randint(30, 60) - around]
+        texts.append(tokenizer.decode(ids, skip_special_tokens=False).replace(" ", "").replace("Ġ", " ").strip())
+    return texts
+
+
+def keep_prompts(folder: Path, most: int) -> None:
+    """Write prompt files with so many prompts each."""
+    for prompts in ("target", "control"):
+        lines = (folder / f"{prompts}.all").read_text().splitlines()[:most]
+        (folder / f"{prompts}.jsonl").write_text("\n".join(lines))
+
+
+def make_sae(folder: Path, d_in: int, width: int, device: str) -> None:
+    """Save an SAE with random weights, and a threshold that leaves about `ACTIVE` features active."""
+    metadata = SAEMetadata(hook_name=f"blocks.{LAYER}.hook_resid_post")
+    with torch.device(device):
+        sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=d_in, d_sae=width, device=device, metadata=metadata))
+        sae.threshold.data.zero_()
+    sae.save_model(folder / "sae")
+    encoder, shards = load_encoder(folder)
+    with torch.inference_mode():
+        chats = encoder.batches(shards[0].chats)[0]
+        acts = sae.encode(encoder.residual(chats)[:, -1].float())
+        sae.threshold.data.fill_(acts.flatten().topk(ACTIVE * len(acts)).values[-1].item())
+    sae.save_model(folder / "sae")
+
+
+def settings(folder: Path, name: str) -> run.Settings:
+    """Return what `featurediff collect` is asked for."""
+    return run.Settings(
+        base=str(folder / "base"),
+        chat=str(folder / "chat"),
+        sae=str(folder / "sae"),
+        target=folder / "target.jsonl",
+        control=folder / "control.jsonl",
+        out=folder / "results",
+        prompt_set=name,
+    )
+
+
+def load_encoder(folder: Path) -> tuple[Encoder, list[Any]]:
+    """Load the base model and the SAE, and cut the prompts."""
+    planned = run.plan(settings(folder, "none"))
+    dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+    recipe = Recipe(planned.settings.base, None, planned.settings.sae, None, dtype, None, 1)
+    shards = [shard for shard in cut(planned.chats) if shard.version == "base"]
+    return Encoder(describe_model(recipe.model), load_sae(recipe.sae), recipe), shards
+
+
+def measure_collect(folder: Path) -> dict[str, float]:
+    """Run collect once, in this process; model and SAE loading do not count."""
+    clock = Clock()
+    began = time.perf_counter()
+    planned = run.plan(settings(folder, f"run_{os.getpid()}"))
+    began_loading = time.perf_counter()
+    load_sae(planned.settings.sae)  # once more, to know how much of the planning this is
+    loading = time.perf_counter() - began_loading
+    source = run.execute(planned, clock)
+    seconds = time.perf_counter() - began - 2 * loading - clock.seconds("Loading")
+    return {
+        "prompts": clock.prompts,
+        "seconds": seconds,
+        "planning": began_loading - began - loading,
+        "running": clock.seconds("Running"),
+        "writing": clock.seconds("Writing"),
+        "rate": clock.prompts / seconds,
+        "gpu_allocated": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0,
+        "gpu_reserved": torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else 0,
+        "host": clock.memory,
+        "rows": count_rows(source),
+    }
+
+
+def count_rows(source: Path) -> int:
+    """Return how many activations were written."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(source / "activations.parquet").num_rows)
+
+
+def measure_floor(folder: Path) -> list[float]:
+    """Return prompts a second of the forward passes alone: the first time that a process makes them, then more runs."""
+    encoder, shards = load_encoder(folder)
+    encoder.warm_up(shards[-1].chats)
+    batches = [chats for shard in shards for chats in encoder.batches(shard.chats)]
+    rates = []
+    for _ in range(RUNS + 1):
+        began = time.perf_counter()
+        with torch.inference_mode():
+            for chats in batches:
+                encoder.residual(chats)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        rates.append(sum(len(chats) for chats in batches) / (time.perf_counter() - began))
+    return rates
+
+
+def alone(step: str, folder: Path) -> str:
+    """Run one measurement in a process of its own, and return the JSON that it prints last."""
+    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout.splitlines()[-1]
+
+
+def main() -> None:
+    """Make everything, measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the script on a CPU")
+    parser.add_argument("--step", choices=("collect", "floor"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where to make everything; a temporary folder by default")
+    args = parser.parse_args()
+    if args.step:
+        print(json.dumps((measure_collect if args.step == "collect" else measure_floor)(args.folder)))
+        return
+    with tempfile.TemporaryDirectory(dir=args.folder) as made:
+        folder = Path(made)
+        make(folder, TINY if args.tiny else GEMMA, 512 if args.tiny else 131_072)
+        report(folder)
+
+
+def report(folder: Path) -> None:
+    """Measure, and print a line for each run."""
+    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
+    print(f"{machine}, torch {torch.__version__}")
+    keep_prompts(folder, 2000)
+    first, *others = json.loads(alone("floor", folder))
+    floor = max(others)
+    print(f"floor: {floor:,.0f} prompts/s; {first:,.0f} in the first pass of a process", flush=True)
+    for runs, keep in ((1, 500), (RUNS, 2000)):
+        keep_prompts(folder, keep)
+        for _ in range(runs):
+            found: dict[str, float] = json.loads(alone("collect", folder))
+            ratio = found["rate"] / floor
+            print(f"collect, {2 * keep:,} prompts through both models: {ratio:.3f} of the floor")
+            print("  " + ", ".join(f"{name} {value:,.2f}" for name, value in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
