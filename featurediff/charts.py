@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from featurediff.points import Run, Texts
     from featurediff.scales import Choice, Scale
     from featurediff.spread import Layout
-    from featurediff.study import View
+    from featurediff.view import View
     from featurediff.volcano import Places
-
-Kind = Literal["scatter", "volcano", "ranking"]
 
 
 class Chart(Protocol):

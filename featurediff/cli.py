@@ -18,7 +18,6 @@ from rich.text import Text
 
 from featurediff import export as files
 from featurediff.changes import rank, ranking_csv
-from featurediff.charts import Kind
 from featurediff.collect.command import CollectCommand, collect
 from featurediff.demo import is_planted, is_synthetic
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
@@ -32,7 +31,8 @@ from featurediff.scales import Choice
 from featurediff.significance import ALPHA, CAVEAT, evidence_counts
 from featurediff.sources import Source, describe_source, find_sources, place_for_explanations
 from featurediff.spreadsheet import to_csv
-from featurediff.study import DEFAULT_METRIC, Study, View, assemble, load
+from featurediff.study import Study, assemble, load
+from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

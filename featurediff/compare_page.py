@@ -13,7 +13,7 @@ from featurediff.export import PLOT_CONFIG, Provenance, whole_page
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.overlap import group_by_sae, overlap
 from featurediff.significance import ALPHA, CAVEAT
-from featurediff.study import View
+from featurediff.view import View
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

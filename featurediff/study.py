@@ -2,90 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import numpy as np
 import pandas as pd
 
 from featurediff import diff
 from featurediff.activations import Activations, find_activations
-from featurediff.charts import Kind, make_chart
+from featurediff.charts import make_chart
 from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, read_explanations
 from featurediff.export import Provenance, package_version
+from featurediff.feature import counts_and_tests, statistics
 from featurediff.figures import Run, heading
-from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS, Labels, Prompts, Version
+from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.neuronpedia import Page, find_page
-from featurediff.results import ModelResults, Results, notes, read_results
+from featurediff.results import Results, notes, read_results
 from featurediff.scales import Choice
-from featurediff.significance import CAVEAT, Evidence, Tested, assess, wilson, with_evidence
+from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
 from featurediff.sources import Source, describe_source
+from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.significance import Discordant
-
-DEFAULT_METRIC = "target_all_mean"
-
-
-@dataclass(frozen=True)
-class View:
-    """Everything that a reader chose to see; a scalar, so it can key a cache."""
-
-    metric: str = DEFAULT_METRIC
-    """A vector of the files, on both axes."""
-
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    """What counts as exclusive."""
-
-    filters: Filters = field(default_factory=Filters)
-    """Which of the kept features are shown."""
-
-    labels: Labels = field(default_factory=Labels)
-    """What models and prompt sets are called."""
-
-    scale: Choice = "auto"
-    """The axes' scale."""
-
-    spread: bool = True
-    """Whether coincident points get places of their own."""
-
-    chart: Kind = "scatter"
-    """What is drawn."""
-
-    top: int = 20
-    """Of a ranking, how many increases and how many decreases of each token type."""
-
-    def rule(self) -> str:
-        """Say in words what counts as exclusive."""
-        target, control = self.thresholds.min_target, self.thresholds.max_control
-        words = self.labels
-        return (
-            f"active on at least {target} of a model’s {words.target} prompts and on at most {control} "
-            f"of its {words.control} prompts"
-        )
-
-    def shown(self) -> list[str]:
-        """Say in words which filters are on, one phrase each."""
-        on = self.filters
-        labels = {"both": "both models", "base": self.labels.base, "chat": self.labels.chat}
-        phrases = [
-            on.token_types and f"position {', '.join(on.token_types)}",
-            on.exclusivity and f"exclusive in {', '.join(labels[e] for e in on.exclusivity)}",
-            on.consistency != "all" and f"{on.consistency} only",
-            on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
-            on.max_q is not None and f"q at most {on.max_q:g}",
-            on.search and f"explanation contains “{on.search}”",
-            on.ids and f"{plural(len(on.ids), 'feature id')}",
-        ]
-        return [phrase for phrase in phrases if phrase]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,87 +137,12 @@ class Study:
         return with_evidence(kept, self.evidence)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
-        """
-        Return everything the files say of one feature, as text for people.
-
-        Returns
-        -------
-        DataFrame
-            A row per vector, a column per token type and model; counts as "9/40", other values to four digits.
-
-        Raises
-        ------
-        DataError
-            If the SAE has no such feature.
-        """
-        if not 0 <= feature_id < self.results.num_features:
-            last = self.results.num_features - 1
-            msg = f"There is no feature {shown(feature_id)} in the SAE. Its features run from 0 to {last}."
-            raise DataError(msg)
-        labels = labels or Labels()
-        alike = labels.base == labels.chat
-        columns = {}
-        for token_type in self.results.token_types:
-            for version in VERSIONS:
-                model: ModelResults = getattr(self.results, version)
-                vectors = model.vectors[token_type]
-                name_of_model = f"{labels.of(version)} ({version})" if alike else labels.of(version)
-                columns[f"{token_type} · {name_of_model}"] = [
-                    f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
-                    if name == f"{prompts}_num_active"
-                    else f"{vectors[name][feature_id]:.4g}"
-                    for name in self.results.vector_names
-                    for prompts in PROMPTS
-                    if name.startswith(prompts)
-                ]
-        names = [labels.statistic(name) for name in self.results.vector_names]
-        return pd.DataFrame(columns, index=pd.Index(names, name="statistic"))
+        """Return everything the files say of one feature, as text for people; see `feature.statistics`."""
+        return statistics(self.results, feature_id, labels or Labels())
 
     def evidence_of(self, token_type: str, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
-        """
-        Return what the prompts say of one feature at one position, as text for people.
-
-        Parameters
-        ----------
-        token_type : str
-            The position.
-        feature_id : int
-            The feature.
-        labels : Labels, optional
-            What models and prompt sets are called.
-
-        Returns
-        -------
-        DataFrame
-            A row per model (target over control) and one for the change of the target frequency; the columns are the
-            two prompt sets with counts and 95 % intervals, `p`, `q`, and how many features were tested together.
-        """
-        labels = labels or Labels()
-        counts: dict[tuple[Version, Prompts], int] = {}
-        rows = {}
-        for version in VERSIONS:
-            model: ModelResults = getattr(self.results, version)
-            cells = []
-            for prompts in PROMPTS:
-                n = model.metadata.num_prompts(prompts)
-                count = int(model.vectors[token_type][f"{prompts}_num_active"][feature_id])
-                counts[version, prompts] = count
-                low, high = (100 * float(end) for end in wilson(np.array(count), n))
-                cells.append(f"{count}/{n} ({low:.0f}–{high:.0f} %)")
-            tested = self.evidence.exclusive[version, token_type]
-            pair = counts[version, "target"], counts[version, "control"]
-            rows[labels.of(version) + (f" ({version})" if labels.base == labels.chat else "")] = [
-                *cells,
-                *_tested(tested, *pair),
-            ]
-        shares = (counts[version, "target"] / self.run.num_prompts[version, "target"] for version in VERSIONS)
-        base, chat = shares
-        first, second = counts["base", "target"], counts["chat", "target"]
-        if self.evidence.discordant:
-            first, second = (int(alone[feature_id]) for alone in self.evidence.discordant[token_type])
-        change = f"{100 * (chat - base):+.3g} percentage points".replace("-", "−")
-        rows[f"{labels.chat} − {labels.base}"] = [change, "", *_tested(self.evidence.change[token_type], first, second)]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=[labels.target, labels.control, "p", "q", "tested"])
+        """Return what the prompts say of one feature at one position, as text; see `feature.counts_and_tests`."""
+        return counts_and_tests(self.results, self.evidence, token_type, feature_id, labels or Labels())
 
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""
@@ -388,13 +259,6 @@ class Study:
                 ("Neuronpedia", self.page.reason),
             )
         )
-
-
-def _tested(tested: Tested, first: int, second: int) -> list[str]:
-    """Return p, q and family of one feature as text; a dash where it is not of the family."""
-    p, q = (float(found[0]) for found in tested.at(np.array([first]), np.array([second])))
-    numbers = ["–", "–"] if np.isnan(p) else [f"{p:.2g}", f"{q:.2g}"]
-    return [*numbers, f"{tested.family:,}"]
 
 
 def load(folder: str | Path, explanations: str | Path | None = None, *, template: str | None = None) -> Study:

@@ -27,7 +27,7 @@ from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.significance import ALPHA, CAVEAT
 from featurediff.spreadsheet import to_csv
-from featurediff.study import View
+from featurediff.view import View
 from featurediff.wording import plural
 from pages import (
     COMPARISON,

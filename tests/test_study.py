@@ -16,7 +16,8 @@ from featurediff.export import package_version
 from featurediff.labels import Labels
 from featurediff.results import parse_results
 from featurediff.significance import CAVEAT
-from featurediff.study import Study, View, assemble
+from featurediff.study import Study, assemble
+from featurediff.view import View
 
 GEMMA = "https://www.neuronpedia.org/gemma-2-9b/"
 LABELS = Labels("Pre", "Post", "Introspective", "Plain")

@@ -14,15 +14,16 @@ from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
 from featurediff.significance import CAVEAT
 from featurediff.stars import stars_csv
-from featurediff.study import DEFAULT_METRIC, Study, View
+from featurediff.study import Study
+from featurediff.view import DEFAULT_METRIC, View
 from featurediff.wording import plural
 from pages import bad_numbers, plain, settings, settle, show_error
 from pages.dashboard.picking import clear_box, import_stars, stars_here
 
 if TYPE_CHECKING:
-    from featurediff.charts import Kind
     from featurediff.diff import Consistency
     from featurediff.scales import Choice
+    from featurediff.view import Kind
 
 state = st.session_state
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from featurediff.charts import Chart
-    from featurediff.study import Study, View
+    from featurediff.study import Study
+    from featurediff.view import View
 
 CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))
 state = st.session_state

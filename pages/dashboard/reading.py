@@ -17,7 +17,8 @@ from featurediff.labels import Labels
 from featurediff.points import EXPLAINED_POINTS, hover_texts
 from featurediff.results import parse_results, read_results
 from featurediff.sources import Source
-from featurediff.study import Study, View, assemble
+from featurediff.study import Study, assemble
+from featurediff.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,67 @@
+"""A view of a source: everything that a reader chose to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from featurediff.diff import Filters, Thresholds
+from featurediff.labels import Labels
+from featurediff.scales import Choice
+from featurediff.wording import plural
+
+DEFAULT_METRIC = "target_all_mean"
+Kind = Literal["scatter", "volcano", "ranking"]
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that a reader chose to see; a scalar, so it can key a cache."""
+
+    metric: str = DEFAULT_METRIC
+    """A vector of the files, on both axes."""
+
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """What counts as exclusive."""
+
+    filters: Filters = field(default_factory=Filters)
+    """Which of the kept features are shown."""
+
+    labels: Labels = field(default_factory=Labels)
+    """What models and prompt sets are called."""
+
+    scale: Choice = "auto"
+    """The axes' scale."""
+
+    spread: bool = True
+    """Whether coincident points get places of their own."""
+
+    chart: Kind = "scatter"
+    """What is drawn."""
+
+    top: int = 20
+    """Of a ranking, how many increases and how many decreases of each token type."""
+
+    def rule(self) -> str:
+        """Say in words what counts as exclusive."""
+        target, control = self.thresholds.min_target, self.thresholds.max_control
+        words = self.labels
+        return (
+            f"active on at least {target} of a model’s {words.target} prompts and on at most {control} "
+            f"of its {words.control} prompts"
+        )
+
+    def shown(self) -> list[str]:
+        """Say in words which filters are on, one phrase each."""
+        on = self.filters
+        labels = {"both": "both models", "base": self.labels.base, "chat": self.labels.chat}
+        phrases = [
+            on.token_types and f"position {', '.join(on.token_types)}",
+            on.exclusivity and f"exclusive in {', '.join(labels[e] for e in on.exclusivity)}",
+            on.consistency != "all" and f"{on.consistency} only",
+            on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
+            on.max_q is not None and f"q at most {on.max_q:g}",
+            on.search and f"explanation contains “{on.search}”",
+            on.ids and f"{plural(len(on.ids), 'feature id')}",
+        ]
+        return [phrase for phrase in phrases if phrase]
