@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from featurediff.results import Results
@@ -24,6 +25,8 @@ BESIDE = ("activations.parquet", "prompts.parquet")
 """What may stand beside a source's two files."""
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
+_HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text")
+_HOLDS |= {"prompt_id": "whole numbers", "feature_id": "whole numbers", "activation": "fractions"}
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,46 @@ def find_activations(folder: Path) -> Activations | None:
 
 def _read_parquet(path: Path, columns: Sequence[str], filters: list[tuple[str, str, object]] | None) -> pd.DataFrame:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    texts = [name for name in columns if _HOLDS[name] == "text"]
     try:
-        names = pq.read_schema(path).names
-        missing = [name for name in (*columns, *(name for name, _, _ in filters or ())) if name not in names]
-        if missing:
-            msg = f"`{path.name}` has the columns {listed(names)}, but expected {listed(missing)} as well."
+        with pq.ParquetFile(path) as file:
+            _check_schema(file.schema_arrow, (*columns, *(name for name, _, _ in filters or ())), path.name)
+            rows = file.metadata.num_rows
+        if rows > path.stat().st_size:  # repeated values take no room: a kilobyte can say a billion rows
+            msg = f"`{path.name}` claims {rows} rows, but has fewer bytes. Expected an activation in each row."
             raise DataError(msg)
-        table = pq.read_table(path, columns=list(columns), filters=filters)
+        table = pq.read_table(path, columns=list(columns), filters=filters, read_dictionary=texts)
     except (pa.ArrowException, OSError) as error:
         msg = f"`{path.name}` cannot be read as Parquet ({shown(str(error).splitlines()[0])}). Was it written whole?"
         raise DataError(msg) from error
-    return cast("pd.DataFrame", table.to_pandas())
+    for name in columns:
+        is_number = pc.is_finite(table[name]) if _HOLDS[name] == "fractions" else table[name].is_valid()
+        missing = table.num_rows - (pc.sum(is_number).as_py() or 0)
+        if missing:
+            msg = f"`{path.name}`: `{name}` is missing or not finite in {missing} rows, but expected {_HOLDS[name]}."
+            raise DataError(msg)
+    return cast("pd.DataFrame", table.to_pandas(ignore_metadata=True))
+
+
+def _check_schema(schema: pa.Schema, columns: Sequence[str], name: str) -> None:
+    odd = [column for column in columns if schema.names.count(column) != 1]
+    if odd:
+        msg = f"`{name}` has the columns {listed(schema.names)}, but expected {listed(odd)} as well, once each."
+        raise DataError(msg)
+    for column in columns:
+        kind = schema.field(column).type
+        if not _is(kind, _HOLDS[column]):
+            msg = f"`{name}`: `{column}` holds {shown(str(kind))}, but expected {_HOLDS[column]}."
+            raise DataError(msg)
+
+
+def _is(kind: pa.DataType, expected: str) -> bool:
+    import pyarrow.types as at
+
+    if at.is_dictionary(kind):
+        kind = kind.value_type
+    tests = {"text": (at.is_string, at.is_large_string), "whole numbers": (at.is_integer,)}
+    return any(is_kind(kind) for is_kind in tests.get(expected, (at.is_floating,)))

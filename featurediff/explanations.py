@@ -202,7 +202,7 @@ def parse_csv(data: bytes, name: str) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If the file is not UTF-8 or not CSV.
+        If the file is not UTF-8 or not CSV, or has two columns of one name.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -221,4 +221,8 @@ def parse_csv(data: bytes, name: str) -> pd.DataFrame:
         detail = shown(str(error).strip().removeprefix("Error tokenizing data. C error: "))
         msg = f"`{name}` is not a CSV file: {detail}. Is a comma or a quote within a text left unquoted?"
         raise DataError(msg) from error
-    return frame.rename(columns=str.strip)
+    frame = frame.rename(columns=str.strip)
+    if frame.columns.has_duplicates:
+        msg = f"`{name}` has the columns {listed(frame.columns)}, one of them twice, but expected different names."
+        raise DataError(msg)
+    return frame

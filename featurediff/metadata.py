@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from featurediff.errors import DataError
-from featurediff.wording import shown
+from featurediff.wording import MAX_NAME, is_name, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _STRINGS = ("source", "model_type", "model_ver")
-_INTEGERS = {"sae_layer": 0, "num_target_prompts": 1, "num_control_prompts": 1, "num_features": 1}
+_INTEGERS = {
+    "sae_layer": (0, 10_000),
+    "num_target_prompts": (1, 1_000_000),
+    "num_control_prompts": (1, 1_000_000),
+    "num_features": (1, 2**31 - 1),
+}
+"""Least and largest value; an exact test takes memory for every prompt, and feature ids are int32."""
+
+_TEXT = f"a string of at most {MAX_NAME} Unicode characters"
+_MAX_TOKEN_TYPES = 1000
 _OPTIONAL = ("sae_release", "sae_id", "neuronpedia_id")
 
 
@@ -92,7 +100,7 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
         raise DataError(msg)
     return Metadata(
         **{field: _string(fields, field, name) for field in _STRINGS},
-        **{field: _integer(fields, field, lowest, name) for field, lowest in _INTEGERS.items()},
+        **{field: _integer(fields, field, *limits, name) for field, limits in _INTEGERS.items()},
         **{field: _optional(fields, field, name) for field in _OPTIONAL},
         sae_trainer=_trainer(fields, name),
         token_types=_token_types(fields, name),
@@ -114,45 +122,50 @@ def _expect(is_right: bool, field: str, value: object, expected: str, name: str)
 
 
 def _string(fields: dict[Any, Any], field: str, name: str) -> Any:  # noqa: ANN401  spread over fields by the caller
-    value = _required(fields, field, "a string", name)
-    _expect(isinstance(value, str), field, value, "a string", name)
+    value = _required(fields, field, _TEXT, name)
+    _expect(is_name(value), field, value, _TEXT, name)
     return value
 
 
-def _integer(fields: dict[Any, Any], field: str, lowest: int, name: str) -> Any:  # noqa: ANN401  as in _string
-    expected = f"an integer of at least {lowest}"
+def _integer(fields: dict[Any, Any], field: str, lowest: int, largest: int, name: str) -> Any:  # noqa: ANN401  as above
+    expected = f"an integer from {lowest} to {largest}"
     value = _required(fields, field, expected, name)
-    _expect(_is_integer(value, lowest), field, value, expected, name)
+    _expect(_is_integer(value) and lowest <= value <= largest, field, value, expected, name)
     return value
 
 
-def _is_integer(value: object, lowest: float = -math.inf) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _optional(fields: dict[Any, Any], field: str, name: str) -> Any:  # noqa: ANN401  as in _string
     value = fields.get(field)
-    _expect(isinstance(value, str | None), field, value, "a string or None", name)
+    _expect(value is None or is_name(value), field, value, f"{_TEXT} or None", name)
     return value
 
 
 def _trainer(fields: dict[Any, Any], name: str) -> str:
-    expected = "a string or an integer"
+    expected = f"{_TEXT} or an integer"
     value = _required(fields, "sae_trainer", expected, name)
-    _expect(isinstance(value, str) or _is_integer(value), "sae_trainer", value, expected, name)
+    _expect(is_name(value) or _is_integer(value), "sae_trainer", value, expected, name)
     return value if isinstance(value, str) else shown(value)
 
 
 def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:
-    expected = "a list of different, non-empty strings"
+    of_list = f"different, non-empty strings of at most {MAX_NAME} Unicode characters"
+    expected = f"a list of {of_list}"
     value: Any = _required(fields, "token_types", expected, name)
     _expect(isinstance(value, list | tuple), "token_types", value, expected, name)
     if not value:
         msg = f"`{name}`: `token_types` in the metadata is empty, but expected {expected}."
         raise DataError(msg)
+    if len(value) > _MAX_TOKEN_TYPES:
+        many = f"{len(value)} names, but expected at most {_MAX_TOKEN_TYPES}"
+        msg = f"`{name}`: `token_types` in the metadata has {many}."
+        raise DataError(msg)
     seen: set[str] = set()
     for position, token_type in enumerate(value):
-        is_new = isinstance(token_type, str) and token_type.strip() != "" and token_type not in seen
-        _expect(is_new, f"token_types[{position}]", token_type, "different, non-empty strings", name)
+        is_new = is_name(token_type) and token_type.strip() != "" and token_type not in seen
+        _expect(is_new, f"token_types[{position}]", token_type, of_list, name)
         seen.add(token_type)
     return tuple(value)

@@ -12,7 +12,7 @@ from featurediff.archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.errors import DataError
 from featurediff.files import FileIdentity, file_identity, kind_of, read_whole
 from featurediff.metadata import Metadata, parse_metadata
-from featurediff.wording import listed, plural, shown
+from featurediff.wording import MAX_NAME, is_name, listed, plural, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -259,10 +259,13 @@ def _parse_vectors(content: object, metadata: Metadata, place: str) -> dict[str,
         if count not in content:
             msg = f"{place} has no '{count}', but expected the number of prompts on which each feature is active."
             raise DataError(msg)
+    named = {vector: tensor for vector, tensor in content.items() if is_vector_name(vector)}
+    for vector in named:
+        if not is_name(vector):
+            msg = f"{place} has {shown(vector)}, but expected a name of at most {MAX_NAME} Unicode characters."
+            raise DataError(msg)
     vectors = {
-        vector: to_array(tensor, metadata.num_features, f"{place}, {shown(vector)}")
-        for vector, tensor in content.items()
-        if is_vector_name(vector)
+        vector: to_array(tensor, metadata.num_features, f"{place}, {shown(vector)}") for vector, tensor in named.items()
     }
     for prompts in _PREFIXES:
         count = f"{prompts}_num_active"

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_NAME = 500
+"""Characters of a name in a file, such as a token type: it may stand in every row of a table."""
+
 _MAX_LENGTH = 80
 _MAX_LISTED = 5
 
@@ -27,6 +30,11 @@ def listed(values: Iterable[object]) -> str:
     parts = [shown(value) for value in values]
     more = len(parts) - _MAX_LISTED
     return ", ".join(parts[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
+
+
+def is_name(value: object) -> bool:
+    """Tell a string of at most `MAX_NAME` characters, all of which UTF-8 can hold; half a surrogate pair it cannot."""
+    return isinstance(value, str) and len(value) <= MAX_NAME and value == value.encode(errors="replace").decode()
 
 
 def plural(count: int, noun: str) -> str:

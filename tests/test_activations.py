@@ -88,7 +88,7 @@ def test_missing_column_and_a_file_that_is_no_parquet(folder):
         find_activations(folder).discordant(study.results)
     assert str(caught.value) == (
         "`activations.parquet` has the columns 'model', 'feature_id', but expected 'token_type', 'prompt_id', "
-        "'prompt_set' as well."
+        "'prompt_set' as well, once each."
     )
     (folder / "activations.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(DataError, match=r"^`activations.parquet` cannot be read as Parquet \(.+\)\. Was it written"):

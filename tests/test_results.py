@@ -372,7 +372,8 @@ def test_a_pickle_that_is_broken():
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02]q\x00\xff.")
         archive.writestr("archive/version", b"3\n")
-    with refuses("`base.pt` cannot be read by torch.load: UnpicklingError, 'Unsupported operand 255'."):
+    reason = r"""(ValueError, "at position 5, opcode b'\\xff' unknown")"""
+    with refuses(f"`base.pt` is damaged: its pickle cannot be read {reason}. Write it again with torch.save."):
         parse_base(buffer.getvalue())
 
 
@@ -413,12 +414,15 @@ def test_metadata_is_no_dict():
         parse_base(model_data("base") | {"metadata": "x"})
 
 
+TEXT = "a string of at most 500 Unicode characters"
+STRINGS = "different, non-empty strings of at most 500 Unicode characters"
 FIELDS = {
-    **dict.fromkeys(("source", "model_type", "model_ver"), "a string"),
-    "sae_layer": "an integer of at least 0",
-    "sae_trainer": "a string or an integer",
-    **dict.fromkeys(("num_target_prompts", "num_control_prompts", "num_features"), "an integer of at least 1"),
-    "token_types": "a list of different, non-empty strings",
+    **dict.fromkeys(("source", "model_type", "model_ver"), TEXT),
+    "sae_layer": "an integer from 0 to 10000",
+    "sae_trainer": f"{TEXT} or an integer",
+    **dict.fromkeys(("num_target_prompts", "num_control_prompts"), "an integer from 1 to 1000000"),
+    "num_features": "an integer from 1 to 2147483647",
+    "token_types": f"a list of {STRINGS}",
 }
 
 
@@ -436,19 +440,27 @@ def test_a_field_of_the_metadata_is_missing_or_of_a_wrong_type(field, expected):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "lowest"),
-    [("sae_layer", -1, 0), ("num_target_prompts", 0, 1), ("num_control_prompts", -3, 1), ("num_features", 0, 1)],
+    ("field", "value"),
+    [
+        ("sae_layer", -1),
+        ("sae_layer", 10_001),
+        ("num_target_prompts", 0),
+        ("num_target_prompts", 1_000_001),
+        ("num_control_prompts", -3),
+        ("num_features", 0),
+        ("num_features", 2**31),
+    ],
 )
-def test_a_field_of_the_metadata_is_out_of_range(field, value, lowest):
+def test_a_field_of_the_metadata_is_out_of_range(field, value):
     data = model_data("base")
     data["metadata"][field] = value
-    with refuses(f"`base.pt`: `{field}` in the metadata is {value}, but expected an integer of at least {lowest}."):
+    with refuses(f"`base.pt`: `{field}` in the metadata is {value}, but expected {FIELDS[field]}."):
         parse_base(data)
 
 
 @pytest.mark.parametrize("field", ["sae_release", "sae_id", "neuronpedia_id"])
 def test_an_optional_field_of_a_wrong_type(field):
-    with refuses(f"`base.pt`: `{field}` in the metadata is 3, but expected a string or None."):
+    with refuses(f"`base.pt`: `{field}` in the metadata is 3, but expected {TEXT} or None."):
         parse_base(model_data("base", **{field: 3}))
 
 
@@ -457,21 +469,25 @@ def test_an_optional_field_of_a_wrong_type(field):
 )
 def test_token_types_of_the_metadata_are_different_strings(token_types, position, as_shown):
     field = f"`token_types[{position}]`"
-    with refuses(f"`base.pt`: {field} in the metadata is {as_shown}, but expected different, non-empty strings."):
+    with refuses(f"`base.pt`: {field} in the metadata is {as_shown}, but expected {STRINGS}."):
         parse_base(model_data("base") | {"metadata": model_data("base")["metadata"] | {"token_types": token_types}})
 
 
+def test_too_many_token_types():
+    many = [str(number) for number in range(1001)]
+    with refuses("`base.pt`: `token_types` in the metadata has 1001 names, but expected at most 1000."):
+        parse_pair({"token_types": many})
+
+
 def test_no_token_types():
-    with refuses(
-        "`base.pt`: `token_types` in the metadata is empty, but expected a list of different, non-empty strings."
-    ):
+    with refuses(f"`base.pt`: `token_types` in the metadata is empty, but expected a list of {STRINGS}."):
         parse_pair({"token_types": []})
 
 
 def test_long_text_of_strangers_is_cut():
-    with refuses(f"`base.pt`: `sae_layer` in the metadata is '{'x' * 78}…, but expected an integer of at least 0."):
+    with refuses(f"`base.pt`: `sae_layer` in the metadata is '{'x' * 78}…, but expected an integer from 0 to 10000."):
         parse_pair({"sae_layer": "x" * 10_000})
-    with refuses("`base.pt`: `sae_id` in the metadata is a huge integer, but expected a string or None."):
+    with refuses(f"`base.pt`: `sae_id` in the metadata is a huge integer, but expected {TEXT} or None."):
         parse_pair({"sae_id": 10**100})
 
 
@@ -593,6 +609,20 @@ def test_values_that_are_not_finite(value):
         f"{PLACE} is NaN or infinite at 2 of 8 features, the first is feature 3 with {value}. Expected finite numbers."
     ):
         parse_base(with_vector("target_max", tensor))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_largest_value(sign):
+    """Up to 2^53 a float64 holds every integer; what is beyond is no activation."""
+    most = sign * 2**53
+    tensor = torch.tensor([0, 0, most, 0, 0, 0, 0, 0])
+    read = parse_base(with_vector("target_max", tensor)).base.vectors["newline"]["target_max"]
+    assert read.tolist() == [0, 0, most, 0, 0, 0, 0, 0]
+    with refuses(
+        f"{PLACE} is beyond 9007199254740992 at 1 of 8 features, the first is feature 2 with {most + sign}. "
+        "Expected activations, shares or counts."
+    ):
+        parse_base(with_vector("target_max", tensor + tensor.sign()))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,272 @@
+import collections
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from builders import NUM_FEATURES, TOKEN_TYPES, make_source, model_data
+from corpus import ACTIVATIONS, EXPLANATIONS, RAN, SOURCES, STARS, rewritten, saved
+
+from featurediff import cli, load
+from featurediff.activations import find_activations
+from featurediff.errors import DataError
+from featurediff.explanations import parse_explanations
+from featurediff.export import csv_text
+from featurediff.results import parse_results
+from featurediff.stars import parse_stars
+
+
+def check(message, says):
+    """Hold a message to what it must name, in this order."""
+    assert re.match(r"`[^`]+`", message), "it names a file first"
+    assert re.search(".*".join(map(re.escape, says)), message, re.DOTALL), message
+    assert len(message) < 1000
+    assert message.isprintable()
+
+
+# What is refused
+
+
+def test_corpus_is_large_and_every_case_names_something():
+    cases = [*(bad.says for bad in SOURCES.values()), *(says for _, says in EXPLANATIONS.values())]
+    cases += [says for group in (STARS, ACTIVATIONS) for _, says in group.values()]
+    assert len(SOURCES) >= 200
+    assert len(cases) >= 300
+    assert all(says and all(says) for says in cases)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_bad_source_is_refused_by_name_and_runs_nothing(tmp_path, monkeypatch, capsys, name):
+    folder = make_source(tmp_path / "a source")
+    SOURCES[name].write(folder)
+    monkeypatch.chdir(tmp_path)
+    started = time.monotonic()
+    with pytest.raises(DataError) as caught:
+        load(folder)
+    assert time.monotonic() - started < 10, "that is a hang"
+    check(str(caught.value), SOURCES[name].says)
+    assert not list(tmp_path.rglob(RAN))
+    monkeypatch.setattr(sys, "argv", ["featurediff", "export", str(folder), "--csv", str(tmp_path / "t.csv")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.strip() == str(caught.value)
+    assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("name", EXPLANATIONS)
+def test_bad_explanations_are_refused_by_name(name):
+    data, says = EXPLANATIONS[name]
+    with pytest.raises(DataError) as caught:
+        parse_explanations(data, "e.csv")
+    check(str(caught.value), says)
+
+
+@pytest.mark.parametrize("name", STARS)
+def test_bad_stars_are_refused_by_name(name):
+    data, says = STARS[name]
+    with pytest.raises(DataError) as caught:
+        parse_stars(data, "s.csv")
+    check(str(caught.value), says)
+
+
+@pytest.fixture(scope="module")
+def paired(tmp_path_factory):
+    """A source whose prompts can be paired."""
+    return load(make_source(tmp_path_factory.mktemp("paired"), num_target_prompts=9))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_bad_activations_are_refused_by_name_and_the_change_is_tested_without(paired, name):
+    data, says = ACTIVATIONS[name]
+    (paired.source.folder / "activations.parquet").write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        find_activations(paired.source.folder).discordant(paired.results)
+    check(str(caught.value), says)
+    study = load(paired.source.folder)
+    assert study.evidence.change_test == "fisher"
+    assert f"{caught.value} The change is tested without pairs." in study.notes()
+
+
+# What broke once
+
+
+def refused(tmp_path, name):
+    folder = make_source(tmp_path)
+    SOURCES[name].write(folder)
+    with pytest.raises(DataError):
+        load(folder)
+
+
+def test_memory_of_the_process_is_no_vector(tmp_path):
+    """`torch.FloatTensor(8)` is allowed by weights_only: a vector was whatever stood in memory, other at each load."""
+    refused(tmp_path, "holds torch.FloatTensor")
+
+
+def test_pickle_allocates_nothing_by_itself():
+    """A kilobyte of pickle took 10 GB: `bytearray(10**10)`, or a vector with one element of memory made float64."""
+    names = ("bytearray", "torch._utils._rebuild_device_tensor_from_cpu_tensor", "torch.storage.UntypedStorage")
+    code = (
+        "import resource, sys, tempfile, corpus, builders, featurediff\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "for name in sys.argv[1:]:\n"
+        "    folder = builders.make_source(tempfile.mkdtemp())\n"
+        "    corpus.SOURCES[f'holds {name}'].write(folder)\n"
+        "    try:\n"
+        "        featurediff.load(folder)\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))
+    run = [sys.executable, "-c", code, *names]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": path})
+    lines = done.stdout.splitlines()
+    assert all(f"{name}', which is not run" in line for name, line in zip(names, lines, strict=True)), done.stdout
+
+
+def test_pickle_that_unfolds_is_no_hang(tmp_path):
+    """Sixty tuples, each twice in the next, as a key: its hash would have taken until the sun is cold."""
+    refused(tmp_path, "tuples that take years to hash")
+
+
+def test_archive_has_one_directory(tmp_path):
+    """Torch read the directory that the archive's end names, zipfile the one before the end: what was checked was not
+    what was loaded, so compressed and damaged entries came through.
+    """
+    refused(tmp_path, "two directories")
+
+
+def test_number_of_prompts_has_an_end(tmp_path):
+    """10^100 prompts were a TypeError, and 10^12 a hang: the exact tests hold a number for each prompt."""
+    refused(tmp_path, "num_target_prompts is huge")
+    refused(tmp_path, "num_control_prompts is large")
+    study = load(make_source(tmp_path, num_target_prompts=1_000_000, num_control_prompts=1_000_000))
+    assert study.table()["change_p"].notna().all()
+
+
+def test_half_a_character_is_no_name(tmp_path):
+    """A name that UTF-8 cannot hold got in, and then no page or CSV of that source could be written."""
+    refused(tmp_path, "model_type is half a character")
+    refused(tmp_path, r"a vector called 'target_\ud800'")
+
+
+def test_integers_do_not_wrap(tmp_path):
+    """2^64 − 1 in a uint64 vector was read as −1, and a difference of large int64 values had the wrong sign."""
+    refused(tmp_path, "18446744073709551615 in torch.uint64")
+    refused(tmp_path, "-9223372036854775808 in torch.int64")
+
+
+def test_differences_are_finite(tmp_path):
+    """The difference of 3·10^38 and −3·10^38 is infinite, and so was a range of the chart."""
+    refused(tmp_path, "-3e+38 in torch.float32")
+
+
+def test_column_that_is_there_twice():
+    """`feature_id, feature_id` was an AttributeError."""
+    with pytest.raises(DataError):
+        parse_explanations(*EXPLANATIONS["a column twice"][:1], "e.csv")
+
+
+# What is right, and odd
+
+
+def odd_files():
+    """Files that say the same as `model_data("base")`, in other ways."""
+    good = model_data("base")
+    yield "plain", saved(good)
+    yield "rewritten by zipfile", rewritten()
+    buffer = io.BytesIO(rewritten())
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("archive/../../etc/passwd", b"x")
+        archive.writestr("archive/notes – ü.txt", b"\xff" * 100)
+    yield "more entries", buffer.getvalue()
+    yield "ordered dicts", saved(collections.OrderedDict((k, collections.OrderedDict(v)) for k, v in good.items()))
+    more = {"shape": torch.Size([1]), "device": torch.device("cpu"), "dtype": torch.float16, "set": {1}, "deep": [[{}]]}
+    yield "more metadata", saved(good | {"metadata": good["metadata"] | more})
+    extra = {"prompts": ["<b>"], "all_mean": torch.full((3,), torch.nan), 7: None, "mask": torch.ones(2, 2) > 0}
+    yield "other keys", saved({k: v if k == "metadata" else v | extra for k, v in good.items()})
+    yield "another order", saved({k: dict(reversed(good[k].items())) for k in ("metadata", "newline", "model")})
+    for dtype in (torch.float64, torch.uint8, torch.int32):
+        counts = {
+            name: {k: t.to(dtype) if k.endswith("num_active") else t for k, t in good[name].items()}
+            for name in TOKEN_TYPES
+        }
+        yield f"counts in {dtype}", saved(good | counts)
+    for name in TOKEN_TYPES:
+        stacked = torch.stack([t.to(torch.float64) for t in good[name].values()], dim=1)
+        good = good | {name: dict(zip(good[name], stacked.unbind(1), strict=True))}
+    yield "columns of one array", saved(good)
+    yield "parameters", saved({
+        k: v if k == "metadata" else {n: torch.nn.Parameter(t) for n, t in v.items()} for k, v in good.items()
+    })  # fmt: skip
+
+
+ODD = dict(odd_files())
+CHAT = saved(model_data("chat"))
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_file_is_read_as_the_plain_one(name):
+    plain, odd = (parse_results(data, CHAT) for data in (ODD["plain"], ODD[name]))
+    assert odd.base.metadata == plain.base.metadata
+    assert set(odd.base.vectors) == set(plain.base.vectors)
+    for token_type, vectors in plain.base.vectors.items():
+        assert set(odd.base.vectors[token_type]) == set(vectors)
+        for vector, array in vectors.items():
+            np.testing.assert_array_equal(odd.base.vectors[token_type][vector], array)
+
+
+NAMES = (
+    "two words",
+    "naïve – 模型",
+    "\u202egnp.exe",
+    "a\nb",
+    "<script>",
+    "=1+1",
+    "'",
+    "%s{feature_id}",
+    "\U0001f600" * 20,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_name_may_be_anything(tmp_path, name):
+    """Of a folder, a token type, a vector and the model, all the way to a page and a table."""
+    folder = tmp_path / "results" / f"{name}_trainer{name}_layer3" / name
+    for version in ("base", "chat"):
+        data = model_data(version, (name, "model"), model_type=name, sae_trainer=name, source=name)
+        for token_type in (name, "model"):
+            data[token_type][f"target_{name}"] = torch.arange(float(NUM_FEATURES))
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(data, folder / f"{version}.pt")
+    study = load(folder)
+    assert study.results.token_types == (name, "model")
+    table = study.table()
+    assert set(table["token_type"]) == {name, "model"}
+    np.testing.assert_array_equal(table[f"base_target_{name}"], table["feature_id"])
+    assert study.scatter(f"target_{name}").data
+    back = pd.read_csv(io.StringIO(csv_text(table, f"target_{name}")), dtype={"token_type": "str"})
+    assert set(back["token_type"]) == {"'=1+1" if name == "=1+1" else name, "model"}
+
+
+def test_file_of_the_other_order_of_bytes():
+    """A machine may write numbers the other way round: they are the same numbers."""
+    width = [t.element_size() for token_type in TOKEN_TYPES for t in model_data("base")[token_type].values()]
+
+    def swapped(name, content):
+        if name.startswith("archive/data/"):
+            return np.frombuffer(content, dtype=f"u{width[int(name.rpartition('/')[2])]}").byteswap().tobytes()
+        return b"big" if name == "archive/byteorder" else content
+
+    plain, odd = (parse_results(data, CHAT).base.vectors for data in (ODD["plain"], rewritten(swapped)))
+    for token_type in TOKEN_TYPES:
+        for vector, array in plain[token_type].items():
+            np.testing.assert_array_equal(odd[token_type][vector], array)
