@@ -51,8 +51,8 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
     show_evidence(picked, study, labels)
     show_page(feature_id, study)
     values = study.feature(feature_id, labels)
-    widths = {name: st.column_config.TextColumn(name, width=102) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=175)
+    widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
+    widths["statistic"] = st.column_config.TextColumn("", width=178)
     st.dataframe(values, key="feature_table", height="content", column_config=widths)
     if study.activations:
         show_prompts(picked, opened, labels)
@@ -92,7 +92,9 @@ def show_evidence(picked: tuple[str, int], study: Study, labels: Labels) -> None
     """Show counts with intervals, and every test of the feature at its position."""
     test = {"fisher": "Fisher’s exact test", "mcnemar": "McNemar’s exact test on the same prompts"}
     rows = study.evidence_of(*picked, labels)
-    widths = {name: st.column_config.TextColumn(name, width=130) for name in rows.columns[:2]}
+    widths = {
+        name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (145, 115), strict=True)
+    }
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
     st.dataframe(rows, key="evidence", height="content", column_config=widths)
     st.caption(
