@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from charts import weigh
 from processes import run
 from report import publish, table
 from sources import LARGE, SMALL, Made, Size, make
@@ -42,7 +43,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     for late in ("plotly.graph_objects", "pyarrow.parquet", "scipy.stats", "torch"):
         importlib.import_module(late)
     from featurediff.export import html_page
-    from featurediff.study import View
+    from featurediff.view import View
 
     view = View(METRIC)
     at = [time.perf_counter()]
@@ -57,11 +58,9 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     at.append(time.perf_counter())
     from plotly.offline import get_plotlyjs
 
-    texts = [text for trace in figure.data if trace.customdata is not None for text in trace.text or ()]
-    explained = sum(len(json.dumps(text)) for text in texts if text != "No explanation available")
     size = out.stat().st_size - len(get_plotlyjs().encode())
     took = {name: end - start for name, start, end in zip(PHASES, at, at[1:], strict=False)}
-    return took | {"points": len(kept), "bytes": size, "explained_bytes": explained}
+    return took | {"points": len(kept), "bytes": size, "explained_bytes": weigh(figure.to_json()).explained}
 
 
 def compare(notebook: Path, size: Size, made: Made, runs: int) -> tuple[list[Measured], list[Measured]]:

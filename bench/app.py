@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
-import json
 import logging
 import os
 import pstats
@@ -25,6 +24,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
+from charts import Weight, weigh
 from processes import run
 from report import publish, table
 from server import APP, Session, running, wait_for
@@ -110,14 +110,8 @@ class Found:
     took: dict[str, list[float]]
     """Kind of change → milliseconds of each."""
 
-    points: int
-    """In the first chart."""
-
-    chart: int
-    """Bytes of the first chart."""
-
-    explained: int
-    """Bytes of its explanations."""
+    chart: Weight
+    """Of the first chart."""
 
     table: tuple[int, int, int]
     """Bytes, rows and columns."""
@@ -139,11 +133,7 @@ def measure(size: Size, folder: Path | None) -> Found:
     """Change one widget after the other, at one size."""
     os.environ["FEATUREDIFF_RESULTS"] = str(make(size, folder).tree)
     dashboard = Dashboard()
-    chart = dashboard.figure()
-    message = dashboard.chart_message()
-    traces = [trace for trace in json.loads(chart)["data"] if trace["type"] == "scattergl"]
-    texts = [text for trace in traces for text in trace.get("text") or ()]
-    explained = sum(len(json.dumps(text)) for text in texts if text != "No explanation available")
+    weight, message = weigh(dashboard.figure()), dashboard.chart_message()
     row = dashboard.at.dataframe[0].value.iloc[0]
     rows = dashboard.table()
     took: dict[str, list[float]] = {}
@@ -156,14 +146,7 @@ def measure(size: Size, folder: Path | None) -> Found:
         took.setdefault("metric" if key == "metric" else "filter", []).append(dashboard.change(key, value))
     for key, value in OTHERS:
         took.setdefault(key, []).append(dashboard.change(key, value))
-    return Found(took, sum(map(_length, (trace["x"] for trace in traces))), len(chart), explained, rows, same)
-
-
-def _length(packed: dict[str, str] | list[float]) -> int:
-    """Return how many numbers an array has, packed by Plotly or not."""
-    if isinstance(packed, list):
-        return len(packed)
-    return len(packed["bdata"].rstrip("=")) * 3 // 4 // int(packed["dtype"][1:])
+    return Found(took, weight, rows, same)
 
 
 def profile(size: Size, folder: Path | None) -> None:
@@ -237,9 +220,9 @@ def weights(found: dict[Size, Found]) -> str:
         rows.append(
             [
                 str(size),
-                f"{one.points:,}",
-                f"{one.chart / 1e6:.2f}",
-                f"{(one.chart - one.explained) / one.points:.0f}",
+                f"{one.chart.points:,}",
+                f"{one.chart.size / 1e6:.2f}",
+                f"{one.chart.each:.0f}",
                 "nothing" if one.same else "all again",
                 f"{table_bytes / 1e6:.2f}",
                 f"{table_rows:,} × {columns}",
