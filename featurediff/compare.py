@@ -35,6 +35,8 @@ _COLUMNS = ["feature_id", "token_type", "exclusivity", "base_q", "chat_q", "expl
 _ABOUT = ["source", "model", "trainer", "layer", "prompt_set", "num_features", "token_type"]
 _L0 = re.compile(r"[-_](l0[-_]?[0-9]+|canonical)$", re.IGNORECASE)
 _MAX_WORKERS = 4
+_WORTH_A_PROCESS = 4
+"""Sources that take about as long to read as a process takes to start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,15 +168,17 @@ def read_all(
     thresholds : Thresholds, optional
         What counts as exclusive.
     workers : int, optional
-        How many processes; by default one a core, at most four, as each holds a whole source. One is this process.
-        Others start from nothing, so that a script which calls this needs `if __name__ == "__main__":`.
+        How many processes; by default one a core, at most four, as each holds a whole source, and no more than pay for
+        their start. One is this process. Others start from nothing, so that a script which calls this needs
+        `if __name__ == "__main__":`.
 
     Yields
     ------
     Summary or Fault
         One for each source, in their order.
     """
-    count = min(workers or min(os.cpu_count() or 1, _MAX_WORKERS), len(sources))
+    usual = min(os.cpu_count() or 1, _MAX_WORKERS, len(sources) // _WORTH_A_PROCESS)
+    count = min(usual if workers is None else workers, len(sources))
     if count <= 1:
         yield from (try_read(source, thresholds) for source in sources)
         return
