@@ -125,7 +125,8 @@ class Session:
         self._states[widget] = WidgetState(id=widget, **value)
 
     def trigger(self, key: str, event: str, value: object) -> None:
-        """Let a component report an event."""
+        """Let a component report an event; its own state goes with it, as a browser sends it."""
+        self.set(key, json_value="{}")
         widget = f"$$STREAMLIT_INTERNAL_KEY_{self._widgets[key]}__events"
         payload = json.dumps([{"event": event, "value": value}])
         self._states[widget] = WidgetState(id=widget, json_trigger_value=payload)
