@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import plotly.graph_objects as go
     from streamlit.delta_generator import DeltaGenerator
 
     from featurediff.files import FileIdentity
@@ -70,20 +71,42 @@ def summarise(identity: tuple[FileIdentity, ...], thresholds: Thresholds, _sourc
     return try_read(_source, thresholds)
 
 
-def read_sources(sources: dict[str, Source], thresholds: Thresholds) -> tuple[list[Summary], list[Fault]]:
-    """Read sources, named as in the URL; return those that could be read and those that could not."""
+def read_sources(
+    sources: dict[str, Source], thresholds: Thresholds
+) -> tuple[list[Summary], tuple[object, ...], list[Fault]]:
+    """Read sources, named as in the URL; return those that could be read with a key, and those that could not."""
     good: list[Summary] = []
     faults: list[Fault] = []
+    key: list[object] = [thresholds]
     for name, source in sources.items():
         try:
-            found = summarise(identify(source), thresholds, replace(source, name=name))
+            identity = identify(source)
+            found = summarise(identity, thresholds, replace(source, name=name))
         except DataError as error:
             found = Fault(name, str(error))
         if isinstance(found, Summary):
             good.append(found)
+            key += [name, identity]
         else:
             faults.append(found)
-    return good, faults
+    return good, tuple(key), faults
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def count(key: tuple[object, ...], max_q: float, _sources: list[Summary]) -> pd.DataFrame:
+    """Return the counts of sources; `key` is theirs."""
+    del key
+    return counts(_sources, max_q)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def draw(
+    key: tuple[object, ...], max_q: float, labels: Labels, _sources: list[Summary], _series: pd.DataFrame
+) -> tuple[go.Figure, go.Figure | None]:
+    """Return the bars of all sources and the lines over layers, where there are any."""
+    names = dict(zip((source.name for source in _sources), short_names(_sources), strict=True))
+    bars = count_bars(count(key, max_q, _sources), names, labels)
+    return bars, None if _series.empty else layer_lines(_series, labels)
 
 
 def choose_thresholds(labels: Labels) -> Thresholds:
@@ -307,7 +330,7 @@ with st.sidebar:
     thresholds = choose_thresholds(labels)
 
 names = chosen or list(offered)[:MOST_SOURCES]
-sources, faults = read_sources({name: offered[name] for name in names}, thresholds)
+sources, key, faults = read_sources({name: offered[name] for name in names}, thresholds)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(f"Comparison of {plural(len(sources), 'source')}", width="content", anchor=False)
     if any(source.is_synthetic for source in sources):
@@ -321,26 +344,27 @@ if not sources:
     show_faults(warnings)
     st.stop()
 
-tidy = counts(sources, max_q)
+tidy = count(key, max_q, sources)
 rows = table(tidy)
+series = layer_series(tidy)
+bars, lines = draw(key, max_q, labels, sources, series)
 if click := state.get("open_source"):
     open_page(COMPARISON, DASHBOARD, {"source": rows["source"].iloc[click["row"]], "feature": []})
 st.plotly_chart(
-    count_bars(tidy, dict(zip((source.name for source in sources), short_names(sources), strict=True)), labels),
+    bars,
     key="bars",
     config=PLOT_CONFIG | {"scrollZoom": False},
     alt="Bars: kept and significant features of each source, by position and exclusivity.",
 )
 st.caption(f"{HOW_TO_READ}: q at most {max_q:g} in a model in which the feature is exclusive. {CAVEAT}")
 
-series = layer_series(tidy)
 st.markdown("#### Over the layers")
-if series.empty:
+if lines is None:
     st.caption("No two of these sources are of the same model, family of SAEs and prompt set at different layers.")
 else:
     st.caption(plain("; ".join(series["series"].unique())))
     st.plotly_chart(
-        layer_lines(series, labels),
+        lines,
         key="lines",
         config=PLOT_CONFIG | {"scrollZoom": False},
         alt="Lines: kept and significant features over the layers of a model, by position and exclusivity.",
