@@ -260,12 +260,12 @@ def show_shared(first: Summary, second: Summary, short: dict[str, str], shared: 
     )
 
 
-def show_counts(rows: pd.DataFrame, labels: Labels) -> None:
+def show_counts(rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> None:
     """Show all counts as a table; a source's name opens it in the dashboard."""
     named = {"both": "Both", "base": labels.base, "chat": labels.chat, "all": "All"}
     columns: dict[str, Any] = {
         "source": st.column_config.ButtonColumn(
-            "Source", type="tertiary", alignment="left", key="open_source", width=260, help="Opens it in the dashboard."
+            "Source", type="tertiary", alignment="left", key="open_source", width=240, help="Opens it in the dashboard."
         ),
         "token_type": st.column_config.TextColumn("Position", width=80),
     }
@@ -275,7 +275,7 @@ def show_counts(rows: pd.DataFrame, labels: Labels) -> None:
                 heading, format="localized", width=80, help=f"{plain(name)}: {value} features."
             )
     st.dataframe(
-        rows[list(columns)].assign(source=":material/arrow_forward: " + rows["source"]),
+        rows[list(columns)].assign(source=":material/arrow_forward: " + rows["source"].map(short)),
         key="counts",
         hide_index=True,
         column_config=columns,
@@ -394,5 +394,5 @@ with st.container(horizontal=True, vertical_alignment="center"):
         on_click="ignore",
         help="A row per source, position and exclusivity.",
     )
-show_counts(rows, labels)
+show_counts(rows, dict(zip((source.name for source in sources), short_names(sources), strict=True)), labels)
 show_faults(warnings)

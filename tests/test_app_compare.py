@@ -94,8 +94,15 @@ def test_without_results_five_demo_layers_are_compared(monkeypatch):
     assert heading(at) == "Comparison of 7 sources"
     assert "synthetic demo data" in said(at)
     assert at.multiselect(key="sources").options == DEMO_NAMES
-    assert all_counts(at)["source"].str.removeprefix(":material/arrow_forward: ").tolist() == [
-        name for name in DEMO_NAMES for _ in range(2)
+    named = [
+        (4, "synthetic"),
+        (8, "synthetic"),
+        (12, "distant"),
+        (12, "related"),
+        *((i, "synthetic") for i in (12, 16, 20)),
+    ]
+    assert all_counts(at)["source"].tolist() == [
+        f":material/arrow_forward: layer {layer} · {prompts}_40" for layer, prompts in named for _ in range(2)
     ]
     assert chart(at, "lines")["layout"]["xaxis"]["tickvals"] == [4, 8, 12, 16, 20]
     assert "demo · SAE 16k · synthetic_40" in said(at)
