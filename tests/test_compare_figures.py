@@ -345,3 +345,14 @@ def test_thresholds_of_the_command_are_those_of_the_library(tree, tmp_path):
     csv = tmp_path / "c.csv"
     run("compare", tree, "--csv", csv, "--min-target", "3", "--max-control", "50%", "--workers", 1)
     assert pd.read_csv(csv)["kept"].sum() != counts([read(source) for source in find_sources(tree)])["kept"].sum()
+
+
+def test_the_demo_command_writes_layers_to_compare(tmp_path):
+    stdout, _ = run("demo", tmp_path, "--layers", 3, "--features", 600, "--prompts", 10)
+    tree = tmp_path / "results"
+    names = ["layer8/synthetic_40", "layer12/synthetic_40", "layer12/related_40", "layer12/distant_40"]
+    folders = [str(tree / f"demo_trainer16k_{name}") for name in (*names, "layer16/synthetic_40")]
+    assert stdout.split() == folders
+    assert [str(source.folder) for source in find_sources(tree)] == sorted(
+        folders, key=lambda f: ("layer8" not in f, f)
+    )
