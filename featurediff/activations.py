@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ BESIDE = ("activations.parquet", "prompts.parquet")
 """What may stand beside a source's two files."""
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
+_CHOICES = {"model": VERSIONS, "prompt_set": PROMPTS}
 _HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text")
 _HOLDS |= {"prompt_id": "whole numbers", "feature_id": "whole numbers", "activation": "fractions"}
 
@@ -64,7 +66,7 @@ class Activations:
             msg = f"`{self.path.name}` cannot pair {n[0]} target prompts in base with {n[1]} in chat."
             raise DataError(msg)
         keys = ["model", "token_type", "prompt_id", "feature_id"]
-        rows = self._read(keys, [("prompt_set", "==", "target")])
+        rows = self._read(keys, {"prompt_set": "target"})
         outside = ~rows["feature_id"].between(0, results.num_features - 1)
         if outside.any():
             first = rows["feature_id"][outside].iloc[0]
@@ -111,22 +113,30 @@ class Activations:
         DataError
             If a file cannot be read or lacks a column.
         """
-        wanted = [("feature_id", "==", feature_id), ("token_type", "==", token_type)]
+        wanted = {"feature_id": feature_id, "token_type": token_type}
         rows = self._read(["model", "prompt_set", "prompt_id", "activation"], wanted)
         by_prompt = rows.pivot_table(index=["prompt_set", "prompt_id"], columns="model", values="activation")
         by_prompt = by_prompt.reindex(columns=list(VERSIONS)).fillna(0.0).rename_axis(columns=None)
         order = by_prompt.max(axis="columns")
         listing = by_prompt.assign(order=order).reset_index()
-        listing["prompt_set"] = pd.Categorical(listing["prompt_set"], categories=list(PROMPTS), ordered=True)
+        listing["prompt_set"] = pd.Categorical(
+            listing["prompt_set"].astype("str"), categories=list(PROMPTS), ordered=True
+        )
         listing = listing.sort_values(["prompt_set", "order", "prompt_id"], ascending=[True, False, True])
         listing = listing.drop(columns="order").astype({"prompt_set": "str"}).reset_index(drop=True)
         if self.prompts is None:
             return listing.assign(content=pd.Series(np.nan, index=listing.index, dtype="str"))
-        texts = _read_parquet(self.prompts, _PROMPT_COLUMNS, None)
+        texts = _read_parquet(self.prompts, _PROMPT_COLUMNS, {})
         return listing.merge(texts, on=["prompt_set", "prompt_id"], how="left", validate="one_to_one")
 
-    def _read(self, columns: Sequence[str], filters: list[tuple[str, str, object]]) -> pd.DataFrame:
-        return _read_parquet(self.path, columns, filters)
+    def _read(self, columns: Sequence[str], only: Mapping[str, object]) -> pd.DataFrame:
+        rows = _read_parquet(self.path, columns, only)
+        for column in rows.columns.intersection(list(_CHOICES)):
+            odd = rows[column][~rows[column].isin(_CHOICES[column])]
+            if len(odd):
+                msg = f"`{self.path.name}`: `{column}` is {shown(odd.iloc[0])} in {len(odd)} rows, but expected "
+                raise DataError(msg + f"{listed(_CHOICES[column])}.")
+        return rows
 
     @staticmethod
     def _count(pairs: NDArray[np.int64], num_prompts: int, num_features: int) -> NDArray[np.int64]:
@@ -154,30 +164,51 @@ def find_activations(folder: Path) -> Activations | None:
     return Activations(path, prompts if prompts.is_file() else None)
 
 
-def _read_parquet(path: Path, columns: Sequence[str], filters: list[tuple[str, str, object]] | None) -> pd.DataFrame:
+def _read_parquet(path: Path, columns: Sequence[str], only: Mapping[str, object]) -> pd.DataFrame:
+    """Read some columns, of the rows that have these values in some columns."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        table = _matching(path, list(dict.fromkeys((*columns, *only))), only).select(list(columns))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        msg = f"`{path.name}` cannot be read as Parquet ({shown(str(error).splitlines()[0])}). Was it written whole?"
+        raise DataError(msg) from error
+    for name in columns:
+        is_there = pc.is_finite(table[name]) if _HOLDS[name] == "fractions" else table[name].is_valid()
+        missing = table.num_rows - (pc.sum(is_there).as_py() or 0)
+        if missing:
+            msg = f"`{path.name}`: `{name}` is missing or not finite in {missing} rows, but expected {_HOLDS[name]}."
+            raise DataError(msg)
+    return cast("pd.DataFrame", table.replace_schema_metadata().to_pandas())
+
+
+def _matching(path: Path, columns: list[str], only: Mapping[str, object]) -> pa.Table:
+    """
+    Go through all rows of a file.
+
+    `pq.read_table` leaves out rows on the footer's word for what is in them, which no checksum covers.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    texts = [name for name in columns if _HOLDS[name] == "text"]
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_schema(file.schema_arrow, (*columns, *(name for name, _, _ in filters or ())), path.name)
-            rows = file.metadata.num_rows
+    _check_schema(pq.read_schema(path), columns, path.name)
+    with pq.ParquetFile(path, read_dictionary=[name for name in columns if _HOLDS[name] == "text"]) as file:
+        rows = file.metadata.num_rows
         if rows > path.stat().st_size:  # repeated values take no room: a kilobyte can say a billion rows
             msg = f"`{path.name}` claims {rows} rows, but has fewer bytes. Expected an activation in each row."
             raise DataError(msg)
-        table = pq.read_table(path, columns=list(columns), filters=filters, read_dictionary=texts)
-    except (pa.ArrowException, OSError) as error:
-        msg = f"`{path.name}` cannot be read as Parquet ({shown(str(error).splitlines()[0])}). Was it written whole?"
-        raise DataError(msg) from error
-    for name in columns:
-        is_number = pc.is_finite(table[name]) if _HOLDS[name] == "fractions" else table[name].is_valid()
-        missing = table.num_rows - (pc.sum(is_number).as_py() or 0)
-        if missing:
-            msg = f"`{path.name}`: `{name}` is missing or not finite in {missing} rows, but expected {_HOLDS[name]}."
-            raise DataError(msg)
-    return cast("pd.DataFrame", table.to_pandas(ignore_metadata=True))
+        parts = [file.read_row_groups([], columns=columns)]
+        for batch in file.iter_batches(columns=columns):
+            batch.validate(full=True)
+            wanted = [pc.equal(batch[name], value) for name, value in only.items()]
+            parts.append(pa.table(batch.filter(reduce(pc.and_, wanted)) if wanted else batch))
+            rows -= len(batch)
+    if rows:
+        msg = f"`{path.name}` is damaged: {rows} more rows are announced than there are. Write it again."
+        raise DataError(msg)
+    return pa.concat_tables(parts)
 
 
 def _check_schema(schema: pa.Schema, columns: Sequence[str], name: str) -> None:

@@ -192,7 +192,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], file_size: int, name: str) ->
                 "stores entries as they are. Write the file again with torch.save."
             )
             raise DataError(msg)
-        if entry.external_attr & _DOS_FOLDER or entry.is_dir():
+        if entry.external_attr & _DOS_FOLDER or entry.filename.endswith("/"):  # is_dir() fails on an empty name
             msg = (
                 f"`{name}` is damaged: its archive entry {shown(entry.filename)} is marked as a folder. Write it again."
             )

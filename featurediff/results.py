@@ -203,8 +203,9 @@ def _sparsity_notes(model: ModelResults, token_type: str, prompts: Literal["targ
 def _rounding(shares: NDArray[Any]) -> float:
     """Largest error that half precision leaves in shares of at most 1; 0 for values stored in full precision."""
     as_float32 = shares.astype(np.float32)
-    if (as_float32 == as_float32.astype(np.float16)).all():
-        return 2.0**-11
+    with np.errstate(over="ignore"):  # what is beyond float16 is no share
+        if (as_float32 == as_float32.astype(np.float16)).all():
+            return 2.0**-11
     is_bfloat16 = not (as_float32.view(np.uint32) & 0xFFFF).any()
     return 2.0**-8 if is_bfloat16 else 0.0
 

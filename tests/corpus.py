@@ -216,6 +216,8 @@ def archives():
         "an entry under another name",
         Bad(put(an_entry_that_lies(good, 46, b"x")), ("`base.pt` is damaged", "the checksum of its entry 'xrchive")),
     )
+    nameless = an_entry_that_lies(good, 28, struct.pack("<HHH", 0, 0, 16))  # its name is its comment now
+    yield "an entry without a name", Bad(put(nameless), DAMAGED)
     yield (
         "two directories",
         Bad(put(two_directories()), ("`base.pt` is damaged", "does not end with its one directory", "write it again")),
@@ -719,6 +721,8 @@ def activations():
             f"{name} missing",
             (parquet(**{name: pa.array([None], pa.string() if name == "model" else pa.int64())}), says),
         )
+    says = ("`activations.parquet`: `model` is 'instruct' in 1 rows", "expected 'base', 'chat'")
+    yield "another model", (parquet(model=["instruct"]), says)
     for value in (-1, 8, 2**40):
         says = (f"`activations.parquet` has feature {value}", "run from 0 to 7 (1 such rows)", "same SAE?")
         yield f"feature {value}", (parquet(feature_id=[value]), says)

@@ -127,3 +127,42 @@ def test_prompt_sets_of_different_length_are_not_paired(tmp_path):
     assert load(folder).notes()[-1] == (
         "`activations.parquet` cannot pair 8 target prompts in base with 9 in chat. The change is tested without pairs."
     )
+
+
+def test_prompt_set_that_is_neither(folder):
+    """It was listed with no prompt set, behind a warning of pandas'."""
+    write(folder, [("base", "targets", "model", 0, 2, 1.5), ("base", "target", "model", 0, 2, 1.5)])
+    with pytest.raises(DataError) as caught:
+        find_activations(folder).of_feature(2, "model")
+    assert str(caught.value) == (
+        "`activations.parquet`: `prompt_set` is 'targets' in 1 rows, but expected 'target', 'control'."
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, None])
+def test_activation_that_is_no_number(folder, value):
+    """A missing activation was shown as 0, that is as a silent feature."""
+    write(folder, [("base", "target", "model", 0, 2, value), ("base", "target", "model", 1, 2, 1.5)])
+    with pytest.raises(DataError) as caught:
+        find_activations(folder).of_feature(2, "model")
+    message = "`activations.parquet`: `activation` is missing or not finite in 1 rows, but expected fractions."
+    assert str(caught.value) == message
+
+
+def test_metadata_of_pandas_is_not_read(folder):
+    """Pandas' notes on a table are JSON in the file; damaged ones were a JSONDecodeError."""
+    write(folder, [("base", "target", "model", 0, 2, 1.5)])
+    path = folder / "activations.parquet"
+    path.write_bytes(path.read_bytes().replace(b'{"index_columns"', b'{"index_columns}'))
+    assert len(find_activations(folder).of_feature(2, "model")) == 1
+
+
+def test_word_of_the_footer_on_what_is_in_the_file_does_not_count(folder):
+    """Damaged statistics in the footer, which no checksum covers, hid the prompts: the feature looked silent."""
+    write(folder, [("base", "target", "model", 0, 77_777, 1.5)])
+    path = folder / "activations.parquet"
+    data, said = path.read_bytes(), (77_777).to_bytes(8, "little")
+    head, _, tail = data.partition(said)  # the cell itself; then least and largest, in the footer
+    assert tail.count(said) >= 2
+    path.write_bytes(head + said + tail.replace(said, (99_999).to_bytes(8, "little")))
+    assert len(find_activations(folder).of_feature(77_777, "model")) == 1

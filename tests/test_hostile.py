@@ -144,6 +144,11 @@ def test_archive_has_one_directory(tmp_path):
     refused(tmp_path, "two directories")
 
 
+def test_entry_without_a_name(tmp_path):
+    """Asking zipfile whether such an entry is a folder was an IndexError."""
+    refused(tmp_path, "an entry without a name")
+
+
 def test_number_of_prompts_has_an_end(tmp_path):
     """10^100 prompts were a TypeError, and 10^12 a hang: the exact tests hold a number for each prompt."""
     refused(tmp_path, "num_target_prompts is huge")

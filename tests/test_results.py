@@ -724,6 +724,14 @@ def test_notes_on_sparsity_that_is_something_else():
     ]
 
 
+def test_notes_on_a_sparsity_beyond_half_precision():
+    """70,000 as float16 is infinite, with a warning of numpy's."""
+    share = torch.tensor([0.5, 70_000.0, 0, 0, 0, 0, 0, 0])
+    assert (
+        " 'target_sparsity' is not num_active / n at " in notes(parse_base(with_vector("target_sparsity", share)))[-1]
+    )
+
+
 def test_notes_on_sparsity_that_is_its_opposite():
     share = 1 - model_data("base")["newline"]["control_sparsity"]
     assert notes(parse_base(with_vector("control_sparsity", share))) == [
