@@ -251,7 +251,9 @@ def main() -> None:
     text = (
         "`python bench/app.py`: server time of a rerun in AppTest, each change leading to a view that the session had "
         "not shown; “nothing” is a rerun without any change. Bytes a point are those of the chart without "
-        "explanations; nothing is sent of a chart whose message stays the same, only a reference to it.\n\n"
+        "explanations; nothing is sent of a chart whose message stays the same, only a reference to it. AppTest "
+        "leaves out what a server adds: the garbage collection after each run (`runner.postScriptGC`) and the network, "
+        "which `load.py` counts.\n\n"
         f"{times(found)}\n\n{weights(found)}\n\n{cold_start(args.runs)}"
     )
     publish("app", "A rerun of the dashboard", text, write=not args.no_write)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,18 +119,27 @@ def make(size: Size, out: Path | None = None, seed: int = 0) -> Made:
     made = Made(tree, tree / "results" / sae / f"{size.prompts}_prompts", tree / "explanations" / f"{sae}.csv")
     if tree.exists():
         return made
-    part = tree.with_name(f".{tree.name}.part")
+    # In a process of its own: one that a benchmark starts counts the memory of the benchmark as its own at first.
+    process = get_context("spawn").Process(target=_write, args=(size, made, seed))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(f"The source {tree} could not be made.")
+    return made
+
+
+def _write(size: Size, made: Made, seed: int) -> None:
+    part = made.tree.with_name(f".{made.tree.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    folder = part / made.folder.relative_to(tree)
+    folder = part / made.folder.relative_to(made.tree)
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     _write_models(rng, size, folder)
     if size.explained:
-        file = part / made.explanations.relative_to(tree)
+        file = part / made.explanations.relative_to(made.tree)
         file.parent.mkdir()
         _write_explanations(rng, size, file)
-    part.rename(tree)
-    return made
+    part.rename(made.tree)
 
 
 def _write_models(rng: np.random.Generator, size: Size, folder: Path) -> None:

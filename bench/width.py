@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +23,7 @@ TO_REACH = {2**24: (20, 6000)}
 """Seconds and MB."""
 
 STEEPER = 1.5
-"""A cost is called linear while no added feature costs so many times what one added before cost."""
+"""A cost is called linear while a feature costs less than so many times as much at the widest as below it."""
 
 
 def export(made: Made) -> Ran:
@@ -53,12 +52,13 @@ def rows(title: str, found: dict[int, list[Ran]]) -> list[list[str]]:
 def verdict(found: dict[int, list[Ran]]) -> str:
     """Say whether cost grows linearly with features."""
     points = [(width, median(ran.seconds for ran in runs)) for width, runs in found.items()]
-    steps = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(points)]
-    ratios = [after / before for before, after in pairwise(steps)]
-    if not ratios:
-        return ""
-    word = "linearly" if max(ratios) < STEEPER else "faster than linearly"
-    return f"Seconds grow {word}: an added feature costs at most {max(ratios):.2f} times what one added before cost."
+    if len(points) < 3:
+        return "too few widths to tell how cost grows."
+    first, last_but_one, last = points[0], *points[-2:]
+    before, after = ((b[1] - a[1]) / (b[0] - a[0]) for a, b in ((first, last_but_one), (last_but_one, last)))
+    word = "linearly" if after < STEEPER * before else "faster than linearly"
+    ratio = f"{after / before:.2f} times"
+    return f"seconds grow {word}; beyond {last_but_one[0]:,}, a feature costs {ratio} what one below costs."
 
 
 def main() -> None:
