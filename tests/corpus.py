@@ -217,7 +217,10 @@ def archives():
         Bad(put(an_entry_that_lies(good, 46, b"x")), ("`base.pt` is damaged", "the checksum of its entry 'xrchive")),
     )
     nameless = an_entry_that_lies(good, 28, struct.pack("<HHH", 0, 0, 16))  # its name is its comment now
-    yield "an entry without a name", Bad(put(nameless), DAMAGED)
+    yield (
+        "an entry without a name",
+        Bad(put(nameless), ("`base.pt` is a zip archive but not a torch file", "no data.pkl")),
+    )
     yield (
         "two directories",
         Bad(put(two_directories()), ("`base.pt` is damaged", "does not end with its one directory", "write it again")),
