@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --retries 1 --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check format screenshot bench clean
+.PHONY: help run test test-fast check format screenshot bench fuzz mutants audit clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,19 @@ bench: .venv/for-development  ## measure speed and memory into bench/README.md; 
 	$(BIN)/python bench/app.py
 	$(BIN)/python bench/browser.py
 	$(BIN)/python bench/load.py
+
+fuzz: .venv/for-development  ## read 10,000 spoilt files; ARGS="--seed 1 --count 500 --only stars.csv" reads others
+	$(BIN)/python bench/fuzz.py $(ARGS)
+
+mutants: .venv/for-development  ## break lines that matter in a copy, one by one: do the tests notice?
+	$(BIN)/python bench/mutants.py $(ARGS)
+
+# A report and no check: what is found out tomorrow must not fail what was fine yesterday, and there may be no network.
+audit: .venv/for-run  ## report installed packages with known weaknesses; fails nothing
+	-@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && \
+		.venv/audit/bin/python -m pip install --quiet --retries 1 --disable-pip-version-check 'pip-audit>=2.9,<3'; }
+	-@.venv/audit/bin/pip-audit --progress-spinner off --timeout 15 \
+		--path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 screenshot: .venv/for-development  ## take the README's pictures again
 	$(BIN)/python scripts/screenshot.py $(ARGS)

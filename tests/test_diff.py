@@ -362,6 +362,16 @@ def test_filters(table, filters, kept):
 
 
 @pytest.mark.parametrize(
+    ("max_q", "kept"), [(0.3, [0, 1, 2, 3, 4]), (0.2, [0, 1, 3]), (0.1, [0, 3]), (0.0999, [0]), (0.01, [])]
+)
+def test_filter_by_q_holds_at_most_that_q(table, max_q, kept):
+    """Of a feature that is exclusive in both models the smaller q counts, of another the q of its own model."""
+    tested = table.assign(base_q=[0.5, 0.2, 0.3, 0.01, 0.01], chat_q=[0.05, 0.01, 0.01, 0.1, 0.3])
+    found = filter_table(tested, Filters(max_q=max_q), "target_num_active")
+    assert found["feature_id"].tolist() == kept
+
+
+@pytest.mark.parametrize(
     ("filters", "name"),
     [
         (Filters(), None),
