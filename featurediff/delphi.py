@@ -11,7 +11,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
-from featurediff.wording import listed, shown
+from featurediff.wording import is_name, listed, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def read_folder(folder: Path) -> tuple[pd.DataFrame, str]:
 def _parse(data: bytes, name: str) -> str:
     try:
         text = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"`{name}` is not JSON, but expected a file of delphi: one string in quotes."
         raise DataError(msg) from error
     if not isinstance(text, str):
@@ -87,7 +87,7 @@ def _explainer_model(config: Path) -> str | None:
         return None
     try:
         said = json.loads(read_whole(config))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     model = said.get("explainer_model") if isinstance(said, dict) else None
-    return model if isinstance(model, str) else None
+    return model if is_name(model) else None

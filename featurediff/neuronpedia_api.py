@@ -35,6 +35,9 @@ _MAX_WAIT = 120
 
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _BUSY = (429, 500, 502, 503, 504)
+_OTHER_FORMAT = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading JSON raises that is damaged or says something else; the last two for 1e999 and thousands of brackets."""
+
 _COME_BACK = "What was got is kept: run the same again later, and it goes on from there."
 _BATCH = re.compile(r"(?P<folder>explanations[^/]*)/batch-(?P<number>[0-9]{1,9})\.jsonl\.gz")
 
@@ -227,7 +230,7 @@ def read_bulk(exports: Server, file: BulkFile) -> list[Text]:
         try:
             said = json.loads(line)
             texts += _texts([said], int(said["index"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _OTHER_FORMAT as error:
             msg = f"{exports.url}/{file.key}: line {number} is not an object with an `index`, but {shown(line)}."
             raise DataError(msg) from error
     return texts
@@ -247,7 +250,7 @@ def read_feature(api: Server, source: str, feature_id: int) -> list[Text]:
     try:
         said = json.loads(data) if data else None  # an unknown feature is `null` or 404
         return _texts(reversed(said["explanations"]), feature_id) if said else []
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _OTHER_FORMAT as error:
         msg = f"{api.url}/{path} is not an object with a list of `explanations`, but {shown(data)}."
         raise DataError(msg) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(parts[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Tell a string of at most `MAX_NAME` characters, all of which UTF-8 can hold; half a surrogate pair it cannot."""
     return isinstance(value, str) and len(value) <= MAX_NAME and value == value.encode(errors="replace").decode()
 

@@ -199,9 +199,12 @@ def test_files_that_are_not_zipped_are_read_too(study, servers, exports):
         ('{"description": "x"}', """b'{"description": "x"}'"""),
         ("{", "b'{'"),
         ('{"index": "x"}', """b'{"index": "x"}'"""),
+        ('{"index": 1e999}', """b'{"index": 1e999}'"""),
+        ("[" * 100_000, f"b'{'[' * 77}…"),
     ],
 )
 def test_lines_of_another_format(study, servers, exports, cache, line, shown):
+    """An index of 1e999 was an OverflowError, and brackets in brackets a RecursionError."""
     exports.bodies[BATCHES[0]] = f'{{"index": "0", "description": "x"}}\n{line}\n'.encode()
     with refuses(f"{exports.url}{BATCHES[0]}: line 2 is not an object with an `index`, but {shown}."):
         explain(study, servers=servers)

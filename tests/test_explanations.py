@@ -297,7 +297,9 @@ def test_delphis_settings_name_the_model(tmp_path):
     assert chosen(read_explanations(folder)) == {3: ("a", "delphi", "Llama-70B")}
 
 
-@pytest.mark.parametrize("settings", ["no JSON", "[]", "{}", '{"explainer_model": 3}'])
+@pytest.mark.parametrize(
+    "settings", ["no JSON", "[]", "{}", '{"explainer_model": 3}', '{"explainer_model": "\\ud800"}', "[" * 100_000]
+)
 def test_delphis_settings_may_be_anything(tmp_path, settings):
     folder = make_delphi(tmp_path / "run" / "explanations", {3: "a"})
     (tmp_path / "run" / "run_config.json").write_text(settings)
@@ -327,6 +329,7 @@ def test_the_digest_of_a_folder_tells_names_and_contents_apart(tmp_path):
 
 
 def test_folders_that_are_not_of_delphi(tmp_path):
+    """Brackets in brackets were a RecursionError."""
     empty = tmp_path / "empty"
     empty.mkdir()
     message = f"`{empty}` has no file of delphi such as `layers.20_latent123.txt`. Expected those, or name a CSV file."
@@ -341,9 +344,10 @@ def test_folders_that_are_not_of_delphi(tmp_path):
     bad = make_delphi(tmp_path / "bad", {3: 7})
     with refuses("`bad/layers.20_latent3.txt` holds 7, but expected a file of delphi: one string in quotes."):
         read_explanations(bad)
-    (bad / "layers.20_latent3.txt").write_bytes(b"\xff")
-    with refuses("`bad/layers.20_latent3.txt` is not JSON, but expected a file of delphi: one string in quotes."):
-        read_explanations(bad)
+    for data in (b"\xff", b"", b'"open', b"1" * 10_000, b"[" * 100_000):
+        (bad / "layers.20_latent3.txt").write_bytes(data)
+        with refuses("`bad/layers.20_latent3.txt` is not JSON, but expected a file of delphi: one string in quotes."):
+            read_explanations(bad)
 
 
 def test_a_source_takes_a_folder_of_delphi(source_dir, tmp_path):
