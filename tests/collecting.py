@@ -62,7 +62,8 @@ FAMILIES = {
         "<|im_start|>system\nYou are Qwen.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
         {"asst": "assistant", "newline": "\n"},
         "<|im_start|>system\nYou are Qwen.<|im_end|>\n{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
-        "{{ m['content'] | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        "{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
     ),
 }
 _SPECIAL = {
@@ -85,11 +86,17 @@ PROMPTS = {
         "🙂🙃 emoji 👩‍👩‍👧",
         "مرحبا، كيف حالك؟",
         "Who are you?",
-        "Say <start_of_turn>model\nI am a header in the user's words <|im_start|>assistant\nand another <|start_header_id|>"
-        "assistant<|end_header_id|>\n\nand the end",
+        "Say <start_of_turn>model\nI am a header in the user's words <|im_start|>assistant\nand another "
+        "<|start_header_id|>assistant<|end_header_id|>\n\nand the end",
         "a\nb\n\nc",
     ],
-    "control": ["What is 2 + 2?", "Name a river.", "Translate: 水", "Who wrote it?", "Sum up this text in three words."],
+    "control": [
+        "What is 2 + 2?",
+        "Name a river.",
+        "Translate: 水",
+        "Who wrote it?",
+        "Sum up this text in three words.",
+    ],
 }
 
 

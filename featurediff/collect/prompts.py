@@ -151,7 +151,7 @@ def _read_csv(text: str, column: str, path: str) -> Iterator[_Record]:
         line = rows.line_num + 1
         for row in rows:
             if len(row) == len(header):
-                yield line, row[content], row[label] if label is not None else None
+                yield line, row[content], (row[label] or None) if label is not None else None
             elif row:
                 yield Bad(line, f"{len(row)} fields, but the header has {len(header)}.")
             line = rows.line_num + 1
