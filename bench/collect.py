@@ -6,7 +6,7 @@ once and linked a second time as the chat model; a JumpReLU SAE whose threshold 
 active, as in Gemma Scope; and prompts that are 30 to 60 tokens long in the chat template. It takes some minutes and
 16 GB of disk.
 
-    python bench/collect.py            on a GPU
+    python bench/collect.py            on a GPU; writes its section of bench/README.md
     python bench/collect.py --tiny     to try the script on a CPU
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import re
 import subprocess
@@ -29,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+from report import publish, table
 from sae_lens.saes import JumpReLUSAE, JumpReLUSAEConfig
 from sae_lens.saes.sae import SAEMetadata
 from tokenizers import AddedToken, Tokenizer
@@ -50,7 +50,8 @@ TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m['role'] }}\n{{ m['content'] | trim }}<end_of_turn>\n"
     "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
-ACTIVE, RUNS = 114, 3
+LIBRARIES = ("numpy", "pyarrow", "sae-lens", "torch", "transformers")
+ACTIVE, FEW, MANY, PASSES = 114, 500, 2000, 3
 
 
 @dataclass
@@ -208,63 +209,79 @@ def count_rows(source: Path) -> int:
     return int(pq.read_metadata(source / "activations.parquet").num_rows)
 
 
-def measure_floor(folder: Path) -> list[float]:
-    """Return prompts a second of the forward passes alone: the first time that a process makes them, then more runs."""
+def measure_floor(folder: Path) -> dict[str, Any]:
+    """Return prompts a second of the forward passes alone: the first time that a process makes them, then the best."""
     encoder, shards = load_encoder(folder)
     encoder.warm_up(shards[-1].chats)
     batches = [chats for shard in shards for chats in encoder.batches(shard.chats)]
+    prompts = sum(len(chats) for chats in batches)
     rates = []
-    for _ in range(RUNS + 1):
+    for _ in range(PASSES + 1):
         began = time.perf_counter()
         with torch.inference_mode():
             for chats in batches:
                 encoder.residual(chats)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        rates.append(sum(len(chats) for chats in batches) / (time.perf_counter() - began))
-    return rates
+        rates.append(prompts / (time.perf_counter() - began))
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return {"prompts": prompts, "first": rates[0], "rate": max(rates[1:]), "device": device}
 
 
-def alone(step: str, folder: Path) -> str:
-    """Run one measurement in a process of its own, and return the JSON that it prints last."""
-    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def alone(step: str, folder: Path, *more: str) -> dict[str, Any]:
+    """Take one step in a process of its own, which leaves nothing on the GPU, and return the JSON that it prints."""
+    command = [sys.executable, __file__, "--step", step, "--folder", str(folder), *more]
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=offline)
     if done.returncode:
-        sys.exit(done.stderr)
-    return done.stdout.splitlines()[-1]
+        sys.exit(f"The step {step} failed.")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{step}: {found}", flush=True)
+    return found
 
 
 def main() -> None:
-    """Make everything, measure, and print."""
+    """Make everything, measure, and write down what was found; or take one step."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the script on a CPU")
-    parser.add_argument("--step", choices=("collect", "floor"), help=argparse.SUPPRESS)
+    parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the script on a CPU; writes nothing")
+    parser.add_argument("--runs", type=int, default=3, help="of collect on all prompts")
+    parser.add_argument("--step", choices=("make", "collect", "floor"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="where to make everything; a temporary folder by default")
     args = parser.parse_args()
-    if args.step:
+    if args.step == "make":
+        make(args.folder, TINY if args.tiny else GEMMA, 512 if args.tiny else 131_072)
+        print("{}")
+    elif args.step:
         print(json.dumps((measure_collect if args.step == "collect" else measure_floor)(args.folder)))
-        return
-    with tempfile.TemporaryDirectory(dir=args.folder) as made:
-        folder = Path(made)
-        make(folder, TINY if args.tiny else GEMMA, 512 if args.tiny else 131_072)
-        report(folder)
+    else:
+        with tempfile.TemporaryDirectory(dir=args.folder) as made:
+            alone("make", Path(made), *(["--tiny"] if args.tiny else []))
+            report(Path(made), args.runs, write=not args.tiny)
 
 
-def report(folder: Path) -> None:
-    """Measure, and print a line for each run."""
-    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
-    print(f"{machine}, torch {torch.__version__}")
-    keep_prompts(folder, 2000)
-    first, *others = json.loads(alone("floor", folder))
-    floor = max(others)
-    print(f"floor: {floor:,.0f} prompts/s; {first:,.0f} in the first pass of a process", flush=True)
-    for runs, keep in ((1, 500), (RUNS, 2000)):
+def report(folder: Path, runs: int, *, write: bool) -> None:
+    """Measure, and publish a row for each run."""
+    keep_prompts(folder, MANY)
+    floor = alone("floor", folder)
+    rows = [["floor: forward passes", f"{floor['prompts']:,}", f"{floor['rate']:,.0f}", *[""] * 6]]
+    for keep in (FEW, *[MANY] * runs):
         keep_prompts(folder, keep)
-        for _ in range(runs):
-            found: dict[str, float] = json.loads(alone("collect", folder))
-            ratio = found["rate"] / floor
-            print(f"collect, {2 * keep:,} prompts through both models: {ratio:.3f} of the floor")
-            print("  " + ", ".join(f"{name} {value:,.2f}" for name, value in found.items()), flush=True)
+        found = alone("collect", folder)
+        rate, ratio = f"{found['rate']:,.0f}", f"{found['rate'] / floor['rate']:.3f}"
+        seconds = [f"{found[name]:.2f}" for name in ("planning", "running", "writing")]
+        memory = [f"{found[name]:.2f}" for name in ("gpu_reserved", "host")]
+        rows.append(["collect", f"{found['prompts']:,}", rate, ratio, *seconds, *memory])
+    rows.append(["to reach", "", "", "≥ 0.85", "", "", "", "< 16", "does not grow"])
+    head = ["", "prompts", "prompts/s", "of the floor", "planning s", "running s", "writing s", "GPU GiB", "host GiB"]
+    text = (
+        f"`python bench/collect.py` on {floor['device']}: a model in the shape of Gemma 2 9B up to block {LAYER} and a "
+        "131,072-wide SAE, both of random weights. Each row is a process of its own; prompts through both models count "
+        "twice. The floor is the best pass of several; a process's first pass, as collect makes it, ran at "
+        f"{floor['first'] / floor['rate']:.2f} of it. Loading models and SAE, with the first batch of each model, does "
+        "not count; reading and tokenising prompts, encoding and writing do. GPU: the most that torch reserved; host: "
+        "the most memory of its own while a model ran.\n\n"
+    )
+    publish("collect", "Collecting", text + table(head, rows), libraries=LIBRARIES, write=write)
 
 
 if __name__ == "__main__":
