@@ -51,7 +51,7 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
 LIBRARIES = ("numpy", "pyarrow", "sae-lens", "torch", "transformers")
-ACTIVE, FEW, MANY, PASSES = 114, 500, 2000, 3
+ACTIVE, PASSES = 114, 3
 
 
 @dataclass
@@ -256,15 +256,16 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory(dir=args.folder) as made:
             alone("make", Path(made), *(["--tiny"] if args.tiny else []))
-            report(Path(made), args.runs, write=not args.tiny)
+            few, many = (10, 40) if args.tiny else (500, 2000)
+            report(Path(made), few, [many] * args.runs, write=not args.tiny)
 
 
-def report(folder: Path, runs: int, *, write: bool) -> None:
-    """Measure, and publish a row for each run."""
-    keep_prompts(folder, MANY)
+def report(folder: Path, few: int, many: list[int], *, write: bool) -> None:
+    """Measure with few prompts a file and with many, and publish a row for each run."""
+    keep_prompts(folder, many[0])
     floor = alone("floor", folder)
     rows = [["floor: forward passes", f"{floor['prompts']:,}", f"{floor['rate']:,.0f}", *[""] * 6]]
-    for keep in (FEW, *[MANY] * runs):
+    for keep in (few, *many):
         keep_prompts(folder, keep)
         found = alone("collect", folder)
         rate, ratio = f"{found['rate']:,.0f}", f"{found['rate'] / floor['rate']:.3f}"
