@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,7 +77,10 @@ def write_files(
     import torch
 
     path = folder / "activations.parquet"
-    with pq.ParquetWriter(path, ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED) as writer:
+    with (
+        pq.ParquetWriter(path, ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED) as writer,
+        ThreadPoolExecutor(1) as pool,
+    ):
         for version in VERSIONS:
             content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
             for prompts in PROMPTS:
@@ -84,9 +88,10 @@ def write_files(
                 for shard in shards:
                     if (shard.version, shard.prompts) == (version, prompts):
                         active = workshop.read(shard)
-                        writer.write_table(_named(active, shard, shape.token_types))
+                        written = pool.submit(writer.write_table, _named(active, shard, shape.token_types))
                         parts = _statistics(active, len(shard.chats), shape)
                         merged = [reduce(add, pair) for pair in zip(merged, parts, strict=True)] if merged else parts
+                        written.result()
                 for token_type, statistics in zip(shape.token_types, merged, strict=True):
                     for name, vector in statistics.vectors(prompts).items():
                         content[token_type][name] = torch.from_numpy(vector)
