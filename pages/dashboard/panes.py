@@ -165,11 +165,22 @@ def show_chart(chart: Chart, shown: pd.DataFrame, opened: Opened, view: View) ->
     )
 
 
-def build_page(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, study: Study, view: View) -> str:
-    """Return the chart of what is shown as a page of its own."""
+def narrowings() -> list[tuple[str, str]]:
+    """Say what narrows the features beside the filters, for an exported page."""
+    box = [("Box", "only features inside a box on the chart")] * bool(state["subset"])
+    return box + [("Stars", "only features that were starred by hand")] * bool(state["starred"])
+
+
+def build_page(
+    chart: Chart,
+    shown: pd.DataFrame,
+    kept: pd.DataFrame,
+    study: Study,
+    view: View,
+    more: list[tuple[str, str]],
+) -> str:
+    """Return the chart of what is shown as a page of its own; a session's state cannot be read while it is built."""
     provenance = study.provenance(view, len(shown), len(kept))
-    more = [("Box", "only features inside a box on the chart")] * bool(state["subset"])
-    more += [("Stars", "only features that were starred by hand")] * bool(state["starred"])
     provenance = export.Provenance((*provenance.facts, *more))
     return export.html_page(chart.draw(shown, view), study.page, provenance, study.title(view))
 
@@ -177,7 +188,7 @@ def build_page(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, study: Stu
 def show_downloads(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, opened: Opened, view: View) -> None:
     """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
     study = opened.study
-    page = partial(build_page, chart, shown, kept, study, view)
+    page = partial(build_page, chart, shown, kept, study, view, narrowings())
     failures: dict[str, str] = state.setdefault("failures", {})
     for kind, message in failures.items():
         show_error(f"The {kind} file could not be made.", DataError(message))
