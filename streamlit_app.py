@@ -112,9 +112,8 @@ try:
         study = parse_study(key, uploads)
     else:
         source = sources.get(source_name) or demo_sources()[DEMO]
-        identity = identify(source)
-        key = tuple(map(str, identity))
-        study = read_study(identity, source)
+        key = identify(source)
+        study = read_study(key, source)
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()

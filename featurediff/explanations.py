@@ -16,7 +16,7 @@ from featurediff import delphi
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
 from featurediff.spreadsheet import read_back
-from featurediff.wording import listed, shown
+from featurediff.wording import legible, listed, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,9 +123,9 @@ def read_explanations(path: Path, num_features: int | None = None) -> Explanatio
         If the file cannot be read or breaks the format; see `parse_explanations` and `delphi.read_folder`.
     """
     if kind_of(path) != "folder":
-        return parse_explanations(read_whole(path), path.name, num_features)
+        return parse_explanations(read_whole(path), legible(path.name), num_features)
     frame, digest = delphi.read_folder(path)
-    explanations = Explanations(path.name, digest, _rows(frame, "explanation", frame["feature_id"]), 0, 0)
+    explanations = Explanations(legible(path.name), digest, _rows(frame, "explanation", frame["feature_id"]), 0, 0)
     return explanations if num_features is None else explanations.restricted(num_features)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of
+from featurediff.wording import legible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,10 @@ class Source:
     """Where `base.pt` and `chat.pt` are."""
 
     name: str
-    """Path relative to the results tree, with slashes; of a lone folder, its last two parts."""
+    """
+    Path relative to the results tree, with slashes; of a lone folder, its last two parts. Here and below, what of a
+    path is not UTF-8 stands as escapes.
+    """
 
     model: str | None
     """Model family; like `trainer` and `layer` None when no folder is called {model}_trainer{trainer}_layer{layer}."""
@@ -65,11 +69,11 @@ def describe_source(folder: Path) -> Source:
     sae_folder, match = _find_sae_folder(folder)
     return Source(
         folder=folder,
-        name="/".join(part for part in (folder.parent.name, folder.name) if part),
-        model=match["model"] if match else None,
-        trainer=match["trainer"] if match else None,
+        name=legible("/".join(part for part in (folder.parent.name, folder.name) if part)),
+        model=legible(match["model"]) if match else None,
+        trainer=legible(match["trainer"]) if match else None,
         layer=int(match["layer"]) if match else None,
-        prompt_set=None if folder == sae_folder else folder.relative_to(sae_folder).as_posix(),
+        prompt_set=None if folder == sae_folder else legible(folder.relative_to(sae_folder).as_posix()),
         explanations=_find_explanations(sae_folder) if match else None,
         missing=tuple(name for name in _FILES if kind_of(folder / name) != "file"),
     )
@@ -133,7 +137,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
 def _named_from(root: Path, source: Source) -> Source:
     if source.folder == root:
         return source
-    return replace(source, name=source.folder.relative_to(root).as_posix())
+    return replace(source, name=legible(source.folder.relative_to(root).as_posix()))
 
 
 def _natural(name: str) -> list[list[str | int]]:

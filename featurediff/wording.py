@@ -37,6 +37,11 @@ def is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= MAX_NAME and value == value.encode(errors="replace").decode()
 
 
+def legible(text: str) -> str:
+    """Return a text that UTF-8 can hold: what it cannot, as some names of files have, stands as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: "1 feature", "2 features"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

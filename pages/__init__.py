@@ -15,8 +15,9 @@ import streamlit as st
 
 from featurediff import demo
 from featurediff.activations import BESIDE
-from featurediff.files import FileIdentity, file_identity, kind_of
+from featurediff.files import file_identity, kind_of
 from featurediff.sources import Source, find_sources
+from featurediff.wording import legible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,9 +62,9 @@ def list_sources(results: Path | None) -> dict[str, Source]:
     return {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in find_sources(results)}
 
 
-def identify(source: Source) -> tuple[FileIdentity, ...]:
+def identify(source: Source) -> tuple[str, ...]:
     """
-    Tell one state of a source's files from another.
+    Tell one state of a source's files from another: a key of what was read from them, in which any path can stand.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def identify(source: Source) -> tuple[FileIdentity, ...]:
         If a file has gone meanwhile.
     """
     files = [source.folder / name for name in ("base.pt", "chat.pt", *BESIDE)] + [source.explanations]
-    return tuple(file_identity(file) for file in files if file and kind_of(file) == "file")
+    return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file")
 
 
 def open_page(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
@@ -143,4 +144,4 @@ def plain(text: str) -> str:
 def show_error(what: str, error: DataError) -> None:
     """Show an error that names things from a file, as plain text."""
     st.error(what, icon=":material/error:")
-    st.code(str(error), language=None, wrap_lines=True)
+    st.code(legible(str(error)), language=None, wrap_lines=True)

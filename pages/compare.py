@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from streamlit.delta_generator import DeltaGenerator
 
-    from featurediff.files import FileIdentity
     from featurediff.sources import Source
 
 MOST_SOURCES = 12
@@ -65,7 +64,7 @@ if "left" not in st.session_state:  # until the dashboard has called st.navigati
 
 
 @st.cache_resource(max_entries=128, show_spinner="Reading the sources…")
-def summarise(identity: tuple[FileIdentity, ...], thresholds: Thresholds, _source: Source) -> Summary | Fault:
+def summarise(identity: tuple[str, ...], thresholds: Thresholds, _source: Source) -> Summary | Fault:
     """Read a source, or say what is wrong with it; `identity` is that of its files."""
     del identity
     return try_read(_source, thresholds)

@@ -31,6 +31,14 @@ def open_app(**link):
     return at.run()
 
 
+def open_compare(**link):
+    """The comparison as a link opens it, after its first run."""
+    at = AppTest.from_file(APP, default_timeout=60)
+    for name, value in link.items():
+        at.query_params[name] = value
+    return at.switch_page("pages/compare.py").run()
+
+
 def send(at, element, value):
     """Let a chart or a table report a selection, as the browser does, so that its callback runs."""
     states = at._tree.get_widget_states()

@@ -6,8 +6,7 @@ import shutil
 import pytest
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import APP, markdown_texts, open_app, said, send, tiles, title, warnings_of
-from streamlit.testing.v1 import AppTest
+from dashboard import markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
 
 from featurediff.compare import counts, read, table
 from featurediff.diff import Threshold, Thresholds
@@ -37,14 +36,6 @@ def tree(monkeypatch, tmp_path):
     make_source(tmp_path / "results" / TWO, token_types=("newline", "asst"))
     make_source(tmp_path / "results" / OTHER, model_type="llama", sae_trainer="8x", sae_layer=3)
     return tmp_path
-
-
-def open_compare(**link):
-    """The comparison as a link opens it, after its first run."""
-    at = AppTest.from_file(APP, default_timeout=60)
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.switch_page("pages/compare.py").run()
 
 
 def heading(at):

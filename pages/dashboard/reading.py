@@ -12,7 +12,6 @@ from featurediff.charts import make_chart
 from featurediff.diff import Filters, Thresholds
 from featurediff.explanations import Explanations, parse_explanations, read_explanations
 from featurediff.figures import Run, mark
-from featurediff.files import FileIdentity
 from featurediff.labels import Labels
 from featurediff.points import EXPLAINED_POINTS, hover_texts
 from featurediff.results import parse_results, read_results
@@ -71,7 +70,7 @@ def refer(key: tuple[str, ...], template: str, preferred: str | None, _study: St
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the results…")
-def read_study(identity: tuple[FileIdentity, ...], _source: Source) -> Study:
+def read_study(identity: tuple[str, ...], _source: Source) -> Study:
     """Read a source; `identity` is that of its files, so that a replaced file is read again."""
     del identity
     results = read_results(_source.folder)
