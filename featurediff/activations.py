@@ -11,7 +11,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, VERSIONS
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from featurediff.results import Results
+    from featurediff.results import ModelResults, Results
 
 BESIDE = ("activations.parquet", "prompts.parquet")
 """What may stand beside a source's two files."""
@@ -90,7 +90,7 @@ class Activations:
             found[token_type] = (alone[0], alone[1])
         return found
 
-    def of_feature(self, feature_id: int, token_type: str) -> pd.DataFrame:
+    def of_feature(self, feature_id: int, token_type: str, results: Results | None = None) -> pd.DataFrame:
         """
         List the prompts on which a feature is active at one position.
 
@@ -100,6 +100,8 @@ class Activations:
             The feature.
         token_type : str
             The position.
+        results : Results, optional
+            The two files beside the activations; by default the listing is not held against their counts.
 
         Returns
         -------
@@ -111,10 +113,18 @@ class Activations:
         Raises
         ------
         DataError
-            If a file cannot be read or lacks a column.
+            If a file cannot be read, lacks a column, says something twice, or if the listing does not fit the results.
         """
         wanted = {"feature_id": feature_id, "token_type": token_type}
         rows = self._read(["model", "prompt_set", "prompt_id", "activation"], wanted)
+        if rows.duplicated(["model", "prompt_set", "prompt_id"]).any():
+            msg = (
+                f"`{self.path.name}` has two activations of feature {feature_id} at {shown(token_type)} on one prompt "
+                "in one model. Expected one."
+            )
+            raise DataError(msg)
+        if results is not None:
+            self._compare_listing(rows, results, feature_id, token_type)
         by_prompt = rows.pivot_table(index=["prompt_set", "prompt_id"], columns="model", values="activation")
         by_prompt = by_prompt.reindex(columns=list(VERSIONS)).fillna(0.0).rename_axis(columns=None)
         order = by_prompt.max(axis="columns")
@@ -127,6 +137,9 @@ class Activations:
         if self.prompts is None:
             return listing.assign(content=pd.Series(np.nan, index=listing.index, dtype="str"))
         texts = _read_parquet(self.prompts, _PROMPT_COLUMNS, {})
+        if texts.duplicated(["prompt_set", "prompt_id"]).any():
+            msg = f"`{self.prompts.name}` has two texts of one prompt. Expected one."
+            raise DataError(msg)
         return listing.merge(texts, on=["prompt_set", "prompt_id"], how="left", validate="one_to_one")
 
     def _read(self, columns: Sequence[str], only: Mapping[str, object]) -> pd.DataFrame:
@@ -154,6 +167,20 @@ class Activations:
                 f"({differ.sum()} such features). Were they made together?"
             )
             raise DataError(msg)
+
+    def _compare_listing(self, rows: pd.DataFrame, results: Results, feature_id: int, token_type: str) -> None:
+        for version in VERSIONS:
+            model: ModelResults = getattr(results, version)
+            for prompts in PROMPTS:
+                count = ((rows["model"] == version) & (rows["prompt_set"] == prompts)).sum()
+                expected = model.vectors[token_type][f"{prompts}_num_active"][feature_id]
+                if count != expected:
+                    msg = (
+                        f"`{self.path.name}` has feature {feature_id} active on {plural(count, f'{prompts} prompt')} "
+                        f"in {version} at {shown(token_type)}, but `{model.name}` says {expected}. "
+                        "Were they made together?"
+                    )
+                    raise DataError(msg)
 
 
 def find_activations(folder: Path) -> Activations | None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 TOKEN_TYPES = ("model", "newline")
@@ -62,6 +63,30 @@ def make_source(folder, *, token_types=TOKEN_TYPES, num_features=NUM_FEATURES, b
         whole = model_data(model, token_types, num_features, **metadata) if data is None else data
         torch.save(whole, folder / f"{model}.pt")
     return folder
+
+
+def activation_rows(study, shift=0):
+    """Activations that fire as often as the files say: in base on the first prompts, in chat on those after `shift`."""
+    rows = []
+    for model, part in (("base", study.results.base), ("chat", study.results.chat)):
+        for token_type, vectors in part.vectors.items():
+            for prompts in ("target", "control"):
+                n = part.metadata.num_prompts(prompts)
+                for feature_id, count in enumerate(vectors[f"{prompts}_num_active"]):
+                    start = shift if model == "chat" else 0
+                    rows += [
+                        (model, prompts, token_type, (start + i) % n, feature_id, 1 + i + feature_id / 10)
+                        for i in range(count)
+                    ]
+    return pd.DataFrame(rows, columns=["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"])
+
+
+def make_prompts(folder, text="What is {}?"):
+    """Write prompts.parquet with the text of every prompt."""
+    rows = [(prompts, i, text.replace("{}", f"{prompts} {i}")) for prompts in ("target", "control") for i in range(9)]
+    path = Path(folder) / "prompts.parquet"
+    pd.DataFrame(rows, columns=["prompt_set", "prompt_id", "content"]).to_parquet(path)
+    return path
 
 
 def make_explanations(path, rows=(("0", "the first feature"), ("2", "commas, and more"), ("3", ""))):

@@ -12,7 +12,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Literal
 
@@ -397,7 +397,7 @@ def check_activations(data: bytes, folder: Path) -> None:
     activations = Activations(path, None)
     try:
         found = activations.discordant(RESULTS)
-        listing = activations.of_feature(2, "model")
+        listing = activations.of_feature(2, "model", RESULTS)
     finally:
         path.unlink()
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
@@ -419,6 +419,9 @@ def check_activations(data: bytes, folder: Path) -> None:
         (row["prompt_set"], row["prompt_id"]) for row in rows if (row["feature_id"], row["token_type"]) == (2, "model")
     }
     assert set(zip(listing["prompt_set"], listing["prompt_id"], strict=True)) == shown
+    for version, prompts in product(VERSIONS, ("target", "control")):
+        count = getattr(RESULTS, version).vectors["model"][f"{prompts}_num_active"][2]
+        assert (listing.loc[listing["prompt_set"] == prompts, version] != 0).sum() == count
     assert np.isfinite(listing[["base", "chat"]].to_numpy()).all()
 
 

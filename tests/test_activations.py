@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import make_source
+from builders import activation_rows, make_source
 
 from featurediff import load
 from featurediff.activations import find_activations
 from featurediff.errors import DataError
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import VERSIONS
 
 TYPES = ("model", "newline")
 
@@ -16,20 +16,7 @@ def write(folder, rows, columns=("model", "prompt_set", "token_type", "prompt_id
 
 
 def firing(study, shift):
-    """Rows that fire as often as the files say: in base on the first prompts, in chat on those after `shift`."""
-    rows = []
-    for version in VERSIONS:
-        model = getattr(study.results, version)
-        for token_type in TYPES:
-            for prompts in PROMPTS:
-                n = model.metadata.num_prompts(prompts)
-                for feature_id, count in enumerate(model.vectors[token_type][f"{prompts}_num_active"]):
-                    start = shift if version == "chat" else 0
-                    rows += [
-                        (version, prompts, token_type, (start + i) % n, feature_id, 1 + i + feature_id / 10)
-                        for i in range(count)
-                    ]
-    return rows
+    return list(activation_rows(study, shift).itertuples(index=False, name=None))
 
 
 @pytest.fixture
@@ -166,3 +153,36 @@ def test_word_of_the_footer_on_what_is_in_the_file_does_not_count(folder):
     assert tail.count(said) >= 2
     path.write_bytes(head + said + tail.replace(said, (99_999).to_bytes(8, "little")))
     assert len(find_activations(folder).of_feature(77_777, "model")) == 1
+
+
+def test_listing_that_does_not_fit_the_counts_is_refused(folder):
+    """The prompts of another run were listed beside a feature that fires on others."""
+    study = load(folder)
+    rows = [row for row in firing(study, 1) if row[3:5] != (0, 2)]
+    write(folder, rows)
+    assert len(find_activations(folder).of_feature(2, "model")) == 6 + 3
+    assert len(find_activations(folder).of_feature(0, "model", study.results)) == 6
+    with pytest.raises(DataError) as caught:
+        find_activations(folder).of_feature(2, "model", study.results)
+    assert str(caught.value) == (
+        "`activations.parquet` has feature 2 active on 3 target prompts in base at 'model', but `base.pt` says 4. "
+        "Were they made together?"
+    )
+
+
+def test_what_is_said_twice_is_refused(folder):
+    """Of two activations on one prompt their mean was shown; two texts of one prompt ended the app."""
+    write(folder, [("base", "target", "model", 0, 2, 1.5), ("base", "target", "model", 0, 2, 9.5)])
+    with pytest.raises(DataError) as caught:
+        find_activations(folder).of_feature(2, "model")
+    assert str(caught.value) == (
+        "`activations.parquet` has two activations of feature 2 at 'model' on one prompt in one model. Expected one."
+    )
+    write(folder, [("base", "target", "model", 0, 2, 1.5)])
+    prompts = pd.DataFrame(
+        [("target", 0, "Who?"), ("target", 0, "What?")], columns=["prompt_set", "prompt_id", "content"]
+    )
+    prompts.to_parquet(folder / "prompts.parquet")
+    with pytest.raises(DataError) as caught:
+        find_activations(folder).of_feature(2, "model")
+    assert str(caught.value) == "`prompts.parquet` has two texts of one prompt. Expected one."

@@ -2,9 +2,8 @@
 
 import json
 
-import pandas as pd
 import pytest
-from builders import make_explanations, make_source
+from builders import activation_rows, make_explanations, make_prompts, make_source
 from dashboard import click_row, draw_box, figure, open_app, rows, said, table_of, tiles, traces, warnings_of
 
 from featurediff import load
@@ -176,16 +175,14 @@ def test_type_of_explanation_can_be_preferred(tmp_path):
 
 
 def test_prompts_of_a_feature_are_listed_as_plain_text(results):
-    columns = ["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"]
-    fired = [("base", "target", "model", 0, 2, 1.5), ("chat", "target", "model", 0, 2, 2.5)]
-    pd.DataFrame(fired, columns=columns).to_parquet(results / "activations.parquet")
-    text = pd.DataFrame([("target", 0, "*Who* are you?")], columns=["prompt_set", "prompt_id", "content"])
-    text.to_parquet(results / "prompts.parquet")
+    activation_rows(load(results)).to_parquet(results / "activations.parquet")
+    make_prompts(results, "*Who* are {}?")
     at = open_app(feature="2@model")
     assert not at.exception
     (listing,) = [frame.value for frame in at.dataframe if "content" in frame.value]
     assert listing[["prompt_set", "base", "chat", "content"]].to_numpy().tolist() == [
-        ["Target", 1.5, 2.5, "*Who* are you?"]
+        *(["Target", 1.2 + i if i < 4 else 0.0, 1.2 + i, f"*Who* are target {i}?"] for i in (5, 4, 3, 2, 1, 0)),
+        *(["Control", 0.0, 1.2 + i, f"*Who* are control {i}?"] for i in (2, 1, 0)),
     ]
     assert "cannot pair 8 target prompts in base with 9 in chat" in said(at)
 

@@ -101,7 +101,7 @@ def keep(key: tuple[str, ...], thresholds: Thresholds, _study: Study) -> pd.Data
 def list_prompts(key: tuple[str, ...], feature_id: int, token_type: str, _study: Study) -> pd.DataFrame:
     """Return the prompts on which a feature is active; `_study` has activations."""
     del key
-    return cast("Activations", _study.activations).of_feature(feature_id, token_type)
+    return cast("Activations", _study.activations).of_feature(feature_id, token_type, _study.results)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
