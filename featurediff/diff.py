@@ -247,7 +247,8 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
     if filters.consistency != "all":
         masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
     if filters.min_value is not None:
-        masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
+        with np.errstate(over="ignore"):  # beyond what the files' own type holds, a number is infinite
+            masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
     if filters.max_q is not None:
         masks["largest q"] = evidence_q(table) <= filters.max_q
     if filters.ids:
