@@ -65,7 +65,7 @@ except DataError as error:
 source_names = list(dict.fromkeys([*([] if config.results else [DEMO]), *sources, DEMO, UPLOAD]))
 NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
 if state.get("source", st.query_params.get("source", source_names[0])) not in source_names:
-    forget()
+    state["subset"], state["picked"] = (), None
     lost = st.query_params.get_all("feature")
     state["url_faults"] += [f"feature={value[:60]} is of a source that is not here" for value in lost]
 settle("source", source_names, default_in_url=True)

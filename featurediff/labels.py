@@ -38,6 +38,11 @@ class Labels:
     control: str = "Control"
     """All other prompts."""
 
+    @property
+    def are_alike(self) -> bool:
+        """Whether two of what they name would be called the same."""
+        return len({"Both", self.base, self.chat}) < 3 or self.target == self.control
+
     def of(self, name: Version | Prompts) -> str:
         """Return the label of a model or of a prompt set."""
         return str(getattr(self, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -165,8 +165,12 @@ class Study:
         Raises
         ------
         DataError
-            If the view names a metric or a token type that the files do not have, or a choice that there is not.
+            If the view names a metric or a token type that the files do not have, a choice that there is not, or two
+            things by one label.
         """
+        if view.labels.are_alike:
+            msg = f"Two of the labels are the same: {listed(('Both', *astuple(view.labels)))}. Give each its own."
+            raise DataError(msg)
         on = view.filters
         for what, given, choices, place in (
             ("metric", (view.metric,), self.results.metrics, "in the files. They have"),

@@ -32,7 +32,9 @@ from featurediff.wording import plural
 from pages import (
     COMPARISON,
     DASHBOARD,
+    MOST_LABEL,
     bad_numbers,
+    beside_the_point,
     identify,
     list_sources,
     open_page,
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 
 MOST_SOURCES = 12
 MOST_ROWS = 20_000
+MOST_THRESHOLD = 12
+LENGTHS = dict.fromkeys((*VERSIONS, *PROMPTS), MOST_LABEL) | dict.fromkeys(("at_least", "at_most"), MOST_THRESHOLD)
 AMONG = {"kept": "Kept", "significant": "Significant"}
 
 if "left" not in st.session_state:  # until the dashboard has called st.navigation, a new server runs this file alone
@@ -117,7 +121,7 @@ def choose_thresholds(labels: Labels) -> Thresholds:
                 default,
                 key=key,
                 bind="query-params",
-                max_chars=12,
+                max_chars=MOST_THRESHOLD,
                 help="A number of prompts such as 3, or a share of each model’s own such as 7.5%.",
             )
             for prompts, bound, default, key in zip(
@@ -287,7 +291,11 @@ def show_counts(rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> No
 
 state = st.session_state
 state.setdefault("url_faults", [])
-labels = Labels(**{name: st.query_params.get(name, getattr(Labels, name))[:40] for name in (*VERSIONS, *PROMPTS)})
+words = {name: st.query_params.get(name, "").strip()[:MOST_LABEL] for name in (*VERSIONS, *PROMPTS)}
+labels = Labels(**{name: word or getattr(Labels, name) for name, word in words.items()})
+if labels.are_alike:
+    state["url_faults"] += ["labels of which two are the same"] * ("q" not in state)
+    labels = Labels()
 
 with st.sidebar:
     if st.button(
@@ -305,7 +313,7 @@ except DataError as error:
     st.stop()
 
 if "q" not in state:
-    state["url_faults"] += bad_numbers({"q": (0, 1)})
+    state["url_faults"] += beside_the_point(("sources",), LENGTHS) + bad_numbers({"q": (0, 1)})
 settle("sources", list(offered), many=True)
 with st.sidebar:
     chosen = st.multiselect(

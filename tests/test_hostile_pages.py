@@ -115,7 +115,9 @@ def pages(folder: Path, words: str):
     """The page of every kind of chart, and of a comparison."""
     results = make_tree(folder, words)
     source = next(path.parent for path in sorted(results.rglob("base.pt")))
-    labels = [part for which in ("base", "chat", "target", "control") for part in (f"--{which}-label", words)]
+    labels = [
+        part for which in ("base", "chat", "target", "control") for part in (f"--{which}-label", f"{which} {words}")
+    ]
     for chart in CHARTS:
         path = folder / f"{chart}.html"
         run("export", source, "--html", path, "--chart", chart, "--cdn", "--metric", f"target_{words}", *labels,

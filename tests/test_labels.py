@@ -58,3 +58,19 @@ def test_shares():
     assert is_share("target_sparsity")
     assert is_share("control_sparsity")
     assert not is_share("target_all_mean")
+
+
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        (Labels(), False),
+        (MINE, False),
+        (Labels(base="Both"), True),
+        (Labels(base="Instruct"), True),
+        (Labels(chat="Both"), True),
+        (Labels(target="Control"), True),
+        (Labels(target="Base"), False),
+    ],
+)
+def test_labels_that_are_alike(labels, alike):
+    assert labels.are_alike is alike

@@ -17,7 +17,7 @@ from featurediff.stars import stars_csv
 from featurediff.study import Study
 from featurediff.view import DEFAULT_METRIC, View
 from featurediff.wording import plural
-from pages import bad_numbers, plain, settings, settle, show_error
+from pages import MOST_LABEL, bad_numbers, plain, settings, settle, show_error
 from pages.dashboard.picking import clear_box, import_stars, stars_here
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def reset() -> None:
 
 def bad_values() -> list[str]:
     """Say which numbers and switches of the URL are none; Streamlit drops them without a word."""
-    faults = bad_numbers(NUMBERS)
+    faults = bad_numbers(NUMBERS, whole=["top"])
     for name in ("spread", "open", "in_place"):
-        values = st.query_params.get_all(name)
+        values = st.query_params.get_all(name)[-1:]
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults
 
@@ -171,7 +171,7 @@ def choose_labels(study: Study) -> Labels:
                 getattr(Labels, name),
                 key=f"{name}_label",
                 bind="query-params",
-                max_chars=40,
+                max_chars=MOST_LABEL,
                 help="What charts, table and exported pages call it. Empty: the default.",
             )
             for name, text in (
@@ -205,7 +205,7 @@ def choose_labels(study: Study) -> Labels:
             help="Opens this page instead of the Neuronpedia page that is known for the SAE.",
         )
     labels = Labels(**{name: word.strip() or getattr(Labels, name) for name, word in words.items()})
-    if len({"Both", labels.base, labels.chat}) < 3 or labels.target == labels.control:
+    if labels.are_alike:
         st.warning("Two labels are the same, so the default ones are used.", icon=":material/label_off:")
         return Labels()
     return labels

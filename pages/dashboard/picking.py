@@ -8,9 +8,12 @@ from typing import Any
 import streamlit as st
 
 from featurediff.errors import DataError
+from featurediff.labels import PROMPTS, VERSIONS
 from featurediff.stars import Key, parse_stars
+from pages import MOST_LABEL, beside_the_point
 
 state = st.session_state
+LENGTHS = {f"{name}_label": MOST_LABEL for name in (*VERSIONS, *PROMPTS)}
 
 
 def begin() -> None:
@@ -22,7 +25,8 @@ def begin() -> None:
         asked = st.query_params.get("feature", "")
         state["picked"] = key_of(asked)
         is_garbage = bool(asked) and not state["picked"]
-        state["url_faults"] = [f"feature={asked[:60]} is not written like 12@newline"] if is_garbage else []
+        state["url_faults"] = beside_the_point(("token_types", "exclusivity"), LENGTHS)
+        state["url_faults"] += [f"feature={asked[:60]} is not written like 12@newline"] * is_garbage
 
 
 def key_of(text: str) -> tuple[str, int] | None:
