@@ -10,6 +10,7 @@ from featurediff import demo
 from featurediff.diff import Thresholds, blocking_filter, by_difference, filter_table, rows_of
 from featurediff.errors import DataError
 from featurediff.figures import heading
+from featurediff.sources import in_one_state
 from pages import (
     COMPARISON,
     DASHBOARD,
@@ -17,7 +18,6 @@ from pages import (
     DEMO,
     UPLOAD,
     demo_sources,
-    identify,
     list_sources,
     open_page,
     plain,
@@ -60,7 +60,7 @@ sidebar = st.sidebar
 try:
     sources = list_sources(config.results)
 except DataError as error:
-    show_error("The results folder cannot be shown.", error)
+    show_error("The results folder cannot be shown." if config.results else "There is no demo.", error)
     sources = {}
 source_names = list(dict.fromkeys([*([] if config.results else [DEMO]), *sources, DEMO, UPLOAD]))
 NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
@@ -91,7 +91,7 @@ with sidebar:
     uploads: list[Any] = []
     if source_name == UPLOAD:
         uploads = [
-            st.file_uploader(name, type=kind, key=f"upload_{key}", help=help_text)
+            st.file_uploader(name, type=kind, key=f"upload_{key}", on_change=forget, help=help_text)
             for name, kind, key, help_text in (
                 ("base.pt", "pt", "base", "Statistics of the base model, as `torch.save` wrote them."),
                 ("chat.pt", "pt", "chat", "Statistics of the chat model on the same SAE."),
@@ -112,8 +112,9 @@ try:
         study = parse_study(key, uploads)
     else:
         source = sources.get(source_name) or demo_sources()[DEMO]
-        key = identify(source)
-        study = read_study(key, source)
+        key, study = in_one_state(
+            source, lambda key: read_study(key, source), lambda key: read_study.clear(key, source)
+        )
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()
@@ -123,11 +124,15 @@ settle("explanation_type", ["", *(study.explanations.types if study.explanations
 preferred = state["explanation_type"] or None
 try:
     study = refer(key, page_template, preferred, study)
-    key += (page_template, preferred or "")
 except DataError as error:
     show_error("The page of a feature is not used.", error)
+    page_template = ""
+    study = refer(key, page_template, preferred, study)
+key += (page_template, preferred or "")
 
-opened = Opened(source_name, key, study)
+uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
+state["opened"] = uploaded if source_name == UPLOAD else source_name
+opened = Opened(state["opened"], key, study)
 
 view = choose_view(study)
 with sidebar:

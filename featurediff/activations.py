@@ -11,6 +11,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.sources import BESIDE
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.results import ModelResults, Results
-
-BESIDE = ("activations.parquet", "prompts.parquet")
-"""What may stand beside a source's two files."""
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 _CHOICES = {"model": VERSIONS, "prompt_set": PROMPTS}

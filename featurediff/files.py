@@ -11,7 +11,8 @@ from featurediff.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAX_READS = 3
+MAX_READS = 3
+"""After so many changes meanwhile, a file is not read."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read_whole(path: Path) -> bytes:
     DataError
         If there is no such file, it cannot be read, or it changes each time.
     """
-    for _ in range(_MAX_READS):
+    for _ in range(MAX_READS):
         before = file_identity(path)
         try:
             data = path.read_bytes()
@@ -98,5 +99,5 @@ def read_whole(path: Path) -> bytes:
             raise DataError(msg) from error
         if file_identity(path) == before and len(data) == before.size:
             return data
-    msg = f"`{path}` changed each of the {_MAX_READS} times it was read. Try again when it is written completely."
+    msg = f"`{path}` changed each of the {MAX_READS} times it was read. Try again when it is written completely."
     raise DataError(msg)

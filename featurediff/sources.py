@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from featurediff.errors import DataError
-from featurediff.files import kind_of
+from featurediff.files import MAX_READS, file_identity, kind_of
 from featurediff.wording import legible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_FILES = ("base.pt", "chat.pt")
+T = TypeVar("T")
+FILES = ("base.pt", "chat.pt")
+"""What makes a folder a source."""
+
+BESIDE = ("activations.parquet", "prompts.parquet")
+"""What may stand beside them."""
+
 _SAE_FOLDER = re.compile(r"(?P<model>.+)_trainer(?P<trainer>.+)_layer(?P<layer>[0-9]{1,9})")
 _MAX_DEPTH = 4
 
@@ -75,7 +81,7 @@ def describe_source(folder: Path) -> Source:
         layer=int(match["layer"]) if match else None,
         prompt_set=None if folder == sae_folder else legible(folder.relative_to(sae_folder).as_posix()),
         explanations=_find_explanations(sae_folder) if match else None,
-        missing=tuple(name for name in _FILES if kind_of(folder / name) != "file"),
+        missing=tuple(name for name in FILES if kind_of(folder / name) != "file"),
     )
 
 
@@ -120,7 +126,7 @@ def _normal(folder: Path) -> Path:
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    if any(kind_of(folder / name) == "file" for name in _FILES):
+    if any(kind_of(folder / name) == "file" for name in FILES):
         yield folder
     if depth == 0:
         return
@@ -145,6 +151,57 @@ def _natural(name: str) -> list[list[str | int]]:
         [int(part) if part.isascii() and part.isdigit() else part for part in re.split(r"([0-9]+)", level)]
         for level in name.split("/")
     ]
+
+
+def identify(source: Source) -> tuple[str, ...]:
+    """
+    Tell one state of a source's files from another: a key of what was read from them, in which any path can stand.
+
+    Raises
+    ------
+    DataError
+        If a file has gone meanwhile.
+    """
+    files = [source.folder / name for name in (*FILES, *BESIDE)] + [source.explanations]
+    return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file")
+
+
+def in_one_state(
+    source: Source, read: Callable[[tuple[str, ...]], T], forget: Callable[[tuple[str, ...]], None] | None = None
+) -> tuple[tuple[str, ...], T]:
+    """
+    Read the files of a source as they stand at one time: again when one of them changed meanwhile.
+
+    Parameters
+    ----------
+    source : Source
+        What is read.
+    read : callable
+        Reads it; gets the key of the files' state.
+    forget : callable, optional
+        Takes back what was kept under a key, as it may be of two states.
+
+    Returns
+    -------
+    tuple of str, and what was read
+        The key, from `identify`.
+
+    Raises
+    ------
+    DataError
+        If it changes each time, or `read` raises.
+    """
+    for _ in range(MAX_READS):
+        key = identify(source)
+        found = read(key)
+        if identify(source) == key:
+            return key, found
+        if forget:
+            forget(key)
+    msg = (
+        f"`{source.folder}` changed each of the {MAX_READS} times it was read. Try again when it is written completely."
+    )
+    raise DataError(msg)
 
 
 def place_for_explanations(source: Source) -> Path | None:

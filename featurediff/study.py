@@ -24,7 +24,7 @@ from featurediff.neuronpedia import Page, find_page
 from featurediff.results import Results, notes, read_results
 from featurediff.scales import Choice
 from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
-from featurediff.sources import Source, describe_source
+from featurediff.sources import Source, describe_source, in_one_state
 from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import listed, plural, shown
 
@@ -289,9 +289,13 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
         If the files break the format, or the template is none.
     """
     source = describe_source(Path(folder))
-    results = read_results(source.folder)
     file = Path(explanations) if explanations else source.explanations
-    return assemble(results, source, read_explanations(file, results.num_features) if file else None, template)
+
+    def read(_key: object) -> Study:
+        results = read_results(source.folder)
+        return assemble(results, source, read_explanations(file, results.num_features) if file else None, template)
+
+    return in_one_state(source, read)[1]
 
 
 def assemble(

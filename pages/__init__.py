@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,15 +15,14 @@ from typing import TYPE_CHECKING, NoReturn
 import streamlit as st
 
 from featurediff import demo
-from featurediff.activations import BESIDE
-from featurediff.files import file_identity, kind_of
-from featurediff.sources import Source, find_sources
+from featurediff.errors import DataError
+from featurediff.files import kind_of
+from featurediff.sources import FILES, Source, find_sources
 from featurediff.wording import legible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from featurediff.errors import DataError
 
 DATA = Path(__file__).parents[1] / "featurediff" / "data"
 DASHBOARD, COMPARISON = "streamlit_app.py", "pages/compare.py"
@@ -39,13 +39,33 @@ def settings() -> argparse.Namespace:
     return parser.parse_known_args(sys.argv[1:])[0]
 
 
-@st.cache_resource(show_spinner="Making the demo…")
+def are_there(sources: Mapping[str, Source]) -> bool:
+    """Whether the demo still is where it was written: some systems sweep their folders for temporary files."""
+    return all(kind_of(source.folder / name) == "file" for source in sources.values() for name in FILES)
+
+
+@st.cache_resource(show_spinner="Making the demo…", validate=are_there)
 def demo_sources() -> dict[str, Source]:
-    """Write the demo once per server, and return its sources by their names in the URL; `DEMO` is the usual one."""
-    tree = Path(tempfile.mkdtemp(prefix="featurediff-demo-"))
-    first = demo.make_demo().write(tree)
-    for made in demo.make_demos(DEMO_LAYERS):
-        made.write(tree)
+    """
+    Write the demo once per server, and return its sources by their names in the URL; `DEMO` is the usual one.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    try:
+        tree = Path(tempfile.mkdtemp(prefix="featurediff-demo-"))
+    except OSError as error:
+        msg = f"The demo cannot be written ({error.strerror}). TMPDIR names the folder for it: is there room?"
+        raise DataError(msg) from error
+    try:
+        first = demo.make_demo().write(tree)
+        for made in demo.make_demos(DEMO_LAYERS):
+            made.write(tree)
+    except DataError:
+        shutil.rmtree(tree, ignore_errors=True)
+        raise
     return {DEMO if source.folder == first else source.name: source for source in find_sources(tree)}
 
 
@@ -61,19 +81,6 @@ def list_sources(results: Path | None) -> dict[str, Source]:
     if results is None:
         return demo_sources()
     return {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in find_sources(results)}
-
-
-def identify(source: Source) -> tuple[str, ...]:
-    """
-    Tell one state of a source's files from another: a key of what was read from them, in which any path can stand.
-
-    Raises
-    ------
-    DataError
-        If a file has gone meanwhile.
-    """
-    files = [source.folder / name for name in ("base.pt", "chat.pt", *BESIDE)] + [source.explanations]
-    return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file")
 
 
 def open_page(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:

@@ -26,6 +26,7 @@ from featurediff.export import PLOT_CONFIG
 from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.significance import ALPHA, CAVEAT
+from featurediff.sources import in_one_state
 from featurediff.spreadsheet import to_csv
 from featurediff.view import View
 from featurediff.wording import plural
@@ -35,7 +36,6 @@ from pages import (
     MOST_LABEL,
     bad_numbers,
     beside_the_point,
-    identify,
     list_sources,
     open_page,
     plain,
@@ -83,8 +83,12 @@ def read_sources(
     key: list[object] = [thresholds]
     for name, source in sources.items():
         try:
-            identity = identify(source)
-            found = summarise(identity, thresholds, replace(source, name=name))
+            named = replace(source, name=name)
+            identity, found = in_one_state(
+                source,
+                partial(summarise, thresholds=thresholds, _source=named),
+                partial(summarise.clear, thresholds=thresholds, _source=named),
+            )
         except DataError as error:
             found = Fault(name, str(error))
         if isinstance(found, Summary):

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from builders import make_explanations, make_source
 
@@ -14,3 +16,25 @@ def source_dir(tmp_path):
 def explanations_file(tmp_path, source_dir):  # noqa: ARG001  beside the results of source_dir
     """Explanations of the features of `source_dir`, where they are found."""
     return make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+
+
+@pytest.fixture
+def download(monkeypatch):
+    """Click a button: what it builds, by the end of the file's name, as Streamlit builds it."""
+    from streamlit.runtime.media_file_manager import MediaFileManager
+
+    builders = {}
+    add = MediaFileManager.add_deferred
+
+    def remember(manager, build, mimetype, coordinates, file_name=None, **more):
+        builders[file_name] = build
+        return add(manager, build, mimetype, coordinates, file_name, **more)
+
+    monkeypatch.setattr(MediaFileManager, "add_deferred", remember)
+
+    def click(ending):
+        build = next(build for name, build in reversed(builders.items()) if name.endswith(ending))
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(build).result()
+
+    return click

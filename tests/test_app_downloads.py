@@ -3,14 +3,12 @@
 import errno
 import io
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
 from builders import make_explanations, make_source
 from conftest import SAE_FOLDER
 from dashboard import draw_box, open_app, rows, said
-from streamlit.runtime.media_file_manager import MediaFileManager
 
 from featurediff import export, load
 from featurediff.changes import rank, ranking_csv
@@ -23,26 +21,6 @@ def results(monkeypatch, tmp_path):
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
     make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
     return make_source(tmp_path / "results" / SAE_FOLDER / "personal_40")
-
-
-@pytest.fixture
-def download(monkeypatch):
-    """Click a button: what it builds, by the end of the file's name, as Streamlit builds it."""
-    builders = {}
-    add = MediaFileManager.add_deferred
-
-    def remember(manager, build, mimetype, coordinates, file_name=None, **more):
-        builders[file_name] = build
-        return add(manager, build, mimetype, coordinates, file_name, **more)
-
-    monkeypatch.setattr(MediaFileManager, "add_deferred", remember)
-
-    def click(ending):
-        (build,) = [build for name, build in builders.items() if name.endswith(ending)]
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(build).result()
-
-    return click
 
 
 def test_each_file_holds_what_is_shown(results, download):

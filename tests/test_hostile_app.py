@@ -1,14 +1,32 @@
 """The app under fire: names, files and disks that are not as they should be, on both pages."""
 
 import os
+import re
+import shutil
+import tempfile
+from hashlib import sha256
 
 import pandas as pd
 import pytest
-from builders import activation_rows, make_explanations, make_prompts, make_source
+import torch
+from builders import activation_rows, make_explanations, make_prompts, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import markdown_texts, open_app, open_compare, rows, said
+from corpus import bytes_of, saved
+from dashboard import (
+    click_row,
+    draw_box,
+    markdown_texts,
+    open_app,
+    open_compare,
+    rows,
+    said,
+    table_of,
+    tiles,
+)
 
 from featurediff import load
+from featurediff.errors import DataError
+from pages import demo_sources
 
 SOURCE, OTHER = f"{SAE_FOLDER}/personal_40", f"{SAE_FOLDER}/second_40"
 
@@ -141,3 +159,246 @@ def test_activations_that_come_and_go_are_followed(paired):
     assert not at.exception
     assert prompts_of(at) is None
     assert "McNemar" not in said(at)
+
+
+# Files that change, go, or are of two states
+
+
+def active_nowhere(version):
+    """The file of a model in which no feature is active at `model`."""
+    data = model_data(version, num_target_prompts=9)
+    data["model"]["target_num_active"] = torch.zeros(8, dtype=torch.int64)
+    return data
+
+
+def hashes(folder):
+    return {name: sha256((folder / name).read_bytes()).hexdigest() for name in ("base.pt", "chat.pt")}
+
+
+def shown_hashes(at):
+    return dict(re.findall(r"^(base\.pt|chat\.pt)  SHA-256 ([0-9a-f]{64})$", said(at), re.MULTILINE))
+
+
+def test_hashes_are_of_the_numbers_that_are_shown(tree, download):
+    folder = tree / SOURCE
+    at = open_app()
+    assert shown_hashes(at) == hashes(folder)
+    before, old_page = hashes(folder), download(".html")
+    make_source(folder, chat=active_nowhere("chat"), num_target_prompts=9)
+    assert all(digest in old_page for digest in before.values())
+    assert all(digest in download(".html") for digest in before.values()), "what is still on the screen"
+    at.run()
+    assert tiles(at)["Shown"] == "10"
+    assert shown_hashes(at) == hashes(folder) != before
+    assert hashes(folder)["chat.pt"] in download(".html")
+    assert before["chat.pt"] not in download(".html")
+
+
+def replacing(monkeypatch, where, change, times):
+    """Let a function that reads a source's files change them at the end of its first calls."""
+    module, name = where
+    real, calls = getattr(module, name), []
+
+    def read(*arguments):
+        found = real(*arguments)
+        calls.append(arguments)
+        if len(calls) <= times:
+            change(len(calls))
+        return found
+
+    monkeypatch.setattr(module, name, read)
+    return calls
+
+
+def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_name(monkeypatch, tree):
+    """What was read of the new file was kept under the old one's identity, and shown again when the old came back."""
+    from pages.dashboard import reading
+
+    folder = tree / SOURCE
+    old = folder / "chat.pt"
+    make_source(folder / ".new", chat=active_nowhere("chat"), num_target_prompts=9)
+
+    def swap(_call):
+        old.rename(folder / ".new" / "old.pt")
+        (folder / ".new" / "chat.pt").rename(old)
+
+    calls = replacing(monkeypatch, (reading, "read_results"), swap, 1)
+    at = open_app()
+    assert len(calls) == 2, "read again"
+    assert tiles(at)["Shown"] == "10"
+    assert shown_hashes(at) == hashes(folder)
+    old.rename(folder / ".new" / "chat.pt")
+    (folder / ".new" / "old.pt").rename(old)
+    at.run()
+    assert tiles(at)["Shown"] == "12"
+    assert shown_hashes(at) == hashes(folder)
+
+
+def test_source_that_changes_each_time_is_said(monkeypatch, tree):
+    from featurediff import study
+
+    folder = tree / SOURCE
+
+    def touch(call):
+        os.utime(folder / "base.pt", ns=(call, call))
+
+    with monkeypatch.context() as patch:
+        replacing(patch, (study, "read_results"), touch, 9)
+        with pytest.raises(DataError) as caught:
+            load(folder)
+    assert str(caught.value) == (
+        f"`{folder}` changed each of the 3 times it was read. Try again when it is written completely."
+    )
+    replacing(monkeypatch, (study, "read_results"), touch, 1)
+    assert load(folder).files == hashes(folder)
+
+
+def test_half_written_file_is_said_and_the_whole_one_shown(tree):
+    file = tree / SOURCE / "base.pt"
+    whole = file.read_bytes()
+    at = open_app(feature="2@model")
+    for size in (0, 1, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        for page in (at.run(), open_compare()):
+            assert not page.exception
+            assert any(code.value.startswith("`base.pt`") for code in page.code)
+        assert not at.get("plotly_chart")
+    file.write_bytes(whole)
+    at.run()
+    assert not at.error
+    assert len(rows(at)) == 12
+
+
+def test_explanations_that_are_replaced_spoilt_and_deleted_are_followed(tree):
+    file = make_explanations(tree.parent / "explanations" / f"{SAE_FOLDER}.csv")
+    at = open_app(feature="2@model")
+    assert "commas, and more" in [text.value for text in at.text]
+    make_explanations(file, [("2", "another text")])
+    at.run()
+    assert "another text" in [text.value for text in at.text]
+    file.write_bytes(b"feature_id,claude_desc\n2,\xff\n")
+    at.run()
+    assert not at.exception
+    assert "is not UTF-8" in said(at)
+    file.unlink()
+    at.run()
+    assert not at.error
+    assert "No explanation available." in said(at)
+
+
+# The demo
+
+
+@pytest.fixture
+def demo_is_new(monkeypatch):
+    """Let the app make its demo again, and again for whoever comes after."""
+    monkeypatch.delenv("FEATUREDIFF_RESULTS")
+    demo_sources.clear()
+    yield
+    demo_sources.clear()
+
+
+@pytest.mark.usefixtures("demo_is_new")
+def test_demo_that_cannot_be_written_is_said_and_files_can_be_uploaded(monkeypatch, tmp_path):
+    """A full or missing folder for temporary files ended both pages with a traceback."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+        at = open_app()
+        assert not at.exception
+        assert [error.value for error in at.error] == ["There is no demo.", "This source cannot be shown."]
+        assert at.code[0].value == (
+            "The demo cannot be written (No such file or directory). TMPDIR names the folder for it: is there room?"
+        )
+        assert at.selectbox(key="source").options == ["Demo (synthetic)", "Upload files…"]
+        assert not at.selectbox(key="source").set_value("upload").run().exception
+        assert not open_compare().exception
+    at.selectbox(key="source").set_value("demo").run()
+    assert not at.error
+    assert tiles(at)["Shown"] == "740"
+
+
+@pytest.mark.usefixtures("demo_is_new")
+def test_demo_that_does_not_fit_leaves_nothing_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        at = open_app()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not at.exception
+    assert "cannot be written (File too large)" in said(at)
+    assert not list(tmp_path.glob("featurediff-demo-*"))
+
+
+@pytest.mark.usefixtures("demo_is_new")
+def test_demo_that_was_swept_away_is_made_again():
+    """After the system had swept its folder for temporary files, the demo was gone until the server's next start."""
+    at = open_app()
+    folder = demo_sources()["demo"].folder
+    shutil.rmtree(folder.parents[2])
+    at.run()
+    assert not at.error
+    assert tiles(at)["Shown"] == "740"
+    assert demo_sources()["demo"].folder != folder
+
+
+# Uploads
+
+
+def upload(at, **files):
+    for name, data in files.items():
+        uploader = next(one for one in at.file_uploader if one.key == f"upload_{name}")
+        uploader.set_value((f"{name}.{'csv' if name == 'explanations' else 'pt'}", data, "application/octet-stream"))
+    return at.run()
+
+
+def test_uploads_of_one_name_are_told_apart(tree):
+    """Box, picked feature and stars of one upload were taken for another's, whatever SAE that was of."""
+    folder = tree / SOURCE
+    base, chat = ((folder / name).read_bytes() for name in ("base.pt", "chat.pt"))
+    at = upload(open_app(source="upload", feature="2@model"), base=base, chat=chat)
+    click_row(at, 0)
+    at.button(key="star").click().run()
+    draw_box(at, [{"legendgroup": "model", "customdata": 2}])
+    assert (tiles(at)["Shown"], "★" in set(table_of(at).value["star"])) == ("1", False)
+    upload(at, chat=bytes_of("chat", num_target_prompts=9, source="another"))
+    assert not at.exception
+    assert tiles(at)["Shown"] == "12"
+    assert at.session_state["picked"] is None
+    assert "★" not in set(table_of(at).value["star"])
+    upload(at, chat=chat)
+    assert list(table_of(at).value["star"]).count("★") >= 1
+    names = [name for name, _ in at.session_state["stars"]]
+    assert names == [f"upload {hashes(folder)['base.pt'][:8]} {hashes(folder)['chat.pt'][:8]}"]
+
+
+BROKEN = {
+    "base as chat": ({"chat": "base"}, "are the same file"),
+    "swapped": ({"base": "chat", "chat": "base"}, "Were the two files swapped?"),
+    "empty": ({"base": b""}, "is empty"),
+    "a picture": ({"base": b"\x89PNG\r\n\x1a\n" + b"x" * 500}, "is not a torch file"),
+    "text": ({"chat": b"hello"}, "is not a torch file"),
+    "explanations that are none": ({"explanations": b"\x00\xff,\n"}, "is not UTF-8"),
+    "explanations without columns": ({"explanations": b"a,b\n1,2\n"}, "but expected `feature_id`"),
+    "results as explanations": ({"explanations": "base"}, "is not UTF-8"),
+    "a pickle that wants code": ({"base": saved({"metadata": re.compile("x")})}, "which is not run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoilt", "message"), BROKEN.values(), ids=BROKEN)
+def test_broken_upload_is_said_and_the_next_one_shown(tree, spoilt, message):
+    good = {name: (tree / SOURCE / f"{name}.pt").read_bytes() for name in ("base", "chat")}
+    at = upload(open_app(source="upload"), **good)
+    assert len(rows(at)) == 12
+    upload(at, **{name: good.get(data, data) if isinstance(data, str) else data for name, data in spoilt.items()})
+    assert not at.exception
+    assert "This source cannot be shown." in said(at)
+    assert message in at.code[0].value
+    assert not at.get("plotly_chart")
+    upload(at, **good, explanations=b"feature_id,explanation\n2,fine\n")
+    assert not at.error
+    assert len(rows(at)) == 12
+    at.selectbox(key="source").set_value(OTHER).run()
+    assert len(rows(at)) == 12

@@ -85,7 +85,7 @@ def clear_box() -> None:
 def stars_here() -> dict[int, str]:
     """Return the stars of the source that is shown: feature id → note."""
     stars: dict[Key, str] = state["stars"]
-    return {feature_id: note for (source, feature_id), note in stars.items() if source == state["source"]}
+    return {feature_id: note for (source, feature_id), note in stars.items() if source == state["opened"]}
 
 
 def switch_star(key: Key) -> None:

@@ -36,7 +36,7 @@ class Opened:
     """The source that is shown."""
 
     name: str
-    """In the URL, and beside stars."""
+    """Beside stars: as in the URL, and of uploads what tells them from others."""
 
     key: tuple[str, ...]
     """Identifies its files, its pages and the explanations preferred: what caches go by."""
