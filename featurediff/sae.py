@@ -24,7 +24,7 @@ class SaeNames:
     """Width of the SAE."""
 
     page: str | None = None
-    """Neuronpedia's `modelId/sourceId`."""
+    """Neuronpedia's `modelId/sourceId`; None also where a folder's name alone gives it, and the files contradict it."""
 
     registered: tuple[str, str] | None = None
     """Release and id in SAELens."""
@@ -37,11 +37,14 @@ class SaeNames:
         """Read the names from a source's files, its folder and the pages that are known."""
         meta, other, source = study.results.base.metadata, study.results.chat.metadata, study.source
         release, sae_id = meta.sae_release or other.sae_release, meta.sae_id or other.sae_id
-        folder = None
-        if source and source.model and source.trainer and source.layer == meta.sae_layer:
-            folder = (source.model, source.trainer, source.layer) if source.trainer == meta.sae_trainer else None
         registered = (release, sae_id) if release and sae_id else None
-        return cls(study.results.num_features, study.page.source, registered, folder)
+        page, folder = study.page.source, None
+        if source and source.model and source.trainer and source.layer is not None:
+            if (source.trainer, source.layer) == (meta.sae_trainer, meta.sae_layer):
+                folder = (source.model, source.trainer, source.layer)
+            elif not (meta.neuronpedia_id or other.neuronpedia_id or registered):
+                page = None  # it was found by a name that the files contradict
+        return cls(study.results.num_features, page, registered, folder)
 
     def is_same(self, other: SaeNames) -> bool:
         """Whether it is certain that both names are of one SAE; the rule is `SAME_SAE`."""

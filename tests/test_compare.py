@@ -192,6 +192,9 @@ def test_the_rule_is_said_in_words():
     )
 
 
+SCOPE, OURS = "gemma-2-9b/20-gemmascope-res", "gemma_trainer131k-l0-114_layer20"
+
+
 @pytest.mark.parametrize(
     ("folder", "metadata", "expected"),
     [
@@ -199,6 +202,10 @@ def test_the_rule_is_said_in_words():
         ("demo_trainer9k_layer3", {"sae_layer": 4, "sae_trainer": "9k"}, (None, None, None)),
         ("demo_trainer9k_layer3", {"sae_layer": 3, "sae_trainer": "8k"}, (None, None, None)),
         ("some_folder", {"sae_layer": 3, "sae_trainer": "9k"}, (None, None, None)),
+        (OURS, {}, (f"{SCOPE}-131k", None, ("gemma", "131k-l0-114", 20))),
+        (OURS, {"sae_trainer": "131k-l0-34"}, (None, None, None)),
+        (OURS, {"sae_layer": 21}, (None, None, None)),
+        (OURS, {"sae_trainer": "65k", "neuronpedia_id": f"{SCOPE}-65k"}, (f"{SCOPE}-65k", None, None)),
         ("some_folder", {"sae_release": "r", "sae_id": "i"}, (None, ("r", "i"), None)),
         ("some_folder", {"sae_release": "r"}, (None, None, None)),
         (
@@ -209,6 +216,7 @@ def test_the_rule_is_said_in_words():
     ],
 )
 def test_names_come_from_folder_and_files(tmp_path, folder, metadata, expected):
+    """Two folders called alike were compared feature by feature though their files named different SAEs."""
     made = make_source(tmp_path / folder / "set", **{"model_type": "unknown"} | metadata)
     assert SaeNames.of(load(made)) == SaeNames(8, *expected)
 
