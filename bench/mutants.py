@@ -31,7 +31,7 @@ class Mutant(NamedTuple):
     """One line, broken."""
 
     file: str
-    """In `featurediff/`."""
+    """In `featurediff/`; of the app, the path from the project's folder, with a slash."""
 
     old: str
     """What stands there, once in the file."""
@@ -44,6 +44,11 @@ class Mutant(NamedTuple):
 
     why: str
     """What would be wrong."""
+
+    @property
+    def path(self) -> str:
+        """From the project's folder."""
+        return f"{self.file}.py" if "/" in self.file else f"featurediff/{self.file}.py"
 
 
 MUTANTS = (
@@ -101,6 +106,74 @@ MUTANTS = (
     Mutant("scales", "PAD = 0.05", "PAD = 0.5", "scales figures", "another range of the axes"),
     Mutant("spread", 'no_base = (table[f"base_{prompts}', 'no_base = (table[f"chat_{prompts}', "spread",
            "base's gutter for what chat is silent on"),
+    Mutant("compare", "evidence_q(self.kept) <= max_q", "evidence_q(self.kept) < max_q", "compare overlap",
+           "“q at most” is below"),
+    Mutant("compare", "(layers > 1) & (layers == sources)", "layers > 1", "compare",
+           "a line over layers through two sources of one layer"),
+    Mutant("compare", 'prompt_set=(source.prompt_set if source else None) or ""', 'prompt_set=""', "compare",
+           "prompt sets of one SAE in one line"),
+    Mutant("overlap", "second.ids(token_type, max_q))", "second.ids(token_type))", "overlap",
+           "shared with what is not significant"),
+    Mutant("overlap", "second.ids(token_type, max_q))", "second.ids(None, max_q))", "overlap", "another position"),
+    Mutant("overlap", "if all(source.sae.is_same(other.sae)", "if any(source.sae.is_same(other.sae)", "overlap",
+           "an SAE is compared with one that it need not be"),
+    Mutant("overlap", "if not all(source.sae.is_same", "if not any(source.sae.is_same", "overlap",
+           "SAEs that differ are compared"),
+    Mutant("sae", "self.num_features != other.num_features:", "self.num_features < other.num_features:", "compare",
+           "SAEs of other widths are the same"),
+    Mutant("sae", "return ours == theirs", "if ours == theirs:\n                    return True", "compare",
+           "another page, and yet the same"),
+    Mutant("sae", "                page = None", "                page = page", "compare",
+           "a folder's name against what its files say"),
+    Mutant("changes", "        -np.abs(change),", "        np.abs(change),", "ranking", "the smallest change first"),
+    Mutant("changes", 'found[found["rank"] <= top]', 'found[found["rank"] < top]', "ranking", "one too few"),
+    Mutant("changes", "order[change[order] != 0]", "order", "ranking", "what does not change is ranked"),
+    Mutant("changes", '"base": base,', '"base": chat,', "ranking", "chat for base"),
+    Mutant("volcano", 'kept["change_q"].to_numpy()', 'kept["change_p"].to_numpy()', "volcano", "p for q"),
+    Mutant("volcano", "change_of(kept, metric, run)[2]", "change_of(kept, metric, run)[1]", "volcano",
+           "chat's value for the change"),
+    Mutant("volcano", "in_gutter = (evidence == 0)", "in_gutter = (evidence >= 0)", "volcano",
+           "evidence in the strip for none"),
+    Mutant("neuronpedia", "if layer not in (None, sae.layer):", "if layer is None:", "neuronpedia",
+           "the page of another layer, by release and id"),
+    Mutant("neuronpedia", "if layer is not None and layer not in", "if layer is None and layer not in", "neuronpedia",
+           "the page of another layer, by Neuronpedia id"),
+    Mutant("neuronpedia", "    if all(differs):", "    if not differs:", "neuronpedia",
+           "an id that its own SAE contradicts is linked"),
+    Mutant("neuronpedia", '"index": str(int(feature_id))}', '"index": int(feature_id)}', "neuronpedia",
+           "ids in a quick list as numbers, which shows an error"),
+    Mutant("neuronpedia", "(?i:https?)://", "(?i:[a-z]+)://", "neuronpedia hostile_pages", "links that are not http"),
+    Mutant("registry", "if str(number) == l0), None)", "if number), None)", "neuronpedia", "the page of another L0"),
+    Mutant("registry", 'int(said["layer"]) != layer:', 'int(said["layer"]) == layer:', "neuronpedia",
+           "a trainer of another layer"),
+    Mutant("registry", "if facts[fact] == value]", "if facts[fact]]", "neuronpedia", "the first SAE of a family"),
+    Mutant("activations", "if count != expected:", "if count > expected:", "activations",
+           "prompts of another run are listed"),
+    Mutant("activations", 'rows.duplicated(["model", "prompt_set", "prompt_id"]).any()',
+           'rows.duplicated(["model", "prompt_set", "prompt_id"]).all()', "activations", "the mean of two activations"),
+    Mutant("activations", "ascending=[True, False, True]", "ascending=[True, True, True]", "activations",
+           "the weakest prompt first"),
+    Mutant("activations", "differ = counts != expected", "differ = counts > expected", "activations",
+           "pairs of another run are tested"),
+    Mutant("stars", "guard(note)) for", "note) for", "spreadsheet stars", "a note that a spreadsheet runs"),
+    Mutant("stars", 'stars[unguard(row["source"] or ""), int(feature_id)] = note',
+           'stars.setdefault((unguard(row["source"] or ""), int(feature_id)), note)', "stars",
+           "the first of several notes"),
+    Mutant("stars", "len(note) > MAX_NOTE", "len(note) >= MAX_NOTE", "stars hostile", "a note of the full length"),
+    Mutant("files", "if file_identity(path) == before and len(data) == before.size:", "if len(data) == before.size:",
+           "results", "half of one file and half of the next"),
+    Mutant("sources", "        if identify(source) == key:", "        if key:", "hostile_app",
+           "files of two states, kept as of one"),
+    Mutant("sources", "not child.is_symlink() and", "", "sources", "links out of the results tree are followed"),
+    Mutant("pages/__init__", "found = [value for value in asked if value in options]", "found = asked", "app_links",
+           "a value of the link that there is not"),
+    Mutant("pages/__init__", "least <= number <= most", "least < number < most", "hostile_links app_findings",
+           "the largest number is refused"),
+    Mutant("pages/__init__", "([!-/:-@", "([#-/:-@", "app", "pictures of strangers in Markdown"),
+    Mutant("pages/dashboard/picking", 'if source == state["opened"]', "if source", "hostile_app app_findings",
+           "stars of another source"),
+    Mutant("pages/dashboard/picking", 'order[rows[0]] if rows', 'order[rows[-1] - 1] if rows', "app",
+           "the feature of another row"),
 )  # fmt: skip
 
 
@@ -164,7 +237,7 @@ def main() -> None:
         if broken := failed_test(folder, every):
             sys.exit(f"{broken} fails with nothing broken.")
         for mutant in chosen:
-            path = folder / "featurediff" / f"{mutant.file}.py"
+            path = folder / mutant.path
             whole = path.read_text(encoding="utf-8")
             path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
             began = time.perf_counter()
