@@ -6,10 +6,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --retries 1 --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check format screenshot bench fuzz mutants audit clean
+.PHONY: help run test test-fast test-collect check format screenshot bench fuzz mutants audit clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/for-run  ## open the app on the demo; ARGS="-- --results path" opens your own results
 	$(BIN)/streamlit run streamlit_app.py $(ARGS)
@@ -20,6 +20,10 @@ test: .venv/for-development  ## run every test; ARGS="-k spread -x" goes to pyte
 
 test-fast: .venv/for-development  ## run the tests that need no browser
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not browser" $(ARGS)
+
+# Without xdist: models and clusters take all cores by themselves.
+test-collect: .venv/for-collect  ## run the tests of `featurediff collect`, which need its extras; a minute to install
+	$(BIN)/python -m pytest tests/collect $(ARGS)
 
 check: .venv/for-development  ## look at format, lint and types; changes nothing
 	$(BIN)/ruff format --check .
@@ -60,7 +64,7 @@ clean:  ## remove .venv and everything else that was made
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The two stamps say what .venv holds. Each is as old as its last install, so that pip runs only after a requirements
+# The stamps say what .venv holds. Each is as old as its last install, so that pip runs only after a requirements
 # file (or the interpreter) has changed.
 
 $(BIN)/python:
@@ -79,4 +83,10 @@ $(BIN)/python:
 .venv/for-development: .venv/for-run requirements-dev.txt
 	@echo 'Installing requirements-dev.txt into .venv'
 	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+# With the requirements once more, so that the extras leave torch and the others as they are pinned.
+.venv/for-collect: .venv/for-development
+	@echo 'Installing the extras of featurediff collect into .venv'
+	@$(PIP) --requirement requirements-dev.txt --editable '.[collect,cluster]'
 	@touch $@

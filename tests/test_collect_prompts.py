@@ -140,9 +140,11 @@ def test_asks_for_a_header_where_no_preset_fits():
         "Where does the assistant's turn begin? No preset fits the chat model: give --header with the text that opens "
         "it and --position NAME=OFFSET, or one of the presets 'gemma-2-9b', 'llama-3.1-8b', 'qwen-2.5-7b'."
     )
-    for header, given_positions in ((None, []), ("<h>", []), (None, ["a=0"])):
+    for header, given_positions in ((None, []), ("<h>", []), (None, ["a=0"]), ("", ["a=0"])):
         with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
             parse_positions(header, given_positions, find_preset(None, "gpt2"))
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        parse_positions("", [], PRESETS["gemma-2-9b"])  # an empty --header was taken for none
     with pytest.raises(DataError, match=re.escape("There is no preset 'gemma'. Known are 'gemma-2-9b', ")):
         find_preset("gemma", "gemma2")
 

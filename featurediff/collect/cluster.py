@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,11 +11,12 @@ import ray.data
 from ray.exceptions import RayError, RayTaskError
 
 from featurediff.errors import DataError
+from featurediff.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from featurediff.collect.encoder import Recipe
+    from featurediff.collect.encoder import Encoder, Recipe
     from featurediff.collect.shards import Shard
 
 
@@ -74,17 +76,16 @@ def encode_on_ray(
     Raises
     ------
     DataError
-        If a worker meets what a user can mend, or the cluster is lost.
+        If a worker meets what a user can mend, no node has GPUs enough for a model, or the cluster is lost.
     """
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    each = recipe.num_gpus if gpus else 0
+    each, room = _share_gpus(recipe.num_gpus)
     data = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards)).map_batches(
         Worker,
         fn_constructor_args=(recipe, ray.put(list(shards))),
         batch_size=1,
         num_gpus=each,
         num_cpus=1,
-        concurrency=min(len(shards), workers or max(1, gpus // max(each, 1))),
+        concurrency=min(len(shards), workers or room),
     )
     data.context.enable_progress_bars = False
     try:
@@ -104,7 +105,7 @@ def encode_on_ray(
 
 class Worker:
     """
-    What an actor does: it loads model and SAE once, and then encodes one shard after the other.
+    What an actor does: it loads model and SAE at its first shard, and then encodes one shard after the other.
 
     Parameters
     ----------
@@ -116,7 +117,12 @@ class Worker:
 
     def __init__(self, recipe: Recipe, shards: Any) -> None:  # noqa: ANN401  ray.ObjectRef
         self._shards: list[Shard] = ray.get(shards)
-        self._encoder = recipe.load()
+        self._recipe = recipe
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        """Not made with the actor: what goes wrong then is lost in Ray's report that the actor died."""
+        return self._recipe.load()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Encode the one shard of a batch; the table travels as bytes, so that an empty one does too."""
@@ -126,6 +132,18 @@ class Worker:
         with pa.ipc.new_stream(sink, active.schema) as stream:
             stream.write_table(active)
         return {"shard": [index], "active": [sink.getvalue().to_pybytes()]}
+
+
+def _share_gpus(each: int) -> tuple[int, int]:
+    """Return how many GPUs a worker takes, and for how many workers there is room; a model stays on one node."""
+    nodes = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
+    if not any(nodes):
+        return 0, 1
+    room = sum(gpus // each for gpus in nodes)
+    if not room:
+        msg = f"--tensor-parallel {each} needs as many GPUs on one node, but those of the cluster have {listed(nodes)}."
+        raise DataError(msg)
+    return each, room
 
 
 def _find_cause(error: BaseException | None, kind: type[DataError]) -> DataError | None:

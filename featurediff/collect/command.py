@@ -69,6 +69,9 @@ def collect(
 ) -> None:
     """Run a base and a chat model on target and control prompts, read one SAE, and write a source."""
     _check_installed("collect", *(["cluster"] if ray is not None else []))
+    if workers is not None and ray is None:
+        msg = "--workers is the number of models on a Ray cluster. Give --ray as well."
+        raise DataError(msg)
     from featurediff.cli import err, plain
     from featurediff.collect.run import Settings, execute, plan
 

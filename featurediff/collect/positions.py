@@ -128,7 +128,8 @@ def parse_positions(header: str | None, positions: Sequence[str], preset: Preset
     DataError
         If there is neither one nor the other, or a position is not a new NAME=OFFSET.
     """
-    header = header or (preset.positions.header if preset else None)
+    if header is None and preset:
+        header = preset.positions.header
     if not header or not (positions or preset):
         msg = (
             "Where does the assistant's turn begin? No preset fits the chat model: give --header with the text that "

@@ -247,7 +247,7 @@ def _encode(
     )
     if settings.ray is None:
         encoder = Encoder(model, plan.sae, recipe)
-        encoder.warm_up(shards[-1].chats)
+        encoder.warm_up(max(shards, key=lambda shard: shard.chats.lengths.max()).chats)
         progress.stage(f"Running {model.name}")
         yield from encoder.encode(shards, progress.advance)
     else:

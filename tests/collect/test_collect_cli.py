@@ -14,7 +14,7 @@ from collecting import make_family, write_prompts
 
 from featurediff.results import read_results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,10 @@ def test_goes_on_after_a_kill_and_gives_the_same(family, tmp_path):
 
 def test_from_models_to_an_exported_table(family, tmp_path):
     made = run(
-        [*collect_command(family, tmp_path / "results", "--preset", "gemma-2-9b", "--trainer", "tiny")]
-        + ["--prompt-set", "odd", "--position", "model=-1"]
+        collect_command(
+            *(family, tmp_path / "results", "--preset", "gemma-2-9b", "--trainer", "tiny"),
+            *("--prompt-set", "odd", "--position", "model=-1"),
+        )
     )
     assert made.returncode == 0, made.stderr
     source = tmp_path / "results" / "gemma_trainertiny_layer2" / "odd"
@@ -102,6 +104,9 @@ def test_errors_are_printed_and_exit_with_2(family, tmp_path):
     failed = run(collect_command(family, tmp_path / "results", "--batch-size", "0"))
     assert failed.returncode == 2
     assert failed.stderr == "--batch-size is a number of prompts or auto, but '0' was given.\n"
+    failed = run(collect_command(family, tmp_path / "results", "--workers", "3"))
+    assert failed.returncode == 2
+    assert failed.stderr == "--workers is the number of models on a Ray cluster. Give --ray as well.\n"
 
 
 def test_the_other_commands_import_neither_torch_nor_transformers():

@@ -1,6 +1,8 @@
 """`featurediff collect --ray` on clusters that Ray starts on this machine, losing a worker and a whole node."""
 
 import os
+import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -12,10 +14,11 @@ from collecting import Quiet, make_family, write_prompts
 
 from featurediff.collect import shards
 from featurediff.collect.run import execute, plan
+from featurediff.errors import DataError
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-ray = pytest.importorskip("ray", reason="Ray has no build for every Python")
-from ray.cluster_utils import Cluster  # noqa: E402  after the environment is set
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before it is imported
+import ray
+from ray.cluster_utils import Cluster
 
 pytestmark = pytest.mark.cluster
 
@@ -33,14 +36,21 @@ def family(tmp_path_factory):
 
 
 @pytest.fixture
-def cluster():
-    """A head without room for work, and two nodes with room for one worker each."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [made.add_node(num_cpus=1) for _ in range(2)]
-    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-    yield made, nodes
+def start():
+    """Start a head without room for work, and nodes with these resources beside it."""
+    clusters = []
+
+    def start(*resources):
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        clusters.append(made)
+        nodes = [made.add_node(**given) for given in resources]
+        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        return made, nodes
+
+    yield start
     ray.shutdown()
-    made.shutdown()
+    for made in clusters:
+        made.shutdown()
 
 
 def assert_same(folder, expected):
@@ -68,20 +78,37 @@ class Losing(Quiet):
 
 
 def kill_a_worker():
-    workers = [process for process in psutil.process_iter() if process.name().startswith("ray::MapWorker")]
+    below = psutil.Process().children(recursive=True)
+    workers = [process for process in below if process.name().startswith("ray::MapWorker")]
     assert workers  # precondition: there is one to lose
     workers[0].send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("workers", "loss"), [(1, None), (2, "worker"), (2, "node")])
-def test_gives_the_same_whatever_is_lost(family, tmp_path, monkeypatch, cluster, workers, loss):
+@pytest.mark.parametrize(("workers", "loss"), [(1, None), (3, "worker"), (3, "node")])
+def test_gives_the_same_whatever_is_lost(family, tmp_path, monkeypatch, start, workers, loss):
     monkeypatch.setattr(shards, "_SIZE", 4)
-    made, nodes = cluster
     expected = execute(plan(replace(family, out=tmp_path / "here")), Quiet())
-    lose = {None: None, "worker": kill_a_worker, "node": lambda: made.remove_node(nodes[0], allow_graceful=False)}
+    cluster, nodes = start({"num_cpus": 2}, {"num_cpus": 2})
+    lose = {None: None, "worker": kill_a_worker, "node": lambda: cluster.remove_node(nodes[0], allow_graceful=False)}
     progress = Losing(lose[loss])
     settings = replace(family, out=tmp_path / "there", ray="auto", workers=workers)
     folder = execute(plan(settings), progress)
     assert progress.lose is None  # precondition: it was lost
     assert progress.done == progress.total == 98
     assert_same(folder, expected)
+
+
+def test_says_what_a_worker_meets_and_what_the_cluster_lacks(family, tmp_path, start):
+    """What a worker met while it loaded a model was lost in Ray's report; too few GPUs were waited for without end."""
+    start({"num_cpus": 1, "num_gpus": 1})
+    settings = replace(family, out=tmp_path / "results", ray="auto", dtype="float32")
+    planned = plan(settings)
+    shutil.move(family.base, tmp_path / "moved")
+    try:
+        with pytest.raises(DataError, match=r"^The model '.*base' cannot be loaded \(OSError: .*\)\."):
+            execute(planned, Quiet())
+    finally:
+        shutil.move(tmp_path / "moved", family.base)
+    message = "--tensor-parallel 2 needs as many GPUs on one node, but those of the cluster have 0, 1."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        execute(plan(replace(settings, tensor_parallel=2)), Quiet())
