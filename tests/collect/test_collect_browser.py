@@ -1,5 +1,6 @@
 """From two models to the prompts of a feature on the screen, in a real Chromium."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +35,11 @@ def server(serve, source):
 
 def listed(screen):
     """What the list of prompts shows: a row of texts each."""
-    grid = screen.key("prompts").locator("[role=grid] tbody tr")
-    grid.first.wait_for(state="attached")
-    return grid.evaluate_all(
+    tables = screen.page.get_by_test_id("stDataFrame")
+    table = tables.filter(has=screen.page.locator("th", has_text=re.compile(r"^Text$")))
+    table.scroll_into_view_if_needed()
+    screen.settle()
+    return table.locator("[role=grid] tbody tr").evaluate_all(
         "rows => rows.map((row) => Array.from(row.querySelectorAll('td'), (cell) => cell.textContent))"
     )
 
@@ -64,7 +67,6 @@ def test_from_two_models_to_the_prompts_of_a_feature(screen, source, tmp_path):
     rows = expected(source, *key)
     assert len(rows) > 1  # precondition: there is an order to see
     assert f"Active on {len(rows)} prompts" in screen.text()
-    screen.key("prompts").scroll_into_view_if_needed()
     for shown, (of, base, chat, content) in zip(listed(screen), rows, strict=True):
         assert shown[0] == of.capitalize()
         assert [float(text) for text in shown[1:3]] == pytest.approx([base, chat], rel=1e-3)
