@@ -34,7 +34,8 @@ def server(serve, source):
 
 
 def listed(screen):
-    """What the list of prompts shows: a row of texts each."""
+    """The first rows of the list of prompts, all of whose columns only a wide window shows: four texts a row."""
+    screen.page.set_viewport_size({"width": 3000, "height": 1300})
     tables = screen.page.get_by_test_id("stDataFrame")
     table = tables.filter(has=screen.page.locator("th", has_text=re.compile(r"^Text$")))
     table.scroll_into_view_if_needed()
@@ -67,7 +68,9 @@ def test_from_two_models_to_the_prompts_of_a_feature(screen, source, tmp_path):
     rows = expected(source, *key)
     assert len(rows) > 1  # precondition: there is an order to see
     assert f"Active on {len(rows)} prompts" in screen.text()
-    for shown, (of, base, chat, content) in zip(listed(screen), rows, strict=True):
+    on_screen = listed(screen)
+    assert len(on_screen) >= min(8, len(rows))
+    for shown, (of, base, chat, content) in zip(on_screen, rows, strict=False):
         assert shown[0] == of.capitalize()
         assert [float(text) for text in shown[1:3]] == pytest.approx([base, chat], rel=1e-3)
         assert shown[3] == content
