@@ -221,8 +221,12 @@ def rows_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> pd.DataFr
 
 def by_difference(table: pd.DataFrame, metric: str, most: int | None = None) -> pd.DataFrame:
     """Return the rows with `difference`, the largest |difference| first, at most so many; ties keep their order."""
-    made = with_difference(table, metric)
-    return made.iloc[np.argsort(-np.abs(made["difference"].to_numpy()), kind="stable")[:most]]
+    base, chat = values(table, metric)
+    below = -np.abs(chat - base)
+    at = np.arange(len(table))
+    if most is not None and most < len(table):
+        at = np.flatnonzero(below <= np.partition(below, most - 1)[most - 1])  # the others need no order
+    return with_difference(table.iloc[at[np.argsort(below[at], kind="stable")][:most]], metric)
 
 
 def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str | None:

@@ -230,8 +230,12 @@ def evidence_counts(table: pd.DataFrame, max_q: float = ALPHA) -> pd.DataFrame:
     DataFrame with a row per (token_type, exclusivity), also where there is no feature
         `kept` and `significant`, int.
     """
-    rows = table[["token_type", "exclusivity"]].assign(kept=1, significant=evidence_q(table) <= max_q)
-    return rows.groupby(["token_type", "exclusivity"], observed=False).sum().astype("int64")
+    groups = pd.MultiIndex.from_product([table[name].cat.categories for name in ("token_type", "exclusivity")])
+    token_type, exclusivity = (table[name].cat.codes.to_numpy(np.int64) for name in ("token_type", "exclusivity"))
+    group = token_type * len(table["exclusivity"].cat.categories) + exclusivity
+    kept, significant = (np.bincount(of, minlength=len(groups)) for of in (group, group[evidence_q(table) <= max_q]))
+    groups.names = ["token_type", "exclusivity"]
+    return pd.DataFrame({"kept": kept, "significant": significant}, index=groups)
 
 
 def wilson(counts: Counts, n: int) -> tuple[Floats, Floats]:
