@@ -86,12 +86,16 @@ class Demo:
 
     def write(self, out: Path) -> Path:
         """Write a results tree below `out` and return the source's folder."""
-        name = f"{MODEL}_trainer{TRAINER}_layer{self.layer}"
-        folder = out / "results" / name / self.prompt_set
+        folder = folder_of(out, self.layer, self.prompt_set)
         write_whole(folder / "base.pt", self.base)
         write_whole(folder / "chat.pt", self.chat)
-        write_whole(out / "explanations" / f"{name}.csv", self.explanations)
+        write_whole(out / "explanations" / f"{folder.parent.name}.csv", self.explanations)
         return folder
+
+
+def folder_of(out: Path, layer: int, prompt_set: str) -> Path:
+    """Return the folder that a source of the demo has in a results tree below `out`."""
+    return out / "results" / f"{MODEL}_trainer{TRAINER}_layer{layer}" / prompt_set
 
 
 def is_synthetic(results: Results) -> bool:
@@ -102,6 +106,26 @@ def is_synthetic(results: Results) -> bool:
 def is_planted(explanations: pd.Series) -> pd.Series:
     """Tell which of the demo's features were planted, by their explanations; shape (rows,), bool."""
     return explanations.str.startswith(_PLANTED, na=False).astype(bool)
+
+
+def plan(layers: int) -> list[tuple[int, str]]:
+    """
+    Return layer and prompt set of each source of `make_demos`.
+
+    Raises
+    ------
+    DataError
+        If there are too many layers or none.
+    """
+    if not 1 <= layers <= MOST_LAYERS:
+        msg = f"The demo has 1 to {MOST_LAYERS} layers, but {layers} were asked for."
+        raise DataError(msg)
+    steps = range(-(layers // 2), layers - layers // 2)
+    return [
+        (LAYER + _STEP * step, prompt_set)
+        for step in steps
+        for prompt_set in (PROMPT_SETS if step == 0 and layers > 1 else [PROMPT_SET])
+    ]
 
 
 def make_demos(layers: int, num_features: int = 16_384, num_prompts: int = 40, seed: int = 0) -> Iterator[Demo]:
@@ -125,12 +149,8 @@ def make_demos(layers: int, num_features: int = 16_384, num_prompts: int = 40, s
     DataError
         If there are too many layers or none, or `make_demo` refuses the other numbers.
     """
-    if not 1 <= layers <= MOST_LAYERS:
-        msg = f"The demo has 1 to {MOST_LAYERS} layers, but {layers} were asked for."
-        raise DataError(msg)
-    for step in range(-(layers // 2), layers - layers // 2):
-        for prompt_set in PROMPT_SETS if step == 0 and layers > 1 else [PROMPT_SET]:
-            yield make_demo(num_features, num_prompts, seed, LAYER + _STEP * step, prompt_set)
+    for layer, prompt_set in plan(layers):
+        yield make_demo(num_features, num_prompts, seed, layer, prompt_set)
 
 
 def make_demo(

@@ -42,6 +42,7 @@ from pages import (
     settings,
     settle,
     show_error,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def read_sources(
     good: list[Summary] = []
     faults: list[Fault] = []
     key: list[object] = [thresholds]
-    for name, source in sources.items():
+    for name, listed in sources.items():
         try:
+            source = written(listed)
             named = replace(source, name=name)
             identity, found = in_one_state(
                 source,
