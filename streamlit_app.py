@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from featurediff import demo
-from featurediff.diff import Thresholds, blocking_filter, by_difference, filter_table, rows_of
+from featurediff.diff import Thresholds, blocking_filter
 from featurediff.errors import DataError
 from featurediff.figures import heading
 from featurediff.sources import in_one_state
@@ -24,22 +25,31 @@ from pages import (
     settings,
     settle,
     show_error,
-    write_url,
+    written,
 )
 from pages.dashboard.choices import choose_stars, choose_view
 from pages.dashboard.details import show_feature
+from pages.dashboard.following import follow_pick, write_picked
 from pages.dashboard.panes import (
     CHART_WIDTH,
-    MOST_ROWS,
     show_about,
     show_chart,
     show_counts,
     show_downloads,
-    show_share,
-    show_table,
 )
 from pages.dashboard.picking import begin, clear_box, forget, stars_here
-from pages.dashboard.reading import Opened, keep, parse_study, place, placing, read_study, refer
+from pages.dashboard.reading import (
+    MOST_ROWS,
+    Opened,
+    explanation_types,
+    keep,
+    key_of,
+    narrow,
+    parse_study,
+    place,
+    read_study,
+    refer,
+)
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
 
@@ -108,19 +118,22 @@ if source_name == UPLOAD and not all(uploads[:2]):
 
 try:
     if source_name == UPLOAD:
-        key = tuple(file.file_id for file in uploads if file)
-        study = parse_study(key, uploads)
+        source = None
+        files = tuple(file.file_id for file in uploads if file)
+        study = parse_study(files, uploads)
     else:
-        source = sources.get(source_name) or demo_sources()[DEMO]
-        key, study = in_one_state(
-            source, lambda key: read_study(key, source), lambda key: read_study.clear(key, source)
+        source = written(sources.get(source_name) or demo_sources()[DEMO])
+        files, study = in_one_state(
+            source, partial(read_study, _source=source), partial(read_study.clear, _source=source)
         )
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()
 results = study.results
 page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
-settle("explanation_type", ["", *(study.explanations.types if study.explanations else ())])
+key = key_of(files)
+types = explanation_types(key, study)
+settle("explanation_type", ["", *types])
 preferred = state["explanation_type"] or None
 try:
     study = refer(key, page_template, preferred, study)
@@ -128,27 +141,24 @@ except DataError as error:
     show_error("The page of a feature is not used.", error)
     page_template = ""
     study = refer(key, page_template, preferred, study)
-key += (page_template, preferred or "")
+key = key_of(files, page_template, preferred)
 
 uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
 state["opened"] = uploaded if source_name == UPLOAD else source_name
-opened = Opened(state["opened"], key, study)
+opened = Opened(state["opened"], files, key, study)
 
-view = choose_view(study)
+view = choose_view(study, types)
 with sidebar:
     only_starred = choose_stars()
 labels = view.labels
-kept = keep(key, view.thresholds, study)
-passing = filter_table(kept, view.filters, view.metric)
-shown = rows_of(passing, state["subset"]) if state["subset"] else passing
-if only_starred:
-    shown = shown[shown["feature_id"].isin(stars_here())]
+kept = keep(opened, view.thresholds)
+shown = narrow(opened, view, kept, state["subset"], set(stars_here()), only=only_starred)
 if state["picked"]:
     token_type, feature_id = state["picked"]
     if token_type not in results.token_types or feature_id >= results.num_features:
         state["url_faults"].append(f"feature={feature_id}@{token_type[:60]} is not in this source")
         state["picked"] = None
-write_url("feature", ["{1}@{0}".format(*state["picked"])] if state["picked"] else [])
+write_picked()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
@@ -158,7 +168,7 @@ st.caption(plain(study.run.caption))
 for fault in state["url_faults"]:
     st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
 
-show_counts(kept, shown, study, view)
+show_counts(shown, study, view)
 phrases = view.shown() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
 if view.thresholds != Thresholds():
     phrases.append(f"exclusive means {view.rule()}")
@@ -174,7 +184,7 @@ if phrases:
                 type="tertiary",
                 on_click=clear_box,
             )
-if passing.empty:
+if not len(shown.passing):
     blocking = blocking_filter(kept, view.filters, view.metric)
     nothing = f"No feature is {plain(view.rule())}."
     if not kept.empty:
@@ -185,29 +195,21 @@ if passing.empty:
     show_about(kept, opened, view)
     st.stop()
 
-listed = by_difference(shown, view.metric, MOST_ROWS)
-order = list(zip(listed["token_type"].tolist(), listed["feature_id"].tolist(), strict=True))
 with st.container(horizontal=True):
-    with st.container(width=CHART_WIDTH):
-        chart = place(key, placing(view), kept, study.run)
-        show_chart(chart, passing, opened, view)
-    with st.container(width="stretch"):
-        if state["picked"]:
-            show_feature(state["picked"], order, opened, labels)
-        else:
-            st.caption(
-                "Click a point or a table row to see what a feature is. Draw a box or a lasso to narrow the table."
-            )
+    chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width="stretch")
+with chart_side:
+    chart = place(opened, view, kept)
+    fig = show_chart(chart, shown, opened, view)
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"#### {len(shown):,} feature{'s' * (len(shown) != 1)}", width="content")
+    st.markdown(f"#### {len(shown.at):,} feature{'s' * (len(shown.at) != 1)}", width="content")
     st.space("stretch")
-    show_share(shown, study, view)
-    show_downloads(chart, shown, kept, opened, view)
-if only_starred and shown.empty:
+    share = st.container(width="content")
+    show_downloads(chart, shown, opened, view)
+if only_starred and not shown.order:
     st.info("None of these features is starred.", icon=":material/star:")
-if len(shown) > MOST_ROWS:
-    st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown):,}.")
-show_table(listed, order, view.metric, study, labels)
+if len(shown.at) > MOST_ROWS:
+    st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown.at):,}.")
+follow_pick((chart_side, detail_side, share), source, opened, view, shown, chart, fig)
 
 show_about(kept, opened, view)

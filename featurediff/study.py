@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.significance import Discordant
+
+version = cache(package_version)  # it is looked up on the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +243,7 @@ class Study:
         filters = "; ".join(view.shown()) or "no filter"
         files = "\n".join(f"{name}: SHA-256 {digest}" for name, digest in self.files.items())
         return (
-            f"{self.title(view)}. featurediff {package_version()}, {made}.\n{link}\n"
+            f"{self.title(view)}. featurediff {version()}, {made}.\n{link}\n"
             f"Exclusive means {view.rule()}; {filters}.\n{files}"
         )
 

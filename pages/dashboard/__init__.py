@@ -1,1 +1,1 @@
-"""The dashboard's panes, in the order in which a run passes them: reading, picking, choices, details, panes."""
+"""The dashboard, in the order in which a run passes it: reading, picking, choices, details, panes, following."""

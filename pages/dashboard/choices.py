@@ -67,13 +67,13 @@ def bad_values() -> list[str]:
     return faults
 
 
-def choose_view(study: Study) -> View:
+def choose_view(study: Study, types: tuple[str, ...]) -> View:
     """Draw the sidebar's widgets for a source, and return what they say; all of it lives in the URL."""
-    if "spread" not in state:
+    if state.get("spread") is None:
         state["url_faults"] += bad_values()
     above, below = st.sidebar.container(), st.sidebar.container()
     with below:
-        labels = choose_labels(study)
+        labels = choose_labels(types)
     with above:
         st.subheader("Chart")
         kind, top = choose_kind()
@@ -162,7 +162,7 @@ def choose_chart(study: Study, labels: Labels, kind: Kind) -> tuple[str, Choice,
     return metric, cast("Choice", scale), spread
 
 
-def choose_labels(study: Study) -> Labels:
+def choose_labels(types: tuple[str, ...]) -> Labels:
     """Draw the widgets of labels, and those of page and explanations, which are read before they are drawn."""
     with st.expander("Labels and links", icon=":material/label:"):
         words = {
@@ -181,7 +181,6 @@ def choose_labels(study: Study) -> Labels:
                 ("control", "Control prompts"),
             )
         }
-        types = study.explanations.types if study.explanations else ()
         if len(types) > 1:
             st.selectbox(
                 "Explanations preferred",

@@ -8,8 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from featurediff import export
@@ -19,33 +17,45 @@ from featurediff.errors import DataError
 from featurediff.figures import heading
 from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
 from featurediff.neuronpedia import MOST_LISTED, quick_list_url
-from featurediff.significance import ALPHA, CAVEAT, evidence_counts
+from featurediff.significance import ALPHA, CAVEAT
 from featurediff.wording import plural
 from pages import DATA, plain, show_error
 from pages.dashboard.choices import CHARTS
-from pages.dashboard.picking import on_box, on_picked, on_row, stars_here
-from pages.dashboard.reading import Drawn, Opened, draw, find_notes, placing
+from pages.dashboard.picking import on_box, on_picked, on_row, on_view, zoomed_to
+from pages.dashboard.reading import (
+    MOST_IDS,
+    Drawn,
+    Opened,
+    count_explained,
+    draw,
+    find_notes,
+    key_of,
+    of_figure,
+    placing,
+    table_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pandas as pd
+
     from featurediff.charts import Chart
     from featurediff.study import Study
     from featurediff.view import View
+    from pages.dashboard.reading import Picture, Shown
 
 CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))
 state = st.session_state
 
-MOST_ROWS = 3_000
-MOST_IDS = 1_000
 CHART_WIDTH = 880
 
 
-def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: View) -> None:
+def show_counts(shown: Shown, study: Study, view: View) -> None:
     """Show how many features there are and how many are significant, in all and by position; filters count."""
     labels = view.labels
     max_q = ALPHA if view.filters.max_q is None else view.filters.max_q
-    counts = evidence_counts(shown, max_q)
+    counts = shown.counts
     note = "Kept: exclusive to the target prompts in at least one model. A feature counts once per position."
     families = "; ".join(
         f"{labels.of(version)} at {name}: {study.evidence.exclusive[version, name].family:,}"
@@ -58,7 +68,12 @@ def show_counts(kept: pd.DataFrame, shown: pd.DataFrame, study: Study, view: Vie
     )
     total = counts.sum()
     tiles = [
-        ("Shown", f"{len(shown):,}", f"of {len(kept):,} kept, {study.results.num_features:,} in the SAE", note),
+        (
+            "Shown",
+            f"{len(shown.at):,}",
+            f"of {len(shown.kept):,} kept, {study.results.num_features:,} in the SAE",
+            note,
+        ),
         ("Kept → significant", f"{total['kept']:,} → {total['significant']:,}", f"q at most {max_q:g}", plain(tested)),
     ]
     symbols = dict(zip(EXCLUSIVITIES, "★●■", strict=True))
@@ -78,10 +93,8 @@ def q_column(name: str, meaning: str) -> Any:  # noqa: ANN401  Streamlit's own t
     return st.column_config.NumberColumn(name, format="%.2g", width=75, help=f"{meaning} {CAVEAT}")
 
 
-def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, study: Study, labels: Labels) -> None:
-    """Show the features as a table; a click on a row picks one."""
-    prompts = study.run.num_prompts
-    named = {"both": "Both", "base": labels.base, "chat": labels.chat}
+def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any]:
+    """Say what the table's columns are called, and how they look."""
     columns: dict[str, Any] = {
         "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
         "star": st.column_config.TextColumn("★", width=35, help="Starred by you, in its details."),
@@ -103,64 +116,68 @@ def show_table(shown: pd.DataFrame, order: list[tuple[str, int]], metric: str, s
         "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
         "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
         "change_q": q_column("q change", "Activation frequency on target prompts, chat against base."),
+        "explanation_type": st.column_config.TextColumn("Type", width=110),
     }
-    if study.explanations and len(study.explanations.types) > 1:
-        columns["explanation_type"] = st.column_config.TextColumn("Type", width=110)
-    for (version, which), number in prompts.items():
+    for (version, which), number in study.run.num_prompts.items():
         columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
             f"{labels.of(version)} {labels.of(which)}", format=f"%d/{number}", width=105
         )
-    if not study.page.template:
-        del columns["neuronpedia_url"]
-    stars = set(stars_here())
-    cells = shown.assign(
-        exclusivity=shown["exclusivity"].astype("str").map(named),
-        star=np.where(shown["feature_id"].isin(stars), "★", ""),
-    )
+    return columns
+
+
+def show_table(shown: Shown, opened: Opened, view: View) -> None:
+    """Show the features as a table; a click on a row picks one."""
+    looks = describe_columns(view.metric, opened.study, view.labels)
     st.dataframe(
-        cells[list(columns)],
+        shown.cells,
         key=f"table_{state['round']}",
-        on_select=partial(on_row, order),
+        on_select=partial(on_row, shown.order),
         selection_mode="single-row",
         hide_index=True,
-        column_config=columns,
-        height=min(36 + 33 * (len(shown) + 1), 430),
+        column_config={name: looks[name] for name in table_columns(view.metric, opened)},
+        height=min(36 + 33 * (len(shown.order) + 1), 430),
         placeholder="",
     )
 
 
-def show_chart(chart: Chart, shown: pd.DataFrame, opened: Opened, view: View) -> None:
-    """Show the chart, with a ring round the picked feature; zoom, box and ring do not redraw it."""
-    axes = str(hash((opened.key, view if view.chart == "ranking" else placing(view))))
-    identity = hash((opened.key, view, state["cleared"]))
-    seen = (state.get("chart_link") or {}).get("view") or {}
-    at = tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None
+def show_chart(chart: Chart, shown: Shown, opened: Opened, view: View) -> Picture:
+    """Show the chart, zoomed as the one before; zoom and box do not redraw it."""
+    axes = str(hash(key_of(opened.key, view if view.chart == "ranking" else placing(view))))
+    identity = hash(key_of(opened.key, of_figure(view, shown), state["cleared"]))
+    at = zoomed_to(axes)
     drawn: Drawn | None = state.get("drawn")
     if drawn is None or drawn.figure != identity:
         drawn = Drawn(identity, axes, at if drawn and drawn.axes == axes else None, state["subset"])
     elif drawn.zoom and not at:
         drawn = replace(drawn, zoom=None)
     state["drawn"] = drawn
-    fig = draw(opened.key, view, drawn, state["cleared"], chart, shown)
+    fig = draw(opened, view, drawn, state["cleared"], chart, shown)
     st.plotly_chart(
         fig,
         key="scatter",
         on_select=on_box,
         selection_mode=("box", "lasso"),
         config=export.PLOT_CONFIG,
-        alt=f"{CHARTS[view.chart]}, {heading(view.metric, view.labels)}: {len(shown)} features.",
+        alt=f"{CHARTS[view.chart]}, {heading(view.metric, view.labels)}: {len(shown.passing)} features.",
     )
+    return fig
+
+
+def link_chart(fig: Picture, chart: Chart, shown: Shown, opened: Opened, view: View) -> None:
+    """Show a ring round the picked feature, and be told of clicks and zoom; none of it redraws the chart."""
+    ranked = view.chart == "ranking"
+    picked = state["picked"]
     CHART_LINK(
         key="chart_link",
         data={
-            "axes": axes,
-            "whole": fig.layout.meta[1:],
-            "begin": drawn.zoom,
-            "ring": chart.place(shown, state["picked"]) if state["picked"] else None,
+            "axes": state["drawn"].axes,
+            "whole": fig.to_dict()["layout"]["meta"][1:],
+            "begin": state["drawn"].zoom,
+            "ring": chart.place(shown.drawn() if ranked else shown.find(picked), picked) if picked else None,
             "page": opened.study.page.template if state["open"] else None,
         },
         on_picked_change=on_picked,
-        on_view_change=lambda: None,
+        on_view_change=on_view,
         height=1,
     )
 
@@ -171,24 +188,17 @@ def narrowings() -> list[tuple[str, str]]:
     return box + [("Stars", "only features that were starred by hand")] * bool(state["starred"])
 
 
-def build_page(
-    chart: Chart,
-    shown: pd.DataFrame,
-    kept: pd.DataFrame,
-    study: Study,
-    view: View,
-    more: list[tuple[str, str]],
-) -> str:
+def build_page(chart: Chart, shown: Shown, study: Study, view: View, more: list[tuple[str, str]]) -> str:
     """Return the chart of what is shown as a page of its own; a session's state cannot be read while it is built."""
-    provenance = study.provenance(view, len(shown), len(kept))
+    provenance = study.provenance(view, len(shown.at), len(shown.kept))
     provenance = export.Provenance((*provenance.facts, *more))
-    return export.html_page(chart.draw(shown, view), study.page, provenance, study.title(view))
+    return export.html_page(chart.draw(shown.rows(), view), study.page, provenance, study.title(view))
 
 
-def show_downloads(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, opened: Opened, view: View) -> None:
+def show_downloads(chart: Chart, shown: Shown, opened: Opened, view: View) -> None:
     """Offer what is shown as files, built on click; a failure is told in words at the next rerun."""
     study = opened.study
-    page = partial(build_page, chart, shown, kept, study, view, narrowings())
+    page = partial(build_page, chart, shown, study, view, narrowings())
     failures: dict[str, str] = state.setdefault("failures", {})
     for kind, message in failures.items():
         show_error(f"The {kind} file could not be made.", DataError(message))
@@ -208,20 +218,20 @@ def show_downloads(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, opened
     builders: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
         "CSV": (
             "text/csv",
-            lambda: export.csv_text(by_difference(shown, view.metric), view.metric),
+            lambda: export.csv_text(by_difference(shown.rows(), view.metric), view.metric),
             "All columns of the features shown.",
         ),
         "HTML": ("text/html", page, "The chart as a page that works offline; a click on a point opens its page."),
         "Parquet": (
             "application/vnd.apache.parquet",
-            lambda: export.parquet_bytes(by_difference(shown, view.metric), view.metric),
+            lambda: export.parquet_bytes(by_difference(shown.rows(), view.metric), view.metric),
             "The same columns as the CSV, with their types.",
         ),
     }
     if view.chart == "ranking":
         builders["Ranking"] = (
             "text/csv",
-            lambda: ranking_csv(rank(shown, view.metric, study.run, view.top)),
+            lambda: ranking_csv(rank(shown.rows(), view.metric, study.run, view.top)),
             "The ranking of the features shown, as CSV.",
         )
     for kind, (mime, build, help_text) in builders.items():
@@ -238,9 +248,9 @@ def show_downloads(chart: Chart, shown: pd.DataFrame, kept: pd.DataFrame, opened
         )
 
 
-def show_share(shown: pd.DataFrame, study: Study, view: View) -> None:
+def show_share(shown: Shown, study: Study, view: View) -> None:
     """Offer the view as a link and as a citation, and its features as ids and as a list on Neuronpedia."""
-    ids = list(dict.fromkeys(by_difference(shown, view.metric, MOST_IDS)["feature_id"].tolist()))
+    ids = list(shown.ids)
     query = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
     link = f"{st.context.url or ''}?{query}"
     with st.popover("Share", icon=":material/ios_share:", help="Link, citation, ids and a list on Neuronpedia."):
@@ -248,7 +258,7 @@ def show_share(shown: pd.DataFrame, study: Study, view: View) -> None:
         st.code(link, language=None, wrap_lines=True)
         st.markdown("**Cite this view**")
         st.code(study.citation(view, link), language=None, wrap_lines=True)
-        first = f"the first {MOST_IDS:,} by |difference|" if len(shown) > MOST_IDS else plural(len(ids), "feature")
+        first = f"the first {MOST_IDS:,} by |difference|" if len(shown.at) > MOST_IDS else plural(len(ids), "feature")
         st.markdown(f"**Feature ids** ({first})")
         st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
         listed_ids = ids[:MOST_LISTED]
@@ -263,13 +273,13 @@ def show_share(shown: pd.DataFrame, study: Study, view: View) -> None:
 def show_about(kept: pd.DataFrame, opened: Opened, view: View) -> None:
     """Show what is odd about the files, what was done with them, and which files they are."""
     study = opened.study
-    explained = kept.drop_duplicates("feature_id")["explanation"]
+    explained, features = count_explained(opened, view.thresholds, kept)
     notes = find_notes(opened.key, study)
     with st.expander(f"About this source ({plural(len(notes), 'note')})", icon=":material/info:"):
         for note in notes:
             st.text(note)
         st.text(f"Exclusive means {view.rule()}.")
-        st.text(f"{explained.notna().sum():,} of {len(explained):,} kept features have an explanation.")
+        st.text(f"{explained:,} of {features:,} kept features have an explanation.")
         for token_type in study.results.token_types:
             if not (kept["token_type"] == token_type).any():
                 st.text(f"No feature is exclusive at {token_type}.")

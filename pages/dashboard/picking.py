@@ -42,6 +42,19 @@ def on_picked() -> None:
         pick((str(picked["token_type"]), int(picked["feature_id"])))
 
 
+def zoomed_to(axes: str) -> tuple[float, float, float, float] | None:
+    """Return where a chart with such axes is zoomed to in the browser; None where it shows the whole range."""
+    seen = (state.get("chart_link") or {}).get("view") or {}
+    return tuple(seen["at"]) if seen.get("axes") == axes and seen.get("at") else None
+
+
+def on_view() -> None:
+    """Draw a chart that began zoomed anew, once the whole range is wanted; otherwise the browser has it all."""
+    drawn = state.get("drawn")
+    if drawn and drawn.zoom and not zoomed_to(drawn.axes):
+        st.rerun()
+
+
 def on_row(order: list[tuple[str, int]]) -> None:
     """Pick the feature that stood in the row when it was clicked: a row's number changes with the data."""
     rows = state[f"table_{state['round']}"]["selection"]["rows"]
@@ -89,17 +102,19 @@ def stars_here() -> dict[int, str]:
 
 
 def switch_star(key: Key) -> None:
-    """Star a feature, or take its star and note away."""
+    """Star a feature, or take its star and note away; sidebar and table show it too."""
     if key in state["stars"]:
         del state["stars"][key]
         state["imports"] += 1  # so that the note's box is empty again
     else:
         state["stars"][key] = ""
+    st.rerun()
 
 
 def write_note(key: Key, widget: str) -> None:
     """Keep a note, which stars its feature."""
     state["stars"][key] = state[widget]
+    st.rerun()
 
 
 def import_stars() -> None:

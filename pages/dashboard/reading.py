@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import orjson
 import pandas as pd
+import plotly.graph_objects as go
+import pyarrow as pa
 import streamlit as st
 
 from featurediff.charts import make_chart
-from featurediff.diff import Filters, Thresholds
+from featurediff.diff import Filters, Thresholds, by_difference, filter_table, rows_of
 from featurediff.explanations import Explanations, parse_explanations, read_explanations
 from featurediff.figures import Run, mark
-from featurediff.labels import Labels
+from featurediff.labels import VERSIONS, Labels
 from featurediff.points import EXPLAINED_POINTS, hover_texts
 from featurediff.results import parse_results, read_results
+from featurediff.significance import ALPHA, evidence_counts
 from featurediff.sources import Source
 from featurediff.study import Study, assemble
 from featurediff.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    import plotly.graph_objects as go
+    from numpy.typing import NDArray
 
     from featurediff.activations import Activations
     from featurediff.charts import Chart
     from featurediff.points import Texts
 
 CHART_HEIGHT = 560
+MOST_ROWS = 3_000
+MOST_IDS = 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +49,108 @@ class Opened:
     name: str
     """Beside stars: as in the URL, and of uploads what tells them from others."""
 
-    key: tuple[str, ...]
+    files: tuple[str, ...]
+    """Identifies its files; see `sources.identify`."""
+
+    key: str
     """Identifies its files, its pages and the explanations preferred: what caches go by."""
 
     study: Study
     """What was read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a view leaves of the kept features, and what the page says of them."""
+
+    kept: pd.DataFrame
+    """The whole feature table."""
+
+    passing: NDArray[np.intp]
+    """Rows of `kept` that pass the filters: those in the chart."""
+
+    digest: str
+    """Identifies them: filters that leave the same rows make the same figure."""
+
+    at: NDArray[np.intp]
+    """Rows of `kept` that are also in the box and starred, where that is asked for: those in table and downloads."""
+
+    counts: pd.DataFrame
+    """From `significance.evidence_counts`, of the rows `at`."""
+
+    ids: tuple[int, ...]
+    """Features of the largest |difference|, at most `MOST_IDS`."""
+
+    order: list[tuple[str, int]]
+    """(token_type, feature_id) of the table's rows, the largest |difference| first, at most `MOST_ROWS`."""
+
+    cells: pa.Table
+    """The table as it is sent."""
+
+    def rows(self) -> pd.DataFrame:
+        """Return the rows of table and downloads."""
+        return self._take(self.at)
+
+    def drawn(self) -> pd.DataFrame:
+        """Return the rows of the chart."""
+        return self._take(self.passing)
+
+    def find(self, key: tuple[str, int]) -> pd.DataFrame:
+        """Return the row of a (token_type, feature_id) that is in the chart, if it is."""
+        token_type, feature_id = key
+        near = self.passing[self.kept["feature_id"].to_numpy()[self.passing] == feature_id]
+        found: pd.DataFrame = self.kept.iloc[near[(self.kept["token_type"].iloc[near] == token_type).to_numpy()]]
+        return found
+
+    def _take(self, at: NDArray[np.intp]) -> pd.DataFrame:
+        return self.kept if len(at) == len(self.kept) else self.kept.iloc[at]
+
+
+class Picture(go.Figure):  # type: ignore[misc]
+    """
+    A figure as it is sent.
+
+    Streamlit turns a figure into JSON at every rerun; this one was turned into it when it was made.
+    """
+
+    def __init__(self, fig: go.Figure) -> None:
+        super().__init__()
+        whole = fig.to_dict()
+        self._sent = _Sent(_to_json(whole), whole["layout"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layout, and instead of the data what knows its JSON."""
+        return self._sent
+
+
+def _to_json(figure: dict[str, Any]) -> bytes:
+    """Return JSON in ASCII, which Python handles four times as fast, and without what Plotly would escape each time."""
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    spec = orjson.dumps(figure, np.ndarray.tolist, options)
+    if not spec.isascii():
+        spec = spec.decode().encode("ascii", _ESCAPES)
+    return spec.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"/", b"\\u002f")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(_ESCAPES := "featurediff-json", _escape)
+
+
+class _Sent(dict[str, Any]):
+    """What stands for a figure on its way to Plotly’s `to_json`, which asks it for a form of itself."""
+
+    def __init__(self, spec: bytes, layout: dict[str, Any]) -> None:
+        super().__init__(data=[], layout=layout)
+        self._spec = orjson.Fragment(spec)
+
+    def to_plotly_json(self) -> orjson.Fragment:
+        """Return the JSON that was made before."""
+        return self._spec
 
 
 @dataclass(frozen=True)
@@ -62,8 +170,13 @@ class Drawn:
     """Features of a box that an earlier figure showed: this one dims the others."""
 
 
+def key_of(*parts: object) -> str:
+    """Return what a cache goes by; Streamlit hashes a text in no time, and takes a dataclass apart."""
+    return repr(parts)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
-def refer(key: tuple[str, ...], template: str, preferred: str | None, _study: Study) -> Study:
+def refer(key: str, template: str, preferred: str | None, _study: Study) -> Study:
     """Return a study with another page and another preferred type of explanation; `key` is that of its files."""
     del key
     return _study.referring(template or None, preferred)
@@ -91,37 +204,140 @@ def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def keep(key: tuple[str, ...], thresholds: Thresholds, _study: Study) -> pd.DataFrame:
-    """Return the feature table; `key` is that of the files and of the pages."""
+def explanation_types(key: str, _study: Study) -> tuple[str, ...]:
+    """Return the types of explanation that there are, the most frequent first."""
     del key
-    return _study.table(thresholds)
+    return _study.explanations.types if _study.explanations else ()
+
+
+def keep(opened: Opened, thresholds: Thresholds) -> pd.DataFrame:
+    """Return the feature table."""
+    return _keep(key_of(opened.key, thresholds), thresholds, opened.study)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _keep(key: str, _thresholds: Thresholds, _study: Study) -> pd.DataFrame:
+    del key
+    return _study.table(_thresholds)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def list_prompts(key: tuple[str, ...], feature_id: int, token_type: str, _study: Study) -> pd.DataFrame:
+def list_prompts(key: str, feature_id: int, token_type: str, _study: Study) -> pd.DataFrame:
     """Return the prompts on which a feature is active; `_study` has activations."""
     del key
     return cast("Activations", _study.activations).of_feature(feature_id, token_type, _study.results)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def find_notes(key: tuple[str, ...], _study: Study) -> list[str]:
+def find_notes(key: str, _study: Study) -> list[str]:
     """Return what is odd about the files."""
     del key
     return _study.notes()
 
 
+def count_explained(opened: Opened, thresholds: Thresholds, kept: pd.DataFrame) -> tuple[int, int]:
+    """Return how many kept features have an explanation, out of how many."""
+    return _count_explained(key_of(opened.key, thresholds), kept)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _count_explained(key: str, _kept: pd.DataFrame) -> tuple[int, int]:
+    del key
+    explained = _kept.drop_duplicates("feature_id")["explanation"]
+    return int(explained.notna().sum()), len(explained)
+
+
+def narrow(
+    opened: Opened, view: View, kept: pd.DataFrame, subset: tuple[tuple[str, int], ...], stars: set[int], *, only: bool
+) -> Shown:
+    """
+    Return what a view shows.
+
+    Parameters
+    ----------
+    opened, view, kept : Opened, View, DataFrame
+        The source, the view and the whole feature table.
+    subset : tuple of (token_type, feature_id)
+        What a box holds; empty where there is none.
+    stars : set of int
+        Features with a star.
+    only : bool
+        Whether only those are wanted.
+    """
+    of_view = (view.thresholds, view.filters, view.metric, view.labels)
+    return _narrow(key_of(opened.key, of_view, subset, sorted(stars), only), opened, view, kept, subset, stars, only)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
-def wrap_texts(key: tuple[str, ...], thresholds: Thresholds, _kept: pd.DataFrame) -> Texts | None:
+def _narrow(
+    key: str,
+    _opened: Opened,
+    _view: View,
+    _kept: pd.DataFrame,
+    _subset: tuple[tuple[str, int], ...],
+    _stars: set[int],
+    _only: bool,
+) -> Shown:
+    del key
+    passing = _kept if _view.filters == Filters() else filter_table(_kept, _view.filters, _view.metric)
+    rows = rows_of(passing, _subset) if _subset else passing
+    if _only:
+        rows = rows[rows["feature_id"].isin(_stars)]
+    max_q = ALPHA if _view.filters.max_q is None else _view.filters.max_q
+    first = by_difference(rows, _view.metric, MOST_ROWS)
+    drawn = _kept.index.get_indexer(passing.index)
+    return Shown(
+        _kept,
+        drawn,
+        blake2b(drawn.tobytes(), digest_size=16).hexdigest(),
+        _kept.index.get_indexer(rows.index),
+        evidence_counts(rows, max_q),
+        tuple(dict.fromkeys(first["feature_id"].head(MOST_IDS).tolist())),
+        list(zip(first["token_type"].tolist(), first["feature_id"].tolist(), strict=True)),
+        _cells(first, _opened, _view, _stars),
+    )
+
+
+def table_columns(metric: str, opened: Opened) -> list[str]:
+    """Return the columns of the table on the screen, in their order."""
+    study = opened.study
+    page = ["neuronpedia_url"] if study.page.template else []
+    kind = ["explanation_type"] if len(explanation_types(opened.key, study)) > 1 else []
+    values = [f"{version}_{metric}" for version in VERSIONS]
+    counts = [f"{version}_{prompts}_num_active" for version, prompts in study.run.num_prompts]
+    head = ["feature_id", "star", *page, "token_type", "exclusivity", "inconsistent", *values, "difference"]
+    tail = ["explanation", "exclusive_positions", "base_q", "chat_q", "change_q", *kind]
+    return list(dict.fromkeys([*head, *tail, *counts]))
+
+
+def _cells(rows: pd.DataFrame, opened: Opened, view: View, stars: set[int]) -> pa.Table:
+    """Return rows as they are sent."""
+    named = {"both": "Both", "base": view.labels.base, "chat": view.labels.chat}
+    cells = rows.assign(
+        exclusivity=rows["exclusivity"].cat.rename_categories(named),
+        star=np.where(rows["feature_id"].isin(stars), "★", ""),
+    )
+    return pa.Table.from_pandas(cells[table_columns(view.metric, opened)], preserve_index=False)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def wrap_texts(key: str, _kept: pd.DataFrame) -> Texts | None:
     """Return the hover texts of all kept features, unless they are too many to be drawn."""
-    del key, thresholds
+    del key
     return hover_texts(_kept) if len(_kept) <= EXPLAINED_POINTS else None
 
 
+def place(opened: Opened, view: View, kept: pd.DataFrame) -> Chart:
+    """Return where all kept features stand; filters and labels do not count."""
+    view = placing(view)
+    texts = partial(wrap_texts, key_of(opened.key, view.thresholds), kept)
+    return _place(key_of(opened.key, view), view, kept, opened.study.run, texts)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
-def place(key: tuple[str, ...], view: View, _kept: pd.DataFrame, _run: Run) -> Chart:
-    """Return where all kept features stand; the view is one without filters and labels."""
-    return make_chart(_kept, view, _run, wrap_texts(key, view.thresholds, _kept))
+def _place(key: str, _view: View, _kept: pd.DataFrame, _run: Run, _texts: Callable[[], Texts | None]) -> Chart:
+    del key
+    return make_chart(_kept, _view, _run, _texts())
 
 
 def placing(view: View) -> View:
@@ -129,20 +345,29 @@ def placing(view: View) -> View:
     return replace(view, filters=Filters(), labels=Labels())
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def draw(key: tuple[str, ...], view: View, drawn: Drawn, cleared: int, _chart: Chart, _rows: pd.DataFrame) -> go.Figure:
+def draw(opened: Opened, view: View, drawn: Drawn, cleared: int, chart: Chart, shown: Shown) -> Picture:
     """
     Return the chart of a view as it is to begin; another number of `cleared` boxes makes the browser draw anew.
 
     Its `meta` has that number, and left, right, lower and upper end of the whole axes.
     """
+    return _draw(key_of(opened.key, of_figure(view, shown), drawn, cleared), view, drawn, cleared, chart, shown)
+
+
+def of_figure(view: View, shown: Shown) -> tuple[object, ...]:
+    """Return what a figure depends on beside its source."""
+    return view.thresholds, shown.digest, replace(view, thresholds=Thresholds(), filters=Filters())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _draw(key: str, _view: View, _drawn: Drawn, _cleared: int, _chart: Chart, _shown: Shown) -> Picture:
     del key
-    fig = _chart.draw(_rows, view, titled=False)
-    whole = [cleared, *fig.layout.xaxis.range, *fig.layout.yaxis.range]
+    fig = _chart.draw(_shown.drawn(), _view, titled=False)
+    whole = [_cleared, *fig.layout.xaxis.range, *fig.layout.yaxis.range]
     fig.update_layout(height=fig.layout.height or CHART_HEIGHT, meta=whole)
-    if drawn.marked:
-        mark(fig, drawn.marked)
-    if drawn.zoom:
-        fig.update_xaxes(range=drawn.zoom[:2])
-        fig.update_yaxes(range=drawn.zoom[2:])
-    return fig
+    if _drawn.marked:
+        mark(fig, _drawn.marked)
+    if _drawn.zoom:
+        fig.update_xaxes(range=_drawn.zoom[:2])
+        fig.update_yaxes(range=_drawn.zoom[2:])
+    return Picture(fig)

@@ -1,0 +1,79 @@
+"""What a rerun of the dashboard sends and computes again, and what it does not."""
+
+import json
+
+import pytest
+from builders import make_explanations, make_source
+from conftest import SAE_FOLDER
+from dashboard import click_row, figure, open_app, rows, table_of, tiles
+
+from featurediff import demo, load
+from featurediff.view import View
+from pages import demo_sources
+
+STRANGE = 'it’s </script> → 日本語 \U0001f600 \x7f \\ " é < > / $'
+
+
+@pytest.fixture
+def source(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
+    make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv", [(str(i), STRANGE * (i + 1)) for i in range(8)])
+    return make_source(tmp_path / "results" / SAE_FOLDER / "personal_40")
+
+
+def chart_of(at):
+    (chart,) = at.get("plotly_chart")
+    return chart.proto
+
+
+@pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
+def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
+    study, view = load(source), View(chart=chart)
+    fig = study.draw(study.table(), view)
+    spec = open_app(chart=chart)
+    sent, written = figure(spec), json.loads(fig.to_json())
+    assert sent["data"] == written["data"]
+    assert sent["layout"]["xaxis"] == written["layout"]["xaxis"]
+    assert chart_of(spec).spec.isascii()
+
+
+@pytest.mark.usefixtures("source")
+def test_a_pick_and_a_filter_that_leaves_all_send_the_same_chart():
+    at = open_app()
+    before = chart_of(at).SerializeToString(deterministic=True)
+    click_row(at, 0)
+    assert at.session_state["picked"] == rows(at)[0]
+    assert chart_of(at).SerializeToString(deterministic=True) == before
+    at.session_state["token_types"] = ["model", "newline"]
+    at.run()
+    assert tiles(at)["Shown"] == "12"
+    assert chart_of(at).SerializeToString(deterministic=True) == before
+    at.session_state["token_types"] = ["model"]
+    at.run()
+    assert chart_of(at).SerializeToString(deterministic=True) != before
+
+
+@pytest.mark.usefixtures("source")
+def test_a_star_shows_in_the_table_at_once():
+    at = open_app()
+    click_row(at, 0)
+    at.button(key="star").click().run()
+    assert not at.exception
+    feature_id = rows(at)[0][1]
+    starred = table_of(at).value.set_index("feature_id")["star"]
+    assert set(starred[starred == "★"].index) == {feature_id}
+
+
+def test_other_sources_of_the_demo_are_made_when_they_are_read(monkeypatch):
+    """The first view of a fresh server waited for seven sources to be made, of which it showed one."""
+    monkeypatch.delenv("FEATUREDIFF_RESULTS", raising=False)
+    demo_sources.clear()
+    at = open_app()
+    assert not at.exception
+    made = [name for name, source in demo_sources().items() if (source.folder / "base.pt").exists()]
+    assert made == ["demo"]
+    assert at.selectbox(key="source").options[:2] == ["Demo (synthetic)", "demo_trainer16k_layer4/synthetic_40"]
+    assert len(demo_sources()) == len(demo.plan(5)) == 7
+    at.selectbox(key="source").set_value("demo_trainer16k_layer4/synthetic_40").run()
+    assert not at.exception
+    assert tiles(at)["Shown"] == str(len(rows(at)))
