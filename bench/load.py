@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from processes import resident
+from processes import processor_time, resident
 from report import publish, table
 from server import Answer, Server, Session, running, wait_for
 from sources import SMALL, make
@@ -33,8 +33,12 @@ METRICS = [
     for prompts in ("target", "control")
     for name in ("all_mean", "all_std", "max", "sparsity")
 ]
+KINDS = ("metric", "filter", "pick")
 SMALLEST_CLOUD = 690
 """MB, of Streamlit's Community Cloud."""
+
+ALONE = 15
+"""Changes of each kind that one person makes alone."""
 
 SETTLING = 10
 """Seconds over which sessions arrive, and for which a server is left alone before its idle memory is read."""
@@ -53,15 +57,21 @@ class Record:
     memory: list[tuple[float, float]] = field(default_factory=list)
     """Seconds since the start, and resident MB of the server."""
 
+    spent: dict[str, float] = field(default_factory=dict)
+    """Kind of change → milliseconds of the server's processor time for one, with nobody else there."""
+
+    processor: tuple[float, float, float] = (0, 0, 0)
+    """While all were there: seconds, and processor seconds of the server and of the sessions, which share a process."""
+
     def add(self, kind: str, answer: Answer) -> None:
         """Keep an answer."""
         self.answers.setdefault(kind, []).append(answer)
         self.errors += answer.errors
 
 
-def change(session: Session, rng: random.Random, keys: list[tuple[str, int]]) -> str:
+def change(session: Session, rng: random.Random, keys: list[tuple[str, int]], kind: str = "") -> str:
     """Change one widget, and return which kind of change it is; without a chart there is nothing to pick."""
-    kind = rng.choice(("metric", "filter", "pick") if session.has_chart else ("metric", "filter"))
+    kind = kind or rng.choice(KINDS if session.has_chart else KINDS[:-1])
     if kind == "metric":
         session.set("metric", string_value=rng.choice(METRICS))
     elif kind == "pick":
@@ -113,9 +123,12 @@ async def alone(server: Server, keys: list[tuple[str, int]], to: Record) -> None
     session = await Session.open(server)
     to.add("opening, the first of all", await session.run())
     rng = random.Random(-1)
-    for _ in range(20):
-        change(session, rng, keys)
-        to.add("any, with nobody else there", await session.run())
+    for kind in KINDS[::-1]:
+        before = processor_time(server.pid)
+        for _ in range(ALONE):
+            change(session, rng, keys, kind)
+            to.add("any, with nobody else there", await session.run())
+        to.spent[kind] = 1000 * (processor_time(server.pid) - before) / ALONE
     await session.close()
 
 
@@ -126,7 +139,11 @@ async def measure(server: Server, plan: argparse.Namespace, keys: list[tuple[str
     await asyncio.sleep(SETTLING)
     idle = resident(server.pid)
     watching = asyncio.create_task(watch(server, record))
+    before = time.perf_counter(), processor_time(server.pid), time.process_time()
     await asyncio.gather(*(person(server, number, plan, keys, record) for number in range(plan.sessions)))
+    after = time.perf_counter(), processor_time(server.pid), time.process_time()
+    seconds, served, ours = (end - start for start, end in zip(before, after, strict=True))
+    record.processor = seconds, served, ours
     watching.cancel()
     log = re.sub(r"\x1b\[[0-9;]*m", "", server.log.read_text(encoding="utf-8", errors="replace"))
     record.errors += [line.strip() for line in log.splitlines() if "Error:" in line]
@@ -146,6 +163,17 @@ def times(record: Record) -> str:
         rows.append([kind, str(len(took)), f"{median(took):.2f}", late, sent, chart, reach])
     header = ["change", "reruns", "median s", "p95 s", "MB sent each", "of it chart", "to reach"]
     return table(header, rows)
+
+
+def processor(record: Record) -> str:
+    """Say what took the processors, and return the table of one change by kind."""
+    seconds, served, ours = record.processor
+    rows = [[kind, f"{spent:.0f}"] for kind, spent in record.spent.items()]
+    said = (
+        f"In {seconds:.0f} s the server used {served:.0f} s of processor time, and the sessions, all in one process on "
+        f"the same machine, {ours:.0f} s. Python lets a server use little more than one processor."
+    )
+    return f"{said}\n\n" + table(["one change with nobody else there", "ms of the server's processor time"], rows)
 
 
 def memory(record: Record, idle: float, sessions: int) -> str:
@@ -187,7 +215,8 @@ def main() -> None:
     text = (
         f"`python bench/load.py`: {args.sessions} sessions on one server over websockets, each changing metric, filter "
         f"or picked feature once every {args.every:g} s for {args.seconds:g} s; {SMALL}. The sessions run on the same "
-        f"machine.\n\nErrors: {len(record.errors)}{said}\n\n{times(record)}\n\n{memory(record, idle, args.sessions)}"
+        f"machine.\n\nErrors: {len(record.errors)}{said}\n\n{times(record)}\n\n"
+        f"{processor(record)}\n\n{memory(record, idle, args.sessions)}"
     )
     publish("load", "Many people at once", text, write=not args.no_write)
 

@@ -8,11 +8,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ def run(command: Sequence[str | Path]) -> Ran:
         sys.exit(output)
     unit = 1 if sys.platform == "darwin" else 1024
     return Ran(seconds, usage.ru_maxrss * unit / 1e6, output)
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has used, on Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> float:

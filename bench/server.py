@@ -104,6 +104,9 @@ class Session:
         self._socket = socket
         self._states: dict[str, WidgetState] = {}
         self._widgets: dict[str, str] = {}
+        self._fragments: dict[str, str] = {}
+        self._changed = ""
+        self._seen: set[str] = set()
         self._cached: dict[str, ForwardMsg] = {}
         self._page = ""
         self._query = ""
@@ -121,7 +124,7 @@ class Session:
 
     def set(self, key: str, **value: Any) -> None:  # noqa: ANN401  the type is the field's
         """Change a widget; `value` is one field of Streamlit's WidgetState, such as `string_value`."""
-        widget = self._widgets[key]
+        widget = self._changed = self._widgets[key]
         self._states[widget] = WidgetState(id=widget, **value)
 
     def trigger(self, key: str, event: str, value: object) -> None:
@@ -132,9 +135,16 @@ class Session:
         self._states[widget] = WidgetState(id=widget, json_trigger_value=payload)
 
     async def run(self) -> Answer:
-        """Ask for a run, and return what it sent; a trigger is given once."""
+        """
+        Ask for a run, and return what it sent; a trigger is given once.
+
+        Where the widget that was changed is of a fragment, only that is asked for, as a browser does.
+        """
         message = BackMsg()
         rerun = message.rerun_script
+        rerun.fragment_id = self._fragments.get(self._changed, "")
+        self._changed = ""
+        self._seen.clear()
         rerun.query_string, rerun.page_script_hash = self._query, self._page
         rerun.widget_states.widgets.extend(self._states.values())
         rerun.cached_message_hashes.extend(self._cached)
@@ -157,8 +167,16 @@ class Session:
                 self._read(found, answer, began, len(data))
             elif kind == "script_finished" and found.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 answer.seconds = time.perf_counter() - began
+                self._forget(rerun.fragment_id)
                 self.has_chart = answer.chart_after is not None
                 return answer
+
+    def _forget(self, fragment: str) -> None:
+        """Forget the widgets that have gone: all that did not come again, in a fragment's run only those of it."""
+        gone = {name for name, of in self._fragments.items() if name not in self._seen and fragment in ("", of)}
+        for name in gone:
+            del self._fragments[name]
+            self._states.pop(name, None)
 
     def _read(self, message: ForwardMsg, answer: Answer, began: float, size: int) -> None:
         """Note a new element: a widget, a chart, an error."""
@@ -178,4 +196,25 @@ class Session:
         # The id of a widget is $$ID-<hash>-<key>.
         widget = str(getattr(getattr(element, str(kind)), "id", ""))
         if widget.startswith("$$ID-"):
+            self._seen.add(widget)
             self._widgets[widget.split("-", 2)[2]] = widget
+            self._fragments[widget] = message.delta.fragment_id
+            value = shows(str(kind), getattr(element, str(kind)))
+            if value and (widget not in self._states or getattr(element, str(kind)).set_value):
+                self._states[widget] = WidgetState(id=widget, **value)
+
+
+def shows(kind: str, widget: Any) -> dict[str, Any]:  # noqa: ANN401  a message of that kind
+    """Return what a new widget shows, as a field of WidgetState: a browser sends it with every rerun."""
+    if kind == "button_group":
+        chosen = widget.raw_values if widget.set_value else [widget.options[i].content for i in widget.default]
+        return {"string_array_value": {"data": chosen}}
+    if kind == "selectbox":
+        return {"string_value": widget.raw_value if widget.set_value else widget.options[widget.default]}
+    if kind == "checkbox":
+        return {"bool_value": widget.value if widget.set_value else widget.default}
+    if kind in ("text_input", "text_area", "number_input"):
+        name = "value" if widget.set_value else "default"
+        field = "double_value" if kind == "number_input" else "string_value"
+        return {field: getattr(widget, name)} if widget.HasField(name) else {}
+    return {}
