@@ -54,8 +54,7 @@ mutants: .venv/for-development  ## break lines that matter in a copy, one by one
 audit: .venv/for-run  ## report installed packages with known weaknesses; fails nothing
 	-@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && \
 		.venv/audit/bin/python -m pip install --quiet --retries 1 --disable-pip-version-check 'pip-audit>=2.9,<3'; }
-	-@.venv/audit/bin/pip-audit --progress-spinner off --timeout 15 \
-		--path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	-@$(BIN)/python scripts/audit.py .venv/audit/bin/pip-audit
 
 screenshot: .venv/for-development  ## take the README's pictures again
 	$(BIN)/python scripts/screenshot.py $(ARGS)

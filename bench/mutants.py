@@ -22,7 +22,7 @@ from typing import NamedTuple
 from report import publish, table
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("bench", "featurediff", "pages", "tests", "pyproject.toml", "streamlit_app.py")
+COPIED = ("bench", "featurediff", "pages", "scripts", "tests", "pyproject.toml", "streamlit_app.py")
 MINUTES = 2
 """A test run that takes longer has noticed: a mutant may loop."""
 
