@@ -362,7 +362,8 @@ rows = table(tidy)
 series = layer_series(tidy)
 bars, lines = draw(key, max_q, labels, sources, series)
 if click := state.get("open_source"):
-    open_page(COMPARISON, DASHBOARD, {"source": rows["source"].iloc[click["row"]], "feature": []})
+    open_page(COMPARISON, DASHBOARD, {"source": state["listed"][click["row"]], "feature": []})
+state["listed"] = rows["source"].tolist()  # what stands in the row that is clicked next
 st.plotly_chart(
     bars,
     key="bars",
