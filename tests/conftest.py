@@ -2,6 +2,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from builders import make_explanations, make_source
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("no test asks for a time", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no test asks for a time")
 
 SAE_FOLDER = "gemma_trainer131k-l0-114_layer20"
 
