@@ -24,7 +24,17 @@ SECONDS, IN_ALL = 15, 240
 def ask(program: Path) -> tuple[list[dict[str, Any]], str]:
     """Return what pip-audit says of every installed package, or why it says nothing."""
     folder = sysconfig.get_path("purelib")
-    command = [str(program), "--progress-spinner", "off", "--timeout", str(SECONDS), "--format", "json", "--path", folder]
+    command = [
+        str(program),
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        str(SECONDS),
+        "--format",
+        "json",
+        "--path",
+        folder,
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=IN_ALL)
     except OSError as error:
