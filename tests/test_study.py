@@ -392,3 +392,12 @@ def test_title_names_view_and_source(study):
         "Pre → Post Introspective SAE Features: Activation frequency · "
         "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
     )
+
+
+@pytest.mark.parametrize("labels", [Labels(chat="Base"), Labels(target="x", control="x"), Labels(base="Both")])
+def test_labels_that_are_the_same_are_refused(source_dir, labels):
+    """Two categories of one chart were called the same, on pages and in figures."""
+    said = ", ".join(map(repr, ("Both", labels.base, labels.chat, labels.target, labels.control)))
+    with pytest.raises(DataError) as caught:
+        load(source_dir).scatter(labels=labels)
+    assert str(caught.value) == f"Two of the labels are the same: {said}. Give each its own."
