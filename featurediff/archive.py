@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featurediff.errors import DataError
 from featurediff.pickles import check_pickle
+from featurediff.tensors import read_plain
 from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-_ZIP_START, _ZIP_END, _ZIP_WIDE = b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"
+_ZIP_START, _ZIP_ENTRY, _ZIP_END, _ZIP_WIDE = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x07"
+_HEADER_SIZE = 30  # of the fixed part in front of an entry
+_WRITER = 0x31E, 45  # versions that made and that can read the archive
+_FLAGS = 0x808  # names are UTF-8, and sizes are also behind an entry
 _FULL = 2**32 - 1  # stands where a number has 64 bits
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number that torch.save pickled before 1.6
 _FLOATS = ("float8", "float16", "bfloat16", "float32", "float64")
@@ -40,8 +48,8 @@ def load_archive(data: bytes, name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        As saved; all keys are strings. Every vector that is a tensor is dense and real, is in memory, and claims no
-        more elements than the file has bytes for.
+        As saved; all keys are strings. Every vector that is a tensor is dense and real, claims no more elements than
+        the file has bytes for, and is an array here: a view of `data` where that is possible.
 
     Raises
     ------
@@ -49,8 +57,11 @@ def load_archive(data: bytes, name: str) -> dict[str, Any]:
         If the bytes are not a whole, undamaged, uncompressed torch file, if its pickle wants code, if it holds
         anything but a dict, or if a vector is of another kind or claims more than the file can hold.
     """
-    _check_zip(data, name)
-    content = _load(data, name)
+    records, is_usual = _check_zip(data, name)
+    content: object = read_plain(records) if is_usual else None
+    is_plain = content is not None
+    if not is_plain:
+        content = _load(data, name)
     if not isinstance(content, dict):
         msg = f"`{name}` holds {shown(content)}, but expected a dict of token types and `metadata`."
         raise DataError(msg)
@@ -58,7 +69,11 @@ def load_archive(data: bytes, name: str) -> dict[str, Any]:
     if other:
         msg = f"`{name}` has the keys {listed(other)}, but expected token types, which are strings, and `metadata`."
         raise DataError(msg)
-    _check_claims(content, len(data), name)
+    vectors = list(_vectors(content, is_plain=is_plain))
+    _check_claims(vectors, len(data), name)
+    if not is_plain:
+        for token_type, key, tensor in vectors:
+            content[token_type][key] = _to_array(tensor)
     return content
 
 
@@ -91,9 +106,7 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
     DataError
         If it is not a 1-D tensor of that length, or holds NaN, infinite or larger values.
     """
-    import torch
-
-    if not isinstance(tensor, torch.Tensor):
+    if not isinstance(tensor, np.ndarray):
         msg = f"{place} is {shown(tensor)}, but expected a tensor of {num_features} numbers."
         raise DataError(msg)
     if tensor.ndim != 1:
@@ -102,10 +115,7 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
     if len(tensor) != num_features:
         msg = f"{place} has {len(tensor)} features, but `num_features` in the metadata is {num_features}."
         raise DataError(msg)
-    tensor = tensor.detach().resolve_neg()
-    if tensor.is_floating_point() and tensor.dtype != torch.float64:
-        tensor = tensor.to(torch.float32)
-    array: NDArray[Any] = np.asarray(tensor.contiguous().numpy())
+    array: NDArray[Any] = tensor.astype(np.float32) if tensor.dtype == np.float16 else np.require(tensor, None, "A")
     if not (array.min() >= -_LARGEST and array.max() <= _LARGEST):
         refuse(~np.isfinite(array), array, place, "is NaN or infinite", "Expected finite numbers.")
         too_large = (array < -_LARGEST) | (array > _LARGEST)
@@ -141,7 +151,8 @@ def refuse(is_bad: NDArray[np.bool_], array: NDArray[Any], place: str, fault: st
         raise DataError(msg)
 
 
-def _check_zip(data: bytes, name: str) -> None:
+def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
+    """Return the bytes of each entry by its name, and whether the archive is as torch's writer makes it."""
     if not data:
         msg = f"`{name}` is empty, but expected a file written by torch.save. Was the upload or copy cut short?"
         raise DataError(msg)
@@ -153,21 +164,55 @@ def _check_zip(data: bytes, name: str) -> None:
         raise DataError(msg)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
             _check_end(data, archive.start_dir, name)
-            _check_entries(archive.infolist(), len(data), name)
-            damaged = archive.testzip()
-            if damaged is None:
-                for entry in archive.namelist():
-                    if entry.lower().endswith(".pkl"):  # torch takes no notice of upper and lower case
-                        check_pickle(archive.read(entry), name)
+            _check_entries(entries, len(data), name)
+            records = {entry.filename: _record(archive, entry, memoryview(data)) for entry in entries}
+            is_usual = _is_usual(data, entries, archive.start_dir)
     except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, DataError):
             raise
         msg = f"`{name}` is cut short or damaged: its zip archive cannot be read. Copy or write it again."
         raise DataError(msg) from error
-    if damaged is not None:
-        msg = f"`{name}` is damaged: the checksum of its entry {shown(damaged)} is wrong. Copy or write it again."
-        raise DataError(msg)
+    for entry in entries:
+        record = records[entry.filename]
+        if record is None or zlib.crc32(record) != entry.CRC:
+            which = f"the checksum of its entry {shown(entry.filename)} is wrong"
+            msg = f"`{name}` is damaged: {which}. Copy or write it again."
+            raise DataError(msg)
+    whole = {path: record for path, record in records.items() if record is not None}
+    for path, record in whole.items():
+        if path.lower().endswith(".pkl"):  # torch takes no notice of upper and lower case
+            check_pickle(bytes(record), name)
+    return whole, is_usual
+
+
+def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, data: memoryview) -> memoryview | None:
+    """Return the bytes of an entry; None where another entry is in its place."""
+    try:
+        archive.open(entry).close()  # goes through the header in front of the bytes
+    except zipfile.BadZipFile:
+        return None
+    header = entry.header_offset
+    lengths = (int.from_bytes(data[header + at : header + at + 2], "little") for at in (26, 28))
+    start = header + _HEADER_SIZE + sum(lengths)
+    return data[start : start + entry.file_size]
+
+
+def _is_usual(data: bytes, entries: list[zipfile.ZipInfo], start: int) -> bool:
+    """Whether the directory at `start` is, byte for byte, what torch's writer makes of the entries."""
+    if len(data) > _FULL:
+        return False
+    directory = bytearray()
+    for entry in entries:
+        name = entry.filename.encode()
+        sizes = entry.CRC, entry.file_size, entry.file_size, len(name), 0, 0, 0, 0, 0, entry.header_offset
+        directory += struct.pack("<4s6H3I5H2I", _ZIP_ENTRY, 0, 0, _FLAGS, 0, 0, 0, *sizes) + name
+    count, size = len(entries), len(directory)
+    directory += struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, *_WRITER, 0, 0, count, count, size, start)
+    directory += struct.pack("<4sIQI", _ZIP_WIDE, 0, start + size, 1)
+    directory += struct.pack("<4s4H2IH", _ZIP_END, 0, 0, count, count, size, start, 0)
+    return data[start:] == directory
 
 
 def _check_end(data: bytes, directory: int, name: str) -> None:
@@ -223,24 +268,33 @@ def _load(data: bytes, name: str) -> object:
         raise DataError(msg) from error
 
 
-def _check_claims(content: dict[str, Any], file_size: int, name: str) -> None:
-    import torch
+def _vectors(content: dict[str, Any], *, is_plain: bool) -> Iterator[tuple[str, str, Any]]:
+    """Give token type, name and tensor of every vector that is a tensor, or in plain files an array."""
+    kind: type = np.ndarray
+    if not is_plain:
+        import torch
 
-    total = 0
+        kind = torch.Tensor
     for token_type, vectors in content.items():
         for key, tensor in vectors.items() if isinstance(vectors, dict) else ():
-            if not is_vector_name(key) or not isinstance(tensor, torch.Tensor):
-                continue
-            place = f"`{name}`: token type {shown(token_type)}, {shown(key)}"
+            if is_vector_name(key) and isinstance(tensor, kind):
+                yield token_type, key, tensor
+
+
+def _check_claims(vectors: list[tuple[str, str, Any]], file_size: int, name: str) -> None:
+    total = 0
+    for token_type, key, tensor in vectors:
+        place = f"`{name}`: token type {shown(token_type)}, {shown(key)}"
+        if not isinstance(tensor, np.ndarray):
             _check_kind(tensor, place)
-            claimed = tensor.numel() * tensor.element_size()
-            total += claimed
-            if claimed > file_size:
-                msg = (
-                    f"{place} claims {tensor.numel()} elements, {claimed} bytes, but the whole file has {file_size}. "
-                    "Write it again with torch.save."
-                )
-                raise DataError(msg)
+        claimed = tensor.nbytes
+        total += claimed
+        if claimed > file_size:
+            msg = (
+                f"{place} claims {claimed // tensor.itemsize} elements, {claimed} bytes, but the whole file has "
+                f"{file_size}. Write it again with torch.save."
+            )
+            raise DataError(msg)
     if total > _MAX_EXPANSION * file_size:
         msg = (
             f"`{name}`: its tensors claim {total} bytes together, more than {_MAX_EXPANSION} times "
@@ -260,3 +314,13 @@ def _check_kind(tensor: Any, place: str) -> None:  # noqa: ANN401  torch is impo
         if found:
             msg = f"{place} is a tensor that is {kind}, but expected a dense tensor of real numbers."
             raise DataError(msg)
+
+
+def _to_array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401  as above
+    """Return a tensor's numbers: float64 and integers as they are, other floats as float32."""
+    import torch
+
+    tensor = tensor.detach().resolve_neg()
+    if tensor.is_floating_point() and tensor.dtype != torch.float64:
+        tensor = tensor.to(torch.float32)
+    return np.asarray(tensor.contiguous().numpy())
