@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, VERSIONS
@@ -154,9 +155,11 @@ def feature_table(
             **columns,
         }
     )
-    said = explanations.chosen if explanations else pd.DataFrame({"explanation": pd.Series(dtype="str")})
-    for name, texts in said.reindex(ids).items():
-        table[name] = texts.array
+    if explanations:
+        for name, texts in explanations.of(ids).items():
+            table[name] = texts.array
+    else:
+        table["explanation"] = pd.array(pa.nulls(len(ids), pa.large_string()), dtype="str")
     table["neuronpedia_url"] = page.urls(ids)
     return table
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
+from featurediff.cells import parse_csv
 from featurediff.diff import feature_table
 from featurediff.errors import DataError
-from featurediff.explanations import parse_csv
 from featurediff.export import write_whole
 from featurediff.files import read_whole
 from featurediff.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature

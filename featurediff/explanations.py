@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurediff import delphi
+from featurediff.cells import parse_csv
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
 from featurediff.spreadsheet import read_back
@@ -20,6 +22,8 @@ from featurediff.wording import legible, listed, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _TEXT_COLUMNS = ("claude_desc", "description", "explanation")
 _KIND_COLUMNS = ("type", "model")
@@ -29,7 +33,8 @@ _OURS = (
 )
 """Columns by which a CSV of our own is known, whose text is guarded; a stranger's `'-ing' endings` is left as it is."""
 
-_FEATURE_ID = r"-?[0-9]{1,18}(\.0*)?"  # pandas writes ids as 12.0 when one of them is missing
+_DIGITS = 18
+_FEATURE_ID = rf"-?[0-9]{{1,{_DIGITS}}}(\.0*)?"  # pandas writes ids as 12.0 when one of them is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +69,31 @@ class Explanations:
         if self.preferred is not None and "explanation_type" in rows:
             is_preferred = (rows["explanation_type"] == self.preferred) & rows["explanation"].notna()
             rows = rows.iloc[np.lexsort((is_preferred, rows.index))]  # last of its feature, the others in order
-        last = rows[~rows.index.duplicated(keep="last")]
-        return last[last["explanation"].notna()]
+        ids = rows.index.to_numpy()
+        is_last = np.ones(len(ids), dtype=bool)
+        is_last[:-1] = ids[1:] != ids[:-1]
+        counts = is_last & rows["explanation"].notna().to_numpy()
+        return rows if counts.all() else rows[counts]
+
+    def of(self, ids: NDArray[np.integer]) -> pd.DataFrame:
+        """
+        Look up features.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int
+
+        Returns
+        -------
+        DataFrame of n rows
+            Those of `chosen`; missing where a feature has no explanation.
+        """
+        chosen = self.chosen
+        known = chosen.index.to_numpy()
+        places = np.searchsorted(known, ids)
+        found = np.append(known, -1)[places] == ids
+        places = np.where(found, places, -1)
+        return pd.DataFrame({name: cells.array.take(places, allow_fill=True) for name, cells in chosen.items()})
 
     @property
     def texts(self) -> pd.Series[str]:
@@ -96,8 +124,11 @@ class Explanations:
         Explanations
             `outside` grows by the number of ids left out.
         """
-        ids = self.rows.index
-        kept = replace(self, rows=self.rows[(ids >= 0) & (ids < num_features)])
+        ids = self.rows.index.to_numpy()
+        start, end = np.searchsorted(ids, [0, num_features])
+        if end - start == len(ids):
+            return self
+        kept = replace(self, rows=self.rows.iloc[start:end])
         return replace(kept, outside=self.outside + len(self.texts) - len(kept.texts))
 
 
@@ -125,7 +156,8 @@ def read_explanations(path: Path, num_features: int | None = None) -> Explanatio
     if kind_of(path) != "folder":
         return parse_explanations(read_whole(path), legible(path.name), num_features)
     frame, digest = delphi.read_folder(path)
-    explanations = Explanations(legible(path.name), digest, _rows(frame, "explanation", frame["feature_id"]), 0, 0)
+    rows = _rows(frame, "explanation", frame["feature_id"].to_numpy())
+    explanations = Explanations(legible(path.name), digest, rows, 0, 0)
     return explanations if num_features is None else explanations.restricted(num_features)
 
 
@@ -155,7 +187,9 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     DataError
         If the file is not UTF-8, not CSV, lacks the columns, or a feature id is not a whole number.
     """
-    frame = parse_csv(data, name)
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(lambda: sha256(data).hexdigest())
+        frame = parse_csv(data, name)
     column = next((column for column in _TEXT_COLUMNS if column in frame), None)
     if column is None or "feature_id" not in frame:
         msg = (
@@ -165,64 +199,44 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
         raise DataError(msg)
     if any(ours <= set(frame.columns) for ours in _OURS):
         frame = read_back(frame)
-    has_id = frame["feature_id"].str.strip() != ""
-    frame = frame[has_id]
-    rows = _rows(frame, column, _parse_ids(frame["feature_id"], name))
-    explanations = Explanations(name, sha256(data).hexdigest(), rows, outside=0, skipped=int((~has_id).sum()))
+    has_id, ids = _parse_ids(frame["feature_id"], name)
+    if not has_id.all():
+        frame = frame[has_id]
+    explanations = Explanations(name, digest.result(), _rows(frame, column, ids), 0, int((~has_id).sum()))
     return explanations if num_features is None else explanations.restricted(num_features)
 
 
-def _rows(frame: pd.DataFrame, text_column: str, ids: pd.Series[int]) -> pd.DataFrame:
+def _rows(frame: pd.DataFrame, text_column: str, ids: NDArray[np.int64]) -> pd.DataFrame:
     """Return `Explanations.rows` of a file's cells."""
     columns = {"explanation": frame[text_column]}
     columns |= {f"explanation_{kind}": frame[kind].str.strip() for kind in _KIND_COLUMNS if kind in frame}
-    rows = pd.DataFrame({name: cells.where(cells.str.strip() != "") for name, cells in columns.items()})
-    return rows.set_axis(pd.Index(ids, name="feature_id")).sort_index(kind="stable")
+    index = pd.Index(ids, name="feature_id")
+    rows = pd.DataFrame({name: _without_blanks(cells) for name, cells in columns.items()}).set_axis(index)
+    return rows if index.is_monotonic_increasing else rows.sort_index(kind="stable")
 
 
-def _parse_ids(ids: pd.Series[str], name: str) -> pd.Series[int]:
-    """Return feature ids as int64; the index tells the row below the header, from 0."""
-    ids = ids.str.strip()
+def _without_blanks(cells: pd.Series[str]) -> pd.Series[str]:
+    """Return cells, missing where there is nothing in them but white space."""
+    arrow = pa.chunked_array(cells)
+    is_blank = pc.or_(pc.equal(pc.binary_length(arrow), 0), pc.utf8_is_space(arrow))
+    return cells.mask(is_blank.to_numpy()) if pc.any(is_blank).as_py() else cells
+
+
+def _parse_ids(cells: pd.Series[str], name: str) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return which rows have an id, of shape (rows,), and the ids of those."""
+    arrow = pa.chunked_array(cells)
+    if pc.all(pc.ascii_is_decimal(arrow)).as_py() and (pc.max(pc.binary_length(arrow)).as_py() or 0) <= _DIGITS:
+        return np.ones(len(cells), dtype=bool), arrow.cast(pa.int64()).to_numpy()
+    cells = cells.str.strip()
+    has_id = (cells != "").to_numpy()
+    ids = cells[has_id]
     is_bad = ~ids.str.fullmatch(_FEATURE_ID)
     if is_bad.any():
         first = int(is_bad.to_numpy().argmax())
-        row = ids.index.to_numpy()[first] + 1
+        row = int(np.flatnonzero(has_id)[first]) + 1
         msg = (
             f"`{name}`: `feature_id` in row {row} below the header is {shown(ids.iloc[first])}, "
             f"but expected a whole number ({is_bad.sum()} such rows)."
         )
         raise DataError(msg)
-    return ids.str.split(".").str[0].astype("int64")
-
-
-def parse_csv(data: bytes, name: str) -> pd.DataFrame:
-    """
-    Read a CSV as text, cell by cell.
-
-    Raises
-    ------
-    DataError
-        If the file is not UTF-8 or not CSV, or has two columns of one name.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        msg = f"`{name}` is not UTF-8: line {line} has the byte 0x{data[error.start]:02x}. Save it as CSV in UTF-8."
-        raise DataError(msg) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose their last cells
-            frame = pd.read_csv(io.StringIO(text), dtype="str", na_filter=False, index_col=False)
-    except pd.errors.EmptyDataError as error:
-        msg = f"`{name}` is empty, but expected a CSV file with a header."
-        raise DataError(msg) from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        detail = shown(str(error).strip().removeprefix("Error tokenizing data. C error: "))
-        msg = f"`{name}` is not a CSV file: {detail}. Is a comma or a quote within a text left unquoted?"
-        raise DataError(msg) from error
-    frame = frame.rename(columns=str.strip)
-    if frame.columns.has_duplicates:
-        msg = f"`{name}` has the columns {listed(frame.columns)}, one of them twice, but expected different names."
-        raise DataError(msg)
-    return frame
+    return has_id, ids.str.split(".").str[0].to_numpy().astype(np.int64)

@@ -1,0 +1,51 @@
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from featurediff import cells
+from featurediff.errors import DataError
+
+PIECES = st.sampled_from(
+    ['"', '""', ",", "\n", "\r", "\r\n", "\t", " ", "\ufeff", "\u2028", "\x85", "\x1c", "a", "b,c", '"d"', "1,2\n", "é"]
+)  # fmt: skip
+
+
+@settings(max_examples=1000)
+@given(st.sampled_from(["a,b", "feature_id,x", "\ufeffa,b,c"]), st.sampled_from("\n\r"), st.lists(PIECES, max_size=14))
+@example("a,b", "\n", ['1,"a'])
+@example("a,b", "\n", ['1,a"b\n2,"c'])
+@example("a,b", "\n", ['1,"a\n'])
+@example("a,b", "\n", ['1,"a""'])
+@example("a,b", "\n", ["1,a\r\r\n2,b"])
+@example("a,b", "\n", ["  \n1,a"])
+@example("a,b", "\n", ['1,"a"b"c"\n'])
+@example("a,b", "\n", ["1,a\0b\n"])
+def test_fast_reader_reads_what_pandas_reads_or_leaves_it_to_pandas(header, end, pieces):
+    data = (header + end + "".join(pieces)).encode()
+    fast = cells.read_fast(data)
+    if fast is not None:
+        pd.testing.assert_frame_equal(fast, cells._read(data, "x.csv"))
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,x\n", 'a,b\r\n1,"x, ""y""\nz"\r\n,\r\n', '\ufeffa,b_2,C\n"","é",3', "a,b\n\n1,2\n\n"]
+)
+def test_usual_files_are_read_fast(text):
+    data = text.encode()
+    fast = cells.read_fast(data)
+    assert fast is not None
+    pd.testing.assert_frame_equal(fast, cells._read(data, "x.csv"))
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n", " a,b\n1,2\n", "a\n1\n", "a,b\n1\n", 'a,b\n1,"2', "a,a\n1,2\n", "a,b\n1,\0\n"]
+)
+def test_other_files_are_left_to_pandas(text):
+    assert cells.read_fast(text.encode()) is None
+
+
+def test_cells_that_are_not_utf_8_are_left_to_pandas():
+    assert cells.read_fast(b"a,b\n1,\xff\n") is None
+    with pytest.raises(DataError):
+        cells.parse_csv(b"a,b\n1,\xff\n", "x.csv")
