@@ -13,7 +13,7 @@ from pyarrow import csv
 from featurediff.errors import DataError
 from featurediff.wording import listed, shown
 
-_HEADER = re.compile(rb"\w+(,\w+)+\r?\n", re.ASCII)
+_HEADER = re.compile(rb'(\w+|"\w+")(,(\w+|"\w+"))+\r?\n', re.ASCII)
 
 
 def parse_csv(data: bytes, name: str) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def read_fast(data: bytes) -> pd.DataFrame | None:
         return None
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return None
-    names = header[0].decode().strip().split(",")
+    names = header[0].decode().strip().replace('"', "").split(",")
     if len(set(names)) < len(names):
         return None
     try:

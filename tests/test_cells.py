@@ -12,7 +12,11 @@ PIECES = st.sampled_from(
 
 
 @settings(max_examples=1000)
-@given(st.sampled_from(["a,b", "feature_id,x", "\ufeffa,b,c"]), st.sampled_from("\n\r"), st.lists(PIECES, max_size=14))
+@given(
+    st.sampled_from(["a,b", "feature_id,x", "\ufeffa,b,c", '"a",b']),
+    st.sampled_from("\n\r"),
+    st.lists(PIECES, max_size=14),
+)
 @example("a,b", "\n", ['1,"a'])
 @example("a,b", "\n", ['1,a"b\n2,"c'])
 @example("a,b", "\n", ['1,"a\n'])
@@ -29,7 +33,8 @@ def test_fast_reader_reads_what_pandas_reads_or_leaves_it_to_pandas(header, end,
 
 
 @pytest.mark.parametrize(
-    "text", ["a,b\n1,x\n", 'a,b\r\n1,"x, ""y""\nz"\r\n,\r\n', '\ufeffa,b_2,C\n"","é",3', "a,b\n\n1,2\n\n"]
+    "text",
+    ["a,b\n1,x\n", 'a,b\r\n1,"x, ""y""\nz"\r\n,\r\n', '\ufeffa,b_2,C\n"","é",3', "a,b\n\n1,2\n\n", '"a",b\n1,2\n'],
 )
 def test_usual_files_are_read_fast(text):
     data = text.encode()
