@@ -8,12 +8,13 @@ All of it takes prompts for independent samples, which paraphrases of each other
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from featurediff.labels import VERSIONS, Version
+from featurediff.labels import PROMPTS, VERSIONS, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +38,9 @@ CAVEAT = (
 
 _TIE = 1 + 1e-7
 """Tables this close in probability count as equally likely, as in R's `fisher.test`."""
+
+_MOST_TABLES = 1 << 22
+"""Among up to 2,000 prompts of each set all tables are computed at once: 32 MB."""
 
 _Z = 1.959963984540054
 """The standard normal's 0.975 quantile."""
@@ -122,26 +126,29 @@ def assess(results: Results, discordant: Discordant | None = None) -> Evidence:
         Target over control: one-sided Fisher's exact test within each model and token type; its family is the features
         active on at least one prompt of either set. Change: two-sided, Fisher's exact test (1935) on base against
         chat, or McNemar's exact test on the discordant prompts; its family is the features active on at least one
-        target prompt in either model. q after Benjamini and Hochberg (1995), by `scipy.stats.false_discovery_control`.
+        target prompt in either model. q after Benjamini and Hochberg (1995).
     """
     exclusive: dict[tuple[Version, str], Tested] = {}
     change: dict[str, Tested] = {}
     models: dict[Version, ModelResults] = {"base": results.base, "chat": results.chat}
     sizes = {v: (m.metadata.num_target_prompts, m.metadata.num_control_prompts) for v, m in models.items()}
     for token_type in results.token_types:
-        counts = {v: m.vectors[token_type] for v, m in models.items()}
-        for version in VERSIONS:
-            target, control = (counts[version][f"{prompts}_num_active"] for prompts in ("target", "control"))
+        whole = [m.vectors[token_type][f"{prompts}_num_active"] for m in models.values() for prompts in PROMPTS]
+        active = np.flatnonzero(reduce(np.bitwise_or, whole))
+        counts = [vector[active] for vector in whole]
+        for version, (target, control) in zip(VERSIONS, (counts[:2], counts[2:]), strict=True):
             exclusive[version, token_type] = _test(
                 target, control, (target > 0) | (control > 0), fisher, sizes[version]
             )
-        base, chat = (counts[version]["target_num_active"] for version in VERSIONS)
-        active = (base > 0) | (chat > 0)
+        base, chat = counts[0], counts[2]
+        is_on_target = (base > 0) | (chat > 0)
         if discordant is None:
-            change[token_type] = _test(base, chat, active, fisher_two_sided, (sizes["base"][0], sizes["chat"][0]))
+            n = sizes["base"][0], sizes["chat"][0]
+            change[token_type] = _test(base, chat, is_on_target, fisher_two_sided, n)
         else:
-            n = min(sizes["base"][0], sizes["chat"][0])
-            change[token_type] = _test(*discordant[token_type], active, mcnemar, (n, n))
+            n = (min(sizes["base"][0], sizes["chat"][0]),) * 2
+            base_only, chat_only = (vector[active] for vector in discordant[token_type])
+            change[token_type] = _test(base_only, chat_only, is_on_target, mcnemar, n)
     return Evidence(exclusive, change, discordant)
 
 
@@ -274,12 +281,43 @@ def fisher(target: Counts, control: Counts, num_target: int, num_control: int) -
     Returns
     -------
     ndarray of shape (n,), float64
-        The hypergeometric tail P(X >= target), by `scipy.stats.hypergeom`.
+        The hypergeometric tail P(X >= target): from `tails`, or `scipy.stats.hypergeom` where those would be too many.
     """
+    if (num_target + 1) * (num_control + 1) <= _MOST_TABLES:
+        upper: Floats = tails(num_target, num_control)[2][target, control]
+        return upper
     from scipy.stats import hypergeom
 
     tail: Floats = hypergeom.sf(target - 1, num_target + num_control, target + control, num_target)
     return tail
+
+
+@lru_cache(maxsize=1)
+def tails(num_first: int, num_second: int) -> tuple[Floats, Floats, Floats]:
+    """
+    Return the probability of every table with these numbers of prompts, given its margin, and its tails.
+
+    Returns
+    -------
+    tuple of three ndarrays of shape (num_first + 1, num_second + 1), float64
+        By how many prompts of each set a feature is active on: P(X = first), P(X <= first) and P(X >= first) of the
+        hypergeometric distribution. Each tail is a sum from its far end: the smallest are as exact as the largest.
+    """
+    from scipy.special import gammaln
+
+    log_factorial = gammaln(np.arange(1.0, num_first + num_second + 2))
+    first, second = np.ogrid[: num_first + 1, : num_second + 1]
+    chosen = [
+        log_factorial[n] - log_factorial[k] - log_factorial[n - k]
+        for n, k in ((num_first, first), (num_second, second))
+    ]
+    both = log_factorial[-1] - log_factorial - log_factorial[::-1]
+    likely = np.exp(chosen[0] + chosen[1] - both[first + second])
+    lower, upper = likely.copy(), likely.copy()
+    for k in range(num_first):
+        lower[k + 1, :-1] += lower[k, 1:]
+        upper[-2 - k, 1:] += upper[-1 - k, :-1]
+    return likely, lower, upper
 
 
 def fisher_two_sided(base: Counts, chat: Counts, num_base: int, num_chat: int) -> Floats:
@@ -297,9 +335,11 @@ def fisher_two_sided(base: Counts, chat: Counts, num_base: int, num_chat: int) -
     -------
     ndarray of shape (n,), float64
         The probability of all tables with the same margins that are at most as likely, as in
-        `scipy.stats.fisher_exact`. All tables of a margin are computed at once, a hundred times as fast as
-        `scipy.stats.hypergeom`, from scipy's log-gamma.
+        `scipy.stats.fisher_exact`. All tables, or where those would be too many all of a margin, are computed at once,
+        a hundred times as fast as by `scipy.stats.hypergeom`, from scipy's log-gamma.
     """
+    if (num_base + 1) * (num_chat + 1) <= _MOST_TABLES:
+        return _two_tails(base, chat, num_base, num_chat)
     from scipy.special import gammaln
 
     log_factorial = gammaln(np.arange(1.0, num_base + num_chat + 2))
@@ -317,6 +357,27 @@ def fisher_two_sided(base: Counts, chat: Counts, num_base: int, num_chat: int) -
         rank = np.searchsorted(ascending, likely[base[here] - lowest] * _TIE, side="right")
         p[here] = np.cumsum(ascending)[rank - 1]
     return p.clip(max=1.0)
+
+
+def _two_tails(base: Counts, chat: Counts, num_base: int, num_chat: int) -> Floats:
+    """Return `fisher_two_sided` from `tails`: those at most as likely are beyond one on each side of the mode."""
+    likely, lower, upper = tails(num_base, num_chat)
+    margin = base + chat
+    limit = likely[base, chat] * _TIE
+    mode = (margin + 1) * (num_base + 1) // (num_base + num_chat + 2)
+    p = np.zeros(len(base))
+    found = []
+    for end, step, tail in ((margin - num_chat).clip(min=0) - 1, 1, lower), (margin.clip(max=num_base) + 1, -1, upper):
+        inner, outer = mode + step, end  # no table beyond; all are, or there is none
+        while (is_open := np.abs(outer - inner) > 1).any():
+            middle = np.where(is_open, (inner + outer) // 2, base)
+            is_beyond = likely[middle, margin - middle] <= limit
+            inner = np.where(is_open & ~is_beyond, middle, inner)
+            outer = np.where(is_open & is_beyond, middle, outer)
+        k = np.where(outer == end, base, outer)
+        p += np.where(outer == end, 0, tail[k, margin - k])
+        found.append(outer)
+    return np.where(found[0] >= found[1], 1, p).clip(max=1)
 
 
 def mcnemar(base_only: Counts, chat_only: Counts, *_sizes: int) -> Floats:
@@ -347,14 +408,21 @@ def _test(
     sizes: tuple[int, int],
 ) -> Tested:
     """Test the features of a family, each distinct pair once."""
-    from scipy.stats import false_discovery_control
-
     width = sizes[1] + 1
-    codes, numbers = np.unique(first[family] * width + second[family], return_counts=True)
+    codes, numbers = _distinct(first[family] * width + second[family], (sizes[0] + 1) * width)
     p = test(*np.divmod(codes, width), *sizes)
     order = np.argsort(p)
+    family_size = int(numbers.sum())
+    steps = p[order] * family_size / np.cumsum(numbers[order])
     q = np.empty(len(p))
-    if len(p):
-        every = false_discovery_control(np.repeat(p[order], numbers[order]))
-        q[order] = every[np.cumsum(numbers[order]) - 1]
-    return Tested(int(family.sum()), codes, width, p, q)
+    q[order] = np.minimum.accumulate(steps[::-1])[::-1].clip(max=1)
+    return Tested(family_size, codes, width, p, q)
+
+
+def _distinct(codes: Counts, most: int) -> tuple[Counts, Counts]:
+    """Return the codes below `most` that occur, ascending, and how often."""
+    if most > _MOST_TABLES:
+        return np.unique(codes, return_counts=True)
+    numbers = np.bincount(codes)
+    found = np.flatnonzero(numbers)
+    return found, numbers[found]
