@@ -8,9 +8,12 @@ import os
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import plotly.io as pio
 
 from featurediff.diff import with_difference
 from featurediff.errors import DataError
@@ -121,15 +124,27 @@ def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *,
         Whether plotly.js (4.8 MB) is inside; otherwise the page fetches it from Plotly's CDN.
     """
     click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else None
-    plot = fig.to_html(
+    shell: str = pio.to_html(
+        {"data": [], "layout": {}},
+        validate=False,
         full_html=False,
         include_plotlyjs=True if offline else "cdn",
         post_script=click,
         config=PLOT_CONFIG,
         default_height="min(820px, 88vh)",
     )
+    start = shell.index("[]", shell.rindex("Plotly.newPlot("))
+    end = shell.index("{}", start) + 2
+    plot = f"{shell[:start]}{_json(fig)}{shell[end:]}"
     hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
     return whole_page(title, plot, f"{hint} {page.reason} Double click resets the view.", provenance)
+
+
+def _json(fig: go.Figure) -> str:
+    """Return data and layout with a comma between, more tightly and in less time than Plotly does."""
+    drawn = fig.to_dict()
+    write = partial(json.dumps, separators=(",", ":"), default=lambda array: array.tolist(), allow_nan=False)
+    return f"{write(drawn['data'])},{write(drawn['layout'])}".replace("<", "\\u003c")  # no text ends a script
 
 
 def whole_page(title: str, body: str, hint: str, provenance: Provenance) -> str:

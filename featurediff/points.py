@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 
@@ -18,7 +19,6 @@ from featurediff.spread import MARKER
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from featurediff.results import Results
@@ -48,7 +48,8 @@ NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8}
 """What an annotation inside a chart looks like."""
 
 HOVER_WIDTH = 80
-_LINE = re.compile(f"(.{{1,{HOVER_WIDTH}}})(?: |$)|(.{{{HOVER_WIDTH}}})")  # Python’s engine: a third of pyarrow’s time
+_LINE = re.compile(rf"[^ \n].{{0,{HOVER_WIDTH - 1}}}(?= |$)|[^ \n].{{{HOVER_WIDTH - 1}}}|\n", re.MULTILINE)
+_SPACE = re.compile(r"[^\S ]\s*| \s+")
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,24 @@ def add_points(
     lines: Sequence[str],
     texts: Texts | None,
 ) -> None:
+    """Add the traces of `point_traces` to a figure."""
+    fig.add_traces(point_traces(table, at, run, labels, numbers, lines, texts))  # at once, as dicts: half the time
+
+
+def point_traces(
+    table: pd.DataFrame,
+    at: tuple[NDArray[np.floating], NDArray[np.floating]],
+    run: Run,
+    labels: Labels,
+    numbers: Callable[[pd.DataFrame], NDArray[np.floating]],
+    lines: Sequence[str],
+    texts: Texts | None,
+) -> list[dict[str, object]]:
     """
-    Add a Scattergl trace per (token_type, exclusivity, inconsistent) that has rows.
+    Return a Scattergl trace per (token_type, exclusivity, inconsistent) that has rows.
 
     Parameters
     ----------
-    fig : Figure
-        Where to add them.
     table : DataFrame
         Rows of the feature table to draw. Its index picks their places.
     at : pair of ndarrays of shape (kept,)
@@ -140,7 +152,7 @@ def add_points(
     explained = len(table) <= EXPLAINED_POINTS
     outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(run.token_types)
-    traces = []
+    traces: list[dict[str, object]] = []
     for key, rows in table.groupby(["token_type", "exclusivity", "inconsistent"], observed=True):
         token_type, exclusivity, inconsistent = cast("tuple[str, str, bool]", key)
         own = texts[rows.index] if texts is not None else hover_texts(rows) if explained else None
@@ -161,12 +173,12 @@ def add_points(
                     "opacity": 0.7,
                 },
                 "customdata": numbers(rows),
-                "text": own if explained else None,
+                **({"text": own} if explained else {}),
                 "hovertemplate": _hover(token_type, exclusivity, inconsistent, run, labels, lines, explained=explained),
                 "hoverlabel": hover_label(palette[token_type]),
             }
         )
-    fig.add_traces(traces)  # at once, as dicts: half the time of adding objects one by one
+    return traces
 
 
 def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], run: Run) -> NDArray[np.float32]:
@@ -266,27 +278,26 @@ def hover_texts(table: pd.DataFrame) -> Texts:
 
 def wrap(explanations: pd.Series) -> list[str]:
     """Return explanations as lines of `HOVER_WIDTH`, escaped; without a loop over them."""
-    lines = _one_line(explanations.fillna("No explanation available"))
-    return _escape(lines.str.replace(_LINE, "\\1\\2\n", regex=True).str.strip("\n"))
+    found = explanations.notna().to_numpy()
+    texts = np.full(len(explanations), "No explanation available", dtype=object)
+    lines = "\v".join(_LINE.findall(_one_line(explanations[found]))).replace("\v\n", "\n").replace("\n\v", "\n")
+    texts[found] = _escape(lines).replace("\v", "<br>").split("\n")[: found.sum()]
+    return list(texts)
 
 
 def shorten(explanations: pd.Series, width: int) -> list[str]:
     """Return explanations cut to one line of at most `width` characters, escaped; missing is empty."""
-    lines = _one_line(explanations.fillna(""))
+    lines = pd.Series(_one_line(explanations.fillna("")).split("\n")[: len(explanations)], dtype="str")
     cut = lines.str.slice(0, width - 1).str.rstrip() + "…"
-    return _escape(lines.where(lines.str.len() <= width, cut))
+    return _escape("\n".join(lines.where(lines.str.len() <= width, cut))).split("\n")[: len(explanations)]
 
 
-def _one_line(texts: pd.Series) -> pd.Series:
-    return texts.str.replace(r"\s+", " ", regex=True).str.strip()
+def _one_line(texts: pd.Series) -> str:
+    """Return texts of one line each, without white space but single blanks between words."""
+    whole = "\0".join(texts.str.replace("\0", " ", regex=False))
+    return _SPACE.sub(" ", whole).replace(" \0", "\0").replace("\0 ", "\0").strip(" ").replace("\0", "\n")
 
 
-def _escape(lines: pd.Series) -> list[str]:
-    """Return texts so that Plotly shows them as written, line breaks too; such texts are no templates: braces stay."""
-    return list(
-        lines.str.replace("&", "&amp;", regex=False)
-        .str.replace("<", "&lt;", regex=False)
-        .str.replace(">", "&gt;", regex=False)
-        .str.replace("$", "&#36;", regex=False)
-        .str.replace("\n", "<br>", regex=False)
-    )
+def _escape(lines: str) -> str:
+    """Return text so that Plotly shows it as written; it is no template: braces stay."""
+    return lines.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
