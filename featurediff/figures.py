@@ -12,12 +12,12 @@ from featurediff.labels import Labels
 from featurediff.points import (
     GRID,
     GUTTER_FILL,
+    LOOK,
     NOTE,
     Run,
     custom_data,
     mark,
     point_traces,
-    template,
     text,
     title,
     value_lines,
@@ -106,7 +106,7 @@ def scatter(
 
     lines = value_lines(metric, labels)
     traces = point_traces(table, (layout.x, layout.y), run, labels, numbers, lines, texts)
-    look = _layout(metric, layout.frame, scale, labels) | {"template": template().to_plotly_json()}
+    look = _layout(metric, layout.frame, scale, labels) | {"template": {"layout": LOOK}}
     if titled:
         look["title"] = title(heading(metric, labels), run)
         look["margin"] = MARGIN | {"t": 80}

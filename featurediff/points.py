@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 
 from featurediff.labels import PROMPTS, VERSIONS, Labels, Prompts, Version
 from featurediff.spread import MARKER
@@ -41,6 +40,30 @@ CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#ecd21f"}
 OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
 """Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more."""
+
+_AXIS = {
+    "gridcolor": "#EBF0F8",
+    "linecolor": "#EBF0F8",
+    "ticks": "",
+    "title": {"standoff": 15},
+    "zerolinecolor": "#EBF0F8",
+    "automargin": True,
+    "zerolinewidth": 2,
+}
+LOOK = {
+    "autotypenumbers": "strict",
+    "font": {"color": "#2a3f5f"},
+    "hovermode": "closest",
+    "hoverlabel": {"align": "left"},
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "xaxis": _AXIS,
+    "yaxis": _AXIS,
+    "shapedefaults": {"line": {"color": "#2a3f5f"}},
+    "annotationdefaults": {"arrowcolor": "#2a3f5f", "arrowhead": 0, "arrowwidth": 1},
+    "title": {"x": 0.05},
+}
+"""What our charts show of the template `plotly_white`; the rest, as of maps, takes a third of a draw."""
 
 GRID = "rgba(128, 128, 128, 0.22)"
 GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
@@ -96,8 +119,8 @@ class Run:
 
 @cache
 def template() -> go.layout.Template:
-    """Return how our charts look: Plotly's white one without its thirty trace types, which take a third of a draw."""
-    return go.layout.Template(layout=pio.templates["plotly_white"].layout)
+    """Return how our charts look."""
+    return go.layout.Template(layout=LOOK)
 
 
 def colours(token_types: Sequence[str]) -> dict[str, str]:

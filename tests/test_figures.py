@@ -1,9 +1,11 @@
 import html
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io as pio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from featurediff.points import (
     HOVER_WIDTH,
     INCONSISTENT_LINE,
     KNOWN_COLOURS,
+    LOOK,
     OTHER_COLOURS,
     colours,
     wrap,
@@ -369,3 +372,18 @@ def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
     mark(fig, [(first.legendgroup, feature_id), ("nowhere", feature_id)])
     assert list(first.selectedpoints) == [0]
     assert all(len(trace.selectedpoints) == 0 for trace in others)
+
+
+@pytest.mark.parametrize("spread_points", [True, False])
+def test_figure_is_valid(results, spread_points):
+    """It is made without Plotly's checks, which change nothing in it."""
+    fig = draw(results, spread_points=spread_points, texts=("zero", "one"))
+    assert json.loads(go.Figure(json.loads(fig.to_json())).to_json()) == json.loads(fig.to_json())
+
+
+def test_look_is_plotlys_white_one():
+    """What is left out is of charts that we do not draw."""
+    white = pio.templates["plotly_white"].layout.to_plotly_json()
+    assert {name: white[name] for name in LOOK} == LOOK
+    unused = {"colorway", "coloraxis", "colorscale", "geo", "polar", "scene", "ternary"}
+    assert set(white) - set(LOOK) == unused
