@@ -209,10 +209,8 @@ def with_difference(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataFrame:
     """Return the rows that pass every filter; they keep their index."""
-    keep = np.ones(len(table), dtype=bool)
-    for mask in _masks(table, filters, metric).values():
-        keep &= mask
-    return table[keep]
+    masks = _masks(table, filters, metric)
+    return table[np.logical_and.reduce(list(masks.values()))] if masks else table
 
 
 def rows_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> pd.DataFrame:

@@ -176,7 +176,9 @@ def point_traces(
     outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(run.token_types)
     traces: list[dict[str, object]] = []
-    for key, rows in table.groupby(["token_type", "exclusivity", "inconsistent"], observed=True):
+    # Texts that are not drawn would be copied for each trace.
+    drawn = table.drop(columns=["neuronpedia_url", *([] if explained else ["explanation"])], errors="ignore")
+    for key, rows in drawn.groupby(["token_type", "exclusivity", "inconsistent"], observed=True):
         token_type, exclusivity, inconsistent = cast("tuple[str, str, bool]", key)
         own = texts[rows.index] if texts is not None else hover_texts(rows) if explained else None
         traces.append(
