@@ -42,7 +42,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
             importlib.import_module(f"featurediff.{module.name}")
     for late in ("plotly.graph_objects", "pyarrow.parquet", "scipy.stats", "torch"):
         importlib.import_module(late)
-    from featurediff.export import html_page
+    from featurediff.export import html_bytes
     from featurediff.view import View
 
     view = View(METRIC)
@@ -53,8 +53,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     at.append(time.perf_counter())
     figure = study.draw(kept, view)
     at.append(time.perf_counter())
-    page = html_page(figure, study.page, study.provenance(view, len(kept), len(kept)), study.title(view))
-    out.write_text(page, encoding="utf-8")
+    out.write_bytes(html_bytes(figure, study.page, study.provenance(view, len(kept), len(kept)), study.title(view)))
     at.append(time.perf_counter())
     from plotly.offline import get_plotlyjs
 

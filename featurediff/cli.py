@@ -375,8 +375,8 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     if outputs.html:
         provenance = study.provenance(view, len(rows), len(kept))
         figure = study.draw(kept, view)
-        page = files.html_page(figure, study.page, provenance, study.title(view), offline=offline)
-        files.write_whole(outputs.html, page.encode(errors="backslashreplace"))  # names of folders need not be UTF-8
+        page = files.html_bytes(figure, study.page, provenance, study.title(view), offline=offline)
+        files.write_whole(outputs.html, page)
     for path, number in written.items():
         err.print(plain(f"{path}: {plural(number, 'row')}"))
 

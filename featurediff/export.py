@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ document.getElementById("{plot_id}").on("plotly_click", (event) => {
   if (id !== undefined) window.open(%s.replace("{feature_id}", id), "_blank", "noopener");
 });
 """
+
+_OUTSIDE_SCRIPT = '<script charset="utf-8" src="plotly.min.js"></script>'
+_PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -110,6 +114,11 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
 
 
 def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> str:
+    """Return `html_bytes` as text."""
+    return html_bytes(fig, page, provenance, title, offline=offline).decode()
+
+
+def html_bytes(fig: go.Figure, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> bytes:
     """
     Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
 
@@ -125,22 +134,30 @@ def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *,
         The browser tab's title.
     offline : bool
         Whether plotly.js (4.8 MB) is inside; otherwise the page fetches it from Plotly's CDN.
+
+    Returns
+    -------
+    bytes
+        UTF-8; what it cannot hold, such as half a surrogate pair in a folder's name, as an escape.
     """
     click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else None
-    shell: str = pio.to_html(
+    plot: str = pio.to_html(
         {"data": [], "layout": {}},
         validate=False,
         full_html=False,
-        include_plotlyjs=True if offline else "cdn",
+        include_plotlyjs="directory" if offline else "cdn",
         post_script=click,
         config=PLOT_CONFIG,
         default_height="min(820px, 88vh)",
     )
-    start = shell.index("[]", shell.rindex("Plotly.newPlot("))
-    end = shell.index("{}", start) + 2
-    plot = f"{shell[:start]}{_json(fig)}{shell[end:]}"
+    # Text of megabytes is put in as bytes, and once: Plotly would copy it five times.
+    head, outside, tail = plot.partition(_OUTSIDE_SCRIPT)
+    library = (b"<script>", _PLOTLY.read_bytes(), b"</script>") if outside else ()
+    before, _, after = (tail or head).partition("[],")
     hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
-    return whole_page(title, plot, f"{hint} {page.reason} Double click resets the view.", provenance)
+    top, bottom = _around(title, f"{hint} {page.reason} Double click resets the view.", provenance)
+    parts = (top, head if outside else "", *library, before, _json(fig), after.lstrip().removeprefix("{}"), bottom)
+    return b"".join(part if isinstance(part, bytes) else part.encode(errors="backslashreplace") for part in parts)
 
 
 def _json(fig: go.Figure) -> str:
@@ -171,8 +188,15 @@ def whole_page(title: str, body: str, hint: str, provenance: Provenance) -> str:
     provenance : Provenance
         What the footer lists.
     """
+    top, bottom = _around(title, hint, provenance)
+    return f"{top}{body}{bottom}"
+
+
+def _around(title: str, hint: str, provenance: Provenance) -> tuple[str, str]:
+    """Return what stands before and after a page's body."""
     facts = "\n".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance.lines())
-    return _PAGE.format(title=html.escape(title), body=body, hint=html.escape(hint), facts=facts)
+    top, bottom = _PAGE.split("{body}")
+    return top.format(title=html.escape(title)), bottom.format(hint=html.escape(hint), facts=facts)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
