@@ -6,7 +6,7 @@ import html
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.results import Results
-
-    Texts = NDArray[np.object_]
 
 OUTLINED_POINTS = 10_000
 """Among more points the thin black outlines would hide the colours."""
@@ -72,7 +70,6 @@ NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8}
 
 HOVER_WIDTH = 80
 _LINE = re.compile(rf"[^ \n].{{0,{HOVER_WIDTH - 1}}}(?= |$)|[^ \n].{{{HOVER_WIDTH - 1}}}|\n", re.MULTILINE)
-_SPACE = re.compile(r"[^\S ]\s*| \s+")
 
 
 @dataclass(frozen=True)
@@ -296,9 +293,18 @@ def text(written: str) -> str:
     return html.escape(written, quote=False).replace("{", "&#123;").replace("$", "&#36;")
 
 
+class Texts(np.ndarray):
+    """Texts of dtype object, which Plotly takes without a look at each, and of which it makes no copies."""
+
+    def __deepcopy__(self, _memo: dict[int, Any] | None) -> Texts:
+        return self
+
+
 def hover_texts(table: pd.DataFrame) -> Texts:
-    """Return what ends each point's hover text, of dtype object: what Plotly takes without a look at each."""
-    return np.array(wrap(table["explanation"]), dtype=object)
+    """Return what ends each point's hover text, read-only."""
+    texts = np.array(wrap(table["explanation"]), dtype=object).view(Texts)
+    texts.setflags(write=False)
+    return texts
 
 
 def wrap(explanations: pd.Series) -> list[str]:
@@ -319,8 +325,8 @@ def shorten(explanations: pd.Series, width: int) -> list[str]:
 
 def _one_line(texts: pd.Series) -> str:
     """Return texts of one line each, without white space but single blanks between words."""
-    whole = "\0".join(texts.str.replace("\0", " ", regex=False))
-    return _SPACE.sub(" ", whole).replace(" \0", "\0").replace("\0 ", "\0").strip(" ").replace("\0", "\n")
+    words = " \0 ".join(texts.str.replace("\0", " ", regex=False)).split()
+    return " ".join(words).replace(" \0", "\n").replace("\0", "\n").replace("\n ", "\n")
 
 
 def _escape(lines: str) -> str:
