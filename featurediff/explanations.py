@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +14,12 @@ import pyarrow.compute as pc
 from featurediff import delphi
 from featurediff.cells import parse_csv
 from featurediff.errors import DataError
-from featurediff.files import kind_of, read_whole
+from featurediff.files import kind_of, read_whole, start_hash
 from featurediff.spreadsheet import read_back
 from featurediff.wording import legible, listed, shown
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,8 +43,8 @@ class Explanations:
     name: str
     """Name of the file or folder as shown to people."""
 
-    sha256: str
-    """Of the whole file, in hex; of a folder's names and files, one after the other."""
+    digest: Future[str] | str
+    """SHA-256 of the whole file, in hex, or what will be it; of a folder's names and files, one after the other."""
 
     rows: pd.DataFrame
     """
@@ -61,6 +60,11 @@ class Explanations:
 
     preferred: str | None = None
     """Type of explanation that counts before the last row of a feature, where a feature has it."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole file or folder, in hex."""
+        return self.digest if isinstance(self.digest, str) else self.digest.result()
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
@@ -187,9 +191,8 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     DataError
         If the file is not UTF-8, not CSV, lacks the columns, or a feature id is not a whole number.
     """
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(lambda: sha256(data).hexdigest())
-        frame = parse_csv(data, name)
+    digest = start_hash(data)
+    frame = parse_csv(data, name)
     column = next((column for column in _TEXT_COLUMNS if column in frame), None)
     if column is None or "feature_id" not in frame:
         msg = (
@@ -202,7 +205,7 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     has_id, ids = _parse_ids(frame["feature_id"], name)
     if not has_id.all():
         frame = frame[has_id]
-    explanations = Explanations(name, digest.result(), _rows(frame, column, ids), 0, int((~has_id).sum()))
+    explanations = Explanations(name, digest, _rows(frame, column, ids), 0, int((~has_id).sum()))
     return explanations if num_features is None else explanations.restricted(num_features)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +11,13 @@ import numpy as np
 
 from featurediff.archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.errors import DataError
-from featurediff.files import FileIdentity, file_identity, kind_of, read_whole
+from featurediff.files import LARGE, FileIdentity, file_identity, kind_of, read_whole, start_hash
 from featurediff.metadata import Metadata, parse_metadata
 from featurediff.wording import MAX_NAME, is_name, listed, plural, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,8 +39,6 @@ _OLDER_KEYS = {"all_mean", "all_std", "max", "num_active", "sparsity"}
 _BASE_VERSIONS = {"base"}
 _CHAT_VERSIONS = {"chat", "instruct", "it"}
 _SPARSITY_TOLERANCE = 1e-4
-_LARGE = 1 << 20
-"""Bytes from which two threads are faster than one: hashes, checksums and comparisons wait for nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +48,19 @@ class ModelResults:
     name: str
     """File name as shown to people."""
 
-    sha256: str
-    """Of the whole file, in hex."""
+    digest: Future[str] | str
+    """SHA-256 of the whole file, in hex; or what will be it."""
 
     metadata: Metadata
     """What the file says about itself."""
 
     vectors: Mapping[str, Mapping[str, NDArray[Any]]]
     """Token type → vector name → read-only array of shape (num_features,), finite. The two `*_num_active` are int64."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole file, in hex."""
+        return self.digest if isinstance(self.digest, str) else self.digest.result()
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +218,7 @@ def _rounding(shares: NDArray[Any]) -> float:
 
 def _both(base: Callable[[], ModelResults], chat: Callable[[], ModelResults], size: int) -> Results:
     """Read both files, large ones at once; what is wrong with base is said first."""
-    if size < _LARGE:
+    if size < LARGE:
         results = Results(base(), chat())
     else:
         with ThreadPoolExecutor(2) as pool:
@@ -225,7 +228,7 @@ def _both(base: Callable[[], ModelResults], chat: Callable[[], ModelResults], si
 
 
 def _parse_model(data: bytes, name: str) -> ModelResults:
-    sha256 = hashlib.sha256(data).hexdigest()
+    digest = start_hash(data)
     content = load_archive(data, name)
     _check_not_older(content, name)
     metadata = parse_metadata(content, name)
@@ -249,7 +252,7 @@ def _parse_model(data: bytes, name: str) -> ModelResults:
                 "Expected the same vectors in every token type."
             )
             raise DataError(msg)
-    return ModelResults(name, sha256, metadata, vectors)
+    return ModelResults(name, digest, metadata, vectors)
 
 
 def _check_not_older(content: dict[Any, Any], name: str) -> None:
@@ -334,7 +337,7 @@ def _check_pair(base: ModelResults, chat: ModelResults) -> None:
 
 
 def _check_versions(base: ModelResults, chat: ModelResults) -> None:
-    if base.sha256 == chat.sha256:
+    if base.metadata == chat.metadata and base.sha256 == chat.sha256:  # hashes may still be on the way
         msg = f"`{base.name}` and `{chat.name}` are the same file. Expected one of the base and one of the chat model."
         raise DataError(msg)
     base_version, chat_version = (model.metadata.model_ver.strip().casefold() for model in (base, chat))
