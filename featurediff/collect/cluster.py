@@ -90,12 +90,13 @@ def encode_on_ray(
     data.context.enable_progress_bars = False
     try:
         for row in data.iter_rows():
+            if row["refused"]:
+                raise DataError(row["refused"])
             shard = shards[row["shard"]]
             advance(len(shard.chats))
             yield shard, pa.ipc.open_stream(row["active"]).read_all()
-    except RayTaskError as error:
-        said = _find_cause(error, DataError)
-        raise said or error from error
+    except RayTaskError:  # a bug
+        raise
     except RayError as error:
         msg = (
             f"The Ray cluster failed ({type(error).__name__}: {error}). What is done is kept: run this again to go on."
@@ -121,22 +122,30 @@ class Worker:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        """Not made with the actor: what goes wrong then is lost in Ray's report that the actor died."""
+        """Not made with the actor: what goes wrong there is lost in Ray's report that the actor died."""
         return self._recipe.load()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Encode the one shard of a batch; the table travels as bytes, so that an empty one does too."""
+        """
+        Encode the one shard of a batch.
+
+        The table travels as bytes, so that an empty one does too, and a DataError as what it says: of an exception Ray
+        brings home only the trace.
+        """
         (index,) = batch["item"].tolist()
-        ((_, active),) = self._encoder.encode([self._shards[index]])
+        try:
+            ((_, active),) = self._encoder.encode([self._shards[index]])
+        except DataError as error:
+            return {"shard": [index], "active": [b""], "refused": [str(error)]}
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, active.schema) as stream:
             stream.write_table(active)
-        return {"shard": [index], "active": [sink.getvalue().to_pybytes()]}
+        return {"shard": [index], "active": [sink.getvalue().to_pybytes()], "refused": [""]}
 
 
 def _share_gpus(each: int) -> tuple[int, int]:
     """Return how many GPUs a worker takes, and for how many workers there is room; a model stays on one node."""
-    nodes = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
+    nodes = sorted(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])
     if not any(nodes):
         return 0, 1
     room = sum(gpus // each for gpus in nodes)
@@ -144,9 +153,3 @@ def _share_gpus(each: int) -> tuple[int, int]:
         msg = f"--tensor-parallel {each} needs as many GPUs on one node, but those of the cluster have {listed(nodes)}."
         raise DataError(msg)
     return each, room
-
-
-def _find_cause(error: BaseException | None, kind: type[DataError]) -> DataError | None:
-    while error is not None and not isinstance(error, kind):
-        error = getattr(error, "cause", None) or error.__cause__
-    return error
