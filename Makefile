@@ -15,7 +15,7 @@ run: .venv/for-run  ## open the app on the demo; ARGS="-- --results path" opens 
 	$(BIN)/streamlit run streamlit_app.py $(ARGS)
 
 # A file's tests stay on one worker (loadfile), so that each file of browser tests starts its server once.
-test: .venv/for-development  ## run every test; ARGS="-k spread -x" goes to pytest
+test: .venv/for-development  ## run every test but those of collect; ARGS="-k spread -x" goes to pytest
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-fast: .venv/for-development  ## run the tests that need no browser
