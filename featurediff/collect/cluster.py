@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import ray
@@ -41,8 +43,9 @@ def connect(address: str) -> int:
     """
     if not ray.is_initialized():
         try:
+            _knock(address)
             ray.init(address=None if address == "auto" else address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             msg = f"No Ray cluster answers at {address!r} ({type(error).__name__}: {error})."
             raise DataError(msg) from error
     return int(ray.cluster_resources().get("GPU", 0))
@@ -141,6 +144,13 @@ class Worker:
         with pa.ipc.new_stream(sink, active.schema) as stream:
             stream.write_table(active)
         return {"shard": [index], "active": [sink.getvalue().to_pybytes()], "refused": [""]}
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT, for which Ray would wait for minutes."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), timeout=10).close()
 
 
 def _share_gpus(each: int) -> tuple[int, int]:

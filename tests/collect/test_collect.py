@@ -12,6 +12,7 @@ import torch
 from collecting import (
     FAMILIES,
     FEATURES,
+    LAYER,
     PROMPTS,
     WIDTH,
     Quiet,
@@ -26,6 +27,8 @@ from collecting import (
     write_prompts,
 )
 from sae_lens import SAE
+from sae_lens.saes.sae import SAEMetadata
+from sae_lens.saes.temporal_sae import TemporalSAE, TemporalSAEConfig
 from tokenizers import Tokenizer
 from transformers import Gemma2ForCausalLM
 
@@ -301,6 +304,23 @@ def test_refuses_an_sae_whose_scale_is_not_known(tmp_path):
     (folder / "cfg.json").write_text(json.dumps(config | {"normalize_activations": "expected_average_only_in"}))
     with pytest.raises(DataError, match="wants its input scaled"):
         load_sae(str(folder))
+
+
+def test_refuses_an_sae_that_reads_all_tokens_before(tmp_path):
+    metadata = SAEMetadata(hook_name=f"blocks.{LAYER}.hook_resid_post")
+    config = TemporalSAEConfig(d_in=128, d_sae=FEATURES, n_heads=2, bottleneck_factor=4, metadata=metadata)
+    TemporalSAE(config).save_model(tmp_path)
+    message = "is temporal: its features depend on all tokens before, but one is read at a time."
+    with pytest.raises(DataError, match=f"^{re.escape(f'The SAE {shown(str(tmp_path))} {message}')}$"):
+        load_sae(str(tmp_path))
+
+
+def test_refuses_more_gpus_than_there_are(family, tmp_path):
+    there = torch.cuda.device_count()
+    refused(
+        replace(family, out=tmp_path, tensor_parallel=there + 2),
+        f"--tensor-parallel {there + 2} needs as many GPUs, but {there} can be seen.",
+    )
 
 
 def test_refuses_a_checkpoint_that_lacks_weights(family, tmp_path):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 from dataclasses import replace
 
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 from collecting import Quiet, make_family, write_prompts
 
 from featurediff.collect import shards
+from featurediff.collect.cluster import connect
 from featurediff.collect.run import execute, plan
 from featurediff.errors import DataError
 
@@ -95,6 +97,15 @@ def test_gives_the_same_whatever_is_lost(family, tmp_path, monkeypatch, start, w
     assert progress.losses == {}  # precondition: they were lost
     assert progress.done == progress.total == 98
     assert_same(folder, expected)
+
+
+def test_says_at_once_that_there_is_no_cluster():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # but nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        why = r"\(ConnectionRefusedError: \[Errno \d+\] Connection refused\)"
+        with pytest.raises(DataError, match=rf"^No Ray cluster answers at '{re.escape(address)}' {why}\.$"):
+            connect(address)
 
 
 def test_says_what_a_worker_meets_and_what_the_cluster_lacks(family, tmp_path, start):
