@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact
 from tables import make_results
 
-from featurediff import demo
+from featurediff import demo, significance
 from featurediff.diff import feature_table
 from featurediff.labels import VERSIONS
 from featurediff.results import parse_results
@@ -207,3 +207,12 @@ def test_no_feature_active_anywhere_leaves_an_empty_table_with_all_columns():
     assert "change_q" in kept
     assert evidence.exclusive["base", "model"].family == evidence.change["model"].family == 0
     assert np.isnan(evidence.change["model"].at(np.array([0]), np.array([0]))).all()
+
+
+@given(sources())
+@settings(max_examples=20, deadline=None)
+def test_more_tables_than_are_computed_at_once(results):
+    """Prompts by the thousand: scipy's own functions, a margin at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(significance, "_MOST_TABLES", 0)
+        check_against_references(results)
