@@ -61,7 +61,8 @@ def _cells(column: pd.Series) -> pa.Array:
     texts = column.astype("str")
     if not is_numeric_dtype(column):
         texts = texts.str.replace(rf"\A({_RUNS})", r"'\1", regex=True)
-    return _quoted(pa.array(texts.where(column.notna()), pa.large_string()))
+    whole = pa.chunked_array(texts.where(column.notna())).combine_chunks()
+    return _quoted(whole.cast(pa.large_string()))
 
 
 def _written(numbers: NDArray[Any]) -> pa.Array:

@@ -181,3 +181,9 @@ def test_csv_is_what_pandas_writes(columns, name):
         assert to_csv(frame) == written_by_pandas(frame)
         for column in frame:
             assert to_csv(frame[[column]]) == written_by_pandas(frame[[column]])
+
+
+def test_texts_that_lie_in_several_pieces():
+    """A column that was put together of two frames lies in two pieces of memory, and could not be written."""
+    frame = pd.concat([pd.DataFrame({"a": pd.Series([text], dtype="str"), "n": 1}) for text in ("x", '=y,"z')])
+    assert to_csv(frame) == 'a,n\nx,1\n"\'=y,""z",1\n'
