@@ -40,7 +40,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     for module in pkgutil.iter_modules(featurediff.__path__):
         if module.name not in ("__main__", "collect"):
             importlib.import_module(f"featurediff.{module.name}")
-    for late in ("plotly.graph_objects", "pyarrow.parquet", "scipy.stats", "torch"):
+    for late in ("plotly.graph_objects", "pyarrow.parquet", "scipy.stats"):
         importlib.import_module(late)
     from featurediff.export import html_bytes
     from featurediff.view import View
