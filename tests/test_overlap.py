@@ -191,3 +191,12 @@ def test_a_source_joins_only_sources_that_it_certainly_shares_an_sae_with():
     groups = group_by_sae(sources)
     assert [[source.name for source in group] for group in groups.shared] == [["a", "c"]]
     assert [source.name for source in groups.alone] == ["b"]
+
+
+def test_a_source_joins_no_group_of_which_it_fits_one_alone():
+    """`c` may be either's SAE, so `b` is of the SAE of `c`; yet not of that of `a`, which is in the group already."""
+    folder = ("m", "t", 3)
+    names = {"a": "m/3-a", "c": None, "b": "m/3-b"}
+    groups = group_by_sae([summary(name, sae=SaeNames(50, page, None, folder)) for name, page in names.items()])
+    assert [[source.name for source in group] for group in groups.shared] == [["a", "c"]]
+    assert [source.name for source in groups.alone] == ["b"]
