@@ -219,7 +219,7 @@ def failed_test(folder: Path, tests: str, minutes: float = MINUTES) -> str:
     if done.returncode not in (0, 1, 2):
         sys.exit(done.stdout + done.stderr)
     said = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    name = said[0].split(" ")[1].rpartition("/")[2] if said else "no test collected"
+    name = said[0].split(" ")[1].partition("[")[0].rpartition("/")[2] if said else "no test collected"
     return name if done.returncode else ""
 
 
@@ -245,7 +245,7 @@ def main() -> None:
             killer = failed_test(folder, mutant.tests)
             path.write_text(whole, encoding="utf-8")
             survivors += not killer
-            noticed = f"`{killer.partition('[')[0]}`" if killer else "**survived**"
+            noticed = f"`{killer}`" if killer else "**survived**"
             rows.append([f"`{mutant.file}.py`: {mutant.why}", noticed, f"{time.perf_counter() - began:.0f} s"])
             print(*rows[-1], sep=" | ", flush=True)
     killed = f"{len(rows) - survivors} of {len(rows)} lines that were broken on purpose were noticed by the tests."
