@@ -237,3 +237,10 @@ def test_title_is_of_what_is_shown_whatever_the_link(opened):  # noqa: ARG001
     at = open_app(neuronpedia_template="https://evil.example/{feature_id}", base_label="<b>x</b>", metric="target_max")
     assert title(at) == "<b>x</b> → Instruct Target SAE Features: Maximum activation"
     assert not [link for link in at.get("link_button") if "evil" in link.proto.url]
+
+
+@pytest.mark.usefixtures("opened")
+def test_numbers_at_their_ends_are_used_without_a_word():
+    at = open_app(chart="ranking", top="100", max_q="1", max_control="0")
+    assert not at.warning
+    assert (at.session_state["top"], at.session_state["max_q"]) == (100, 1.0)

@@ -53,3 +53,13 @@ def test_what_is_no_list_of_stars(data, message):
     with pytest.raises(DataError) as caught:
         parse_stars(data, "x.csv")
     assert str(caught.value) == message
+
+
+def test_last_of_several_notes_counts():
+    data = b"source,feature_id,note\nx,1,first\nx,2,other\nx,1,last\n"
+    assert parse_stars(data, "s.csv") == {("x", 1): "last", ("x", 2): "other"}
+
+
+def test_note_may_be_as_long_as_is_said():
+    note = "x" * MAX_NOTE
+    assert parse_stars(stars_csv({("x", 1): note}).encode(), "s.csv") == {("x", 1): note}
