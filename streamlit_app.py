@@ -32,6 +32,7 @@ from pages.dashboard.details import show_feature
 from pages.dashboard.following import follow_pick, write_picked
 from pages.dashboard.panes import (
     CHART_WIDTH,
+    DETAIL_WIDTH,
     show_about,
     show_chart,
     show_counts,
@@ -196,7 +197,7 @@ if not len(shown.passing):
     st.stop()
 
 with st.container(horizontal=True):
-    chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width="stretch")
+    chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
 with chart_side:
     chart = place(opened, view, kept)
     fig = show_chart(chart, shown, opened, view)

@@ -48,6 +48,18 @@ def test_row_opens_the_page_in_place(screen, site):
     assert f"/page/{row[1]}?embed=true&embedtest=false&embedsteer=false" in site.asked
 
 
+@pytest.mark.parametrize("width", [1280, 1536, 1920])
+def test_details_are_wide_enough_to_read_in_any_window(screen, width):
+    """Beside the chart, a laptop's window left them 150 pixels."""
+    screen.page.set_viewport_size({"width": width, "height": 1000})
+    screen.open()
+    screen.pick_row(0)
+    screen.expect_detail(screen.rows()[0])
+    box = screen.page.get_by_placeholder("A note on this feature, which stars it").bounding_box()
+    assert box["width"] > 500
+    assert box["x"] + box["width"] <= width
+
+
 def test_stars_and_notes_outlive_a_filter_and_go_through_a_csv(screen, new_screen, tmp_path):
     screen.open()
     first, second = screen.rows()[:2]
