@@ -1,3 +1,4 @@
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,6 +9,16 @@ settings.register_profile("no test asks for a time", deadline=None, suppress_hea
 settings.load_profile("no test asks for a time")
 
 SAE_FOLDER = "gemma_trainer131k-l0-114_layer20"
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch):
+    """
+    Give `__main__` back after each test.
+
+    AppTest leaves the app's script there, which every process that a later test spawned then ran, and died of.
+    """
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
