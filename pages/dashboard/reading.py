@@ -317,7 +317,8 @@ def _cells(rows: pd.DataFrame, opened: Opened, view: View, stars: set[int]) -> p
         exclusivity=rows["exclusivity"].cat.rename_categories(named),
         star=np.where(rows["feature_id"].isin(stars), "★", ""),
     )
-    return pa.Table.from_pandas(cells[table_columns(view.metric, opened)], preserve_index=False)
+    columns = table_columns(view.metric, opened)
+    return pa.Table.from_pandas(cells[columns], preserve_index=False, nthreads=1)  # to start threads takes longer
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
