@@ -173,16 +173,17 @@ def point_traces(
     outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(run.token_types)
     traces: list[dict[str, object]] = []
-    # Texts that are not drawn would be copied for each trace.
-    drawn = table.drop(columns=["neuronpedia_url", *([] if explained else ["explanation"])], errors="ignore")
-    for key, rows in drawn.groupby(["token_type", "exclusivity", "inconsistent"], observed=True):
+    found, x, y = numbers(table), at[0][table.index], at[1][table.index]
+    ends = (hover_texts(table) if texts is None else texts[table.index]) if explained else None
+    kinds = table[["token_type", "exclusivity", "inconsistent"]].reset_index(drop=True)
+    for key, rows in kinds.groupby(list(kinds), observed=True):
         token_type, exclusivity, inconsistent = cast("tuple[str, str, bool]", key)
-        own = texts[rows.index] if texts is not None else hover_texts(rows) if explained else None
+        here = rows.index.to_numpy()
         traces.append(
             {
                 "type": "scattergl",
-                "x": at[0][rows.index],
-                "y": at[1][rows.index],
+                "x": x[here],
+                "y": y[here],
                 "mode": "markers",
                 "name": text(labels.category(exclusivity, inconsistent)),
                 "legendgroup": token_type,
@@ -194,8 +195,8 @@ def point_traces(
                     "line": INCONSISTENT_LINE if inconsistent else outline,
                     "opacity": 0.7,
                 },
-                "customdata": numbers(rows),
-                **({"text": own} if explained else {}),
+                "customdata": found[here],
+                **({} if ends is None else {"text": ends[here]}),
                 "hovertemplate": _hover(token_type, exclusivity, inconsistent, run, labels, lines, explained=explained),
                 "hoverlabel": hover_label(palette[token_type]),
             }
