@@ -20,7 +20,7 @@ from featurediff import export as files
 from featurediff.changes import rank, ranking_csv
 from featurediff.collect.command import CollectCommand, collect
 from featurediff.demo import is_planted, is_synthetic
-from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table
+from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table, parse_ids
 from featurediff.errors import DataError
 from featurediff.explain import Via, explain, write_rows, written_rows
 from featurediff.files import kind_of
@@ -322,23 +322,6 @@ def check_source(source_dir: SourceDir) -> None:
     out.print(plain(CAVEAT))
     for note in study.notes():
         out.print(plain(f"Note: {note}", "yellow"))
-
-
-def parse_ids(text: str) -> tuple[int, ...]:
-    """
-    Read feature ids separated by commas, semicolons or white space.
-
-    Raises
-    ------
-    DataError
-        If one is no whole number.
-    """
-    words = text.replace(",", " ").replace(";", " ").split()
-    bad = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 10)]
-    if bad:
-        msg = f"Feature ids are whole numbers such as 12, 345, but {bad[0][:40]!r} was given ({len(bad)} such)."
-        raise DataError(msg)
-    return tuple(dict.fromkeys(int(word) for word in words))
 
 
 def plain(text: str, style: str = "") -> Text:

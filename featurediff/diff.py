@@ -207,6 +207,23 @@ def with_difference(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.assign(difference=chat - base)
 
 
+def parse_ids(text: str) -> tuple[int, ...]:
+    """
+    Read feature ids separated by commas, semicolons or white space.
+
+    Raises
+    ------
+    DataError
+        If one is no whole number.
+    """
+    words = text.replace(",", " ").replace(";", " ").split()
+    bad = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 10)]
+    if bad:
+        msg = f"Feature ids are whole numbers such as 12, 345, but {bad[0][:40]!r} was given ({len(bad)} such)."
+        raise DataError(msg)
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
 def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataFrame:
     """Return the rows that pass every filter; they keep their index."""
     masks = _masks(table, filters, metric)

@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -571,3 +575,13 @@ def test_every_widget_says_what_it_does():
     widgets = [*at.selectbox, *at.text_input, *at.text_area, *at.number_input, *at.toggle, *at.button]
     widgets += [*at.get("button_group"), *at.get("download_button")]
     assert [widget.proto.label or widget.key for widget in widgets if not widget.proto.help] == []
+
+
+def test_dashboard_does_without_the_command_line():
+    """It took `parse_ids` from there, and a tenth of a second longer until the first chart."""
+    code = "import sys, pages.dashboard.panes; print({'featurediff.cli', 'typer', 'urllib3'} & set(sys.modules))"
+    path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | path
+    )
+    assert done.stdout.split() == ["set()"]

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from featurediff import cli, load
 from featurediff.changes import rank, ranking_csv
-from featurediff.cli import app, parse_ids
+from featurediff.cli import app
+from featurediff.diff import parse_ids
 from featurediff.errors import DataError
 from featurediff.significance import CAVEAT, evidence_q
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from featurediff.cli import parse_ids
-from featurediff.diff import Filters, Threshold, Thresholds
+from featurediff.diff import Filters, Threshold, Thresholds, parse_ids
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
 from featurediff.significance import CAVEAT
