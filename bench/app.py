@@ -164,6 +164,7 @@ def profile(size: Size, folder: Path | None) -> None:
     changes = list(views())
     for key, value in changes:
         dashboard.change(key, value)
+    ScriptRunner._run_script = run_script  # type: ignore[method-assign]
     print(f"{size}: {len(changes)} changes, all together")
     pstats.Stats(profiler).sort_stats("cumulative").print_stats("featurediff|streamlit_app|pages", 40)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
