@@ -15,7 +15,7 @@ from featurediff.wording import listed, shown
 
 _HEADER = re.compile(rb'(\w+|"\w+")(,(\w+|"\w+"))+\r?\n', re.ASCII)
 
-_BLOCK = 1 << 24
+_BLOCK = 1 << 26
 """Bytes that become a piece of a column: rows are taken faster from one piece than from many."""
 
 

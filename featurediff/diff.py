@@ -177,7 +177,7 @@ def _kept(results: Results, token_type: str, thresholds: Thresholds) -> dict[str
     }
     for version in VERSIONS:
         vectors = getattr(results, version).vectors[token_type]
-        columns |= {f"{version}_{name}": vectors[name][kept] for name in results.vector_names}
+        columns |= {f"{version}_{name}": vectors[name].take(kept) for name in results.vector_names}
     return columns
 
 

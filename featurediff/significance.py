@@ -134,7 +134,7 @@ def assess(results: Results, discordant: Discordant | None = None) -> Evidence:
     sizes = {v: (m.metadata.num_target_prompts, m.metadata.num_control_prompts) for v, m in models.items()}
     for token_type in results.token_types:
         whole = [m.vectors[token_type][f"{prompts}_num_active"] for m in models.values() for prompts in PROMPTS]
-        active = np.flatnonzero(reduce(np.bitwise_or, whole))
+        active = np.flatnonzero(reduce(np.logical_or, whole))
         counts = [vector[active] for vector in whole]
         for version, (target, control) in zip(VERSIONS, (counts[:2], counts[2:]), strict=True):
             exclusive[version, token_type] = _test(
