@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -294,8 +295,11 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
     file = Path(explanations) if explanations else source.explanations
 
     def read(_key: object) -> Study:
-        results = read_results(source.folder)
-        return assemble(results, source, read_explanations(file, results.num_features) if file else None, template)
+        with ThreadPoolExecutor(1) as pool:
+            explained = pool.submit(read_explanations, file) if file else None
+            results = read_results(source.folder)  # what is wrong with it is said first
+            known = explained.result().restricted(results.num_features) if explained else None
+        return assemble(results, source, known, template)
 
     return in_one_state(source, read)[1]
 
