@@ -10,7 +10,7 @@ import numpy as np
 from featurediff.changes import rank
 from featurediff.diff import rows_of
 from featurediff.figures import lay_out, scatter
-from featurediff.ranking import ranking, row_places
+from featurediff.ranking import APART, ranking, row_places
 from featurediff.volcano import lay_out_volcano, volcano
 
 if TYPE_CHECKING:
@@ -100,13 +100,12 @@ class RankingChart:
         return ranking(self.ranked(rows), view.metric, self.run, view.labels, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
-        """Return the middle between a feature's two dots."""
+        """Return where a feature's dot for chat stands."""
         ranked = self.ranked(rows)
         found = rows_of(ranked, [key])
         if found.empty:
             return None
-        middle = float(found[["base", "chat"]].to_numpy().mean())
-        return middle, float(row_places(ranked)[found.index[0]])
+        return float(found["chat"].iloc[0]), float(row_places(ranked)[found.index[0]] + APART["chat"])
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the ranking; see `changes.rank`."""

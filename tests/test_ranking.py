@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurediff.changes import change_of, interval, rank, ranking_csv
+from featurediff.charts import make_chart
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.points import Run, mark
 from featurediff.ranking import LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
 from featurediff.significance import wilson
+from featurediff.view import View
 
 SHARE, MEAN = "target_sparsity", "target_all_mean"
 MINE = Labels("Ancestor", "Tuned", "Introspective", "Other")
@@ -363,3 +365,14 @@ def test_box_is_marked():
     mark(fig, [("newline", 13), ("odd", 99)])
     caught = [(trace.name, [int(trace.customdata[i, 0]) for i in trace.selectedpoints]) for trace in dots(fig)]
     assert caught == [("Ancestor", [13]), ("Tuned", [13]), ("Ancestor", []), ("Tuned", [])]
+
+
+def test_ring_is_round_the_dot_of_chat():
+    """Between the two dots, it was round nothing."""
+    chart = make_chart(TABLE, View(SHARE, chart="ranking"), RUN)
+    fig = chart.draw(TABLE, View(SHARE, chart="ranking"))
+    for key in [("newline", 12), ("newline", 13), ("odd", 12)]:
+        (dots,) = [trace for trace in fig.data if trace.name == "Instruct" and trace.legendgroup == key[0]]
+        (at,) = np.flatnonzero(dots.customdata[:, 0] == key[1])
+        assert chart.place(TABLE, key) == pytest.approx((dots.x[at], dots.y[at]))
+    assert chart.place(TABLE, ("odd", 99)) is None
