@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-UNEXPLAINED = ("", "No explanation available")
+UNEXPLAINED = ("", "No explanation")
 
 
 @dataclass(frozen=True)

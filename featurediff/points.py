@@ -310,7 +310,7 @@ def hover_texts(table: pd.DataFrame) -> Texts:
 def wrap(explanations: pd.Series) -> list[str]:
     """Return explanations as lines of `HOVER_WIDTH`, escaped; without a loop over them."""
     found = explanations.notna().to_numpy()
-    texts = np.full(len(explanations), "No explanation available", dtype=object)
+    texts = np.full(len(explanations), "No explanation", dtype=object)
     lines = "\v".join(_LINE.findall(_one_line(explanations[found]))).replace("\v\n", "\n").replace("\n\v", "\n")
     texts[found] = _escape(lines).replace("\v", "<br>").split("\n")[: found.sum()]
     return list(texts)

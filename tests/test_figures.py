@@ -187,7 +187,7 @@ def test_hover_template(results):
     ]
     assert "also active" not in markers(fig)[1].hovertemplate
     assert "for both models" in markers(fig)[0].hovertemplate
-    assert list(markers(fig)[0].text) == ["zero", "No explanation available"]
+    assert list(markers(fig)[0].text) == ["zero", "No explanation"]
     assert list(markers(fig)[1].text) == ["one"]
 
 
@@ -240,7 +240,7 @@ def test_what_strangers_wrote_is_shown_as_written():
     ("text", "lines"),
     [
         ("short", ["short"]),
-        (None, ["No explanation available"]),
+        (None, ["No explanation"]),
         ("  two \n\n lines\t", ["two lines"]),
         ("a" * 80, ["a" * 80]),
         ("a" * 80 + " b", ["a" * 80, "b"]),
