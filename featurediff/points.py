@@ -128,20 +128,6 @@ def colours(token_types: Sequence[str]) -> dict[str, str]:
     return {name: KNOWN_COLOURS.get(name) or next(spare, None) or next(hues) for name in token_types}
 
 
-def add_points(
-    fig: go.Figure,
-    table: pd.DataFrame,
-    at: tuple[NDArray[np.floating], NDArray[np.floating]],
-    run: Run,
-    labels: Labels,
-    numbers: Callable[[pd.DataFrame], NDArray[np.floating]],
-    lines: Sequence[str],
-    texts: Texts | None,
-) -> None:
-    """Add the traces of `point_traces` to a figure."""
-    fig.add_traces(point_traces(table, at, run, labels, numbers, lines, texts))  # at once, as dicts: half the time
-
-
 def point_traces(
     table: pd.DataFrame,
     at: tuple[NDArray[np.floating], NDArray[np.floating]],

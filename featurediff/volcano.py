@@ -11,7 +11,18 @@ import plotly.graph_objects as go
 from featurediff.changes import change_of
 from featurediff.figures import heading
 from featurediff.labels import Labels
-from featurediff.points import GRID, GUTTER_FILL, NOTE, Run, add_points, custom_data, template, text, title, value_lines
+from featurediff.points import (
+    GRID,
+    GUTTER_FILL,
+    NOTE,
+    Run,
+    custom_data,
+    point_traces,
+    template,
+    text,
+    title,
+    value_lines,
+)
 from featurediff.scales import Scale, fit_scale
 from featurediff.significance import ALPHA
 from featurediff.spread import (
@@ -241,7 +252,8 @@ def volcano(
         f"Change of {text(labels.target)} frequency: q = %{{customdata[13]:.2~g}}, p = %{{customdata[12]:.2~g}}",
         f"({tests})",
     ]
-    add_points(fig, table, (places.x, places.y), run, labels, numbers, lines, texts)
+    traces = point_traces(table, (places.x, places.y), run, labels, numbers, lines, texts)
+    fig.add_traces(traces)  # at once, as dicts: half the time of adding objects one by one
     _draw_axes(fig, places, metric, labels, tests)
     _draw_lines(fig, places, line)
     if titled:
