@@ -42,9 +42,9 @@ from pages.dashboard.picking import begin, clear_box, forget, stars_here
 from pages.dashboard.reading import (
     MOST_ROWS,
     Opened,
+    cache_key,
     explanation_types,
     keep,
-    key_of,
     narrow,
     parse_study,
     place,
@@ -132,7 +132,7 @@ except DataError as error:
     st.stop()
 results = study.results
 page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
-key = key_of(files)
+key = cache_key(files)
 types = explanation_types(key, study)
 settle("explanation_type", ["", *types])
 preferred = state["explanation_type"] or None
@@ -142,7 +142,7 @@ except DataError as error:
     show_error("The page of a feature is not used.", error)
     page_template = ""
     study = refer(key, page_template, preferred, study)
-key = key_of(files, page_template, preferred)
+key = cache_key(files, page_template, preferred)
 
 uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
 state["opened"] = uploaded if source_name == UPLOAD else source_name

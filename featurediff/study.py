@@ -294,14 +294,23 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
     source = describe_source(Path(folder))
     file = Path(explanations) if explanations else source.explanations
 
-    def read(_key: object) -> Study:
-        with ThreadPoolExecutor(1) as pool:
-            explained = pool.submit(read_explanations, file) if file else None
-            results = read_results(source.folder)  # what is wrong with it is said first
-            known = explained.result().restricted(results.num_features) if explained else None
-        return assemble(results, source, known, template)
+    return in_one_state(source, lambda _key: read(source, file, template))[1]
 
-    return in_one_state(source, read)[1]
+
+def read(source: Source, explanations: Path | None, template: str | None = None) -> Study:
+    """
+    Read a source's files, its explanations beside its results.
+
+    Raises
+    ------
+    DataError
+        If the files break the format, or the template is none; what is wrong with the results is said first.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        explained = pool.submit(read_explanations, explanations) if explanations else None
+        results = read_results(source.folder)
+        known = explained.result().restricted(results.num_features) if explained else None
+    return assemble(results, source, known, template)
 
 
 def assemble(

@@ -212,7 +212,7 @@ def replacing(monkeypatch, where, change, times):
 
 def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_name(monkeypatch, tree):
     """What was read of the new file was kept under the old one's identity, and shown again when the old came back."""
-    from pages.dashboard import reading
+    from featurediff import study
 
     folder = tree / SOURCE
     old = folder / "chat.pt"
@@ -222,7 +222,7 @@ def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_n
         old.rename(folder / ".new" / "old.pt")
         (folder / ".new" / "chat.pt").rename(old)
 
-    calls = replacing(monkeypatch, (reading, "read_results"), swap, 1)
+    calls = replacing(monkeypatch, (study, "read_results"), swap, 1)
     at = open_app()
     assert len(calls) == 2, "read again"
     assert tiles(at)["Shown"] == "10"

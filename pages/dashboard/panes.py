@@ -26,10 +26,10 @@ from pages.dashboard.reading import (
     MOST_IDS,
     Drawn,
     Opened,
+    cache_key,
     count_explained,
     draw,
     find_notes,
-    key_of,
     of_figure,
     placing,
     table_columns,
@@ -143,8 +143,8 @@ def show_table(shown: Shown, opened: Opened, view: View) -> None:
 
 def show_chart(chart: Chart, shown: Shown, opened: Opened, view: View) -> Picture:
     """Show the chart, zoomed as the one before; zoom and box do not redraw it."""
-    axes = str(hash(key_of(opened.key, view if view.chart == "ranking" else placing(view))))
-    identity = hash(key_of(opened.key, of_figure(view, shown), state["cleared"]))
+    axes = str(hash(cache_key(opened.key, view if view.chart == "ranking" else placing(view))))
+    identity = hash(cache_key(opened.key, of_figure(view, shown), state["cleared"]))
     at = zoomed_to(axes)
     drawn: Drawn | None = state.get("drawn")
     if drawn is None or drawn.figure != identity:

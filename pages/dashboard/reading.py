@@ -18,14 +18,14 @@ import streamlit as st
 
 from featurediff.charts import make_chart
 from featurediff.diff import Filters, Thresholds, by_difference, filter_table, rows_of
-from featurediff.explanations import Explanations, parse_explanations, read_explanations
+from featurediff.explanations import Explanations, parse_explanations
 from featurediff.figures import Run, mark
 from featurediff.labels import VERSIONS, Labels
 from featurediff.points import EXPLAINED_POINTS, hover_texts
-from featurediff.results import parse_results, read_results
+from featurediff.results import parse_results
 from featurediff.significance import ALPHA, evidence_counts
 from featurediff.sources import Source
-from featurediff.study import Study, assemble
+from featurediff.study import Study, assemble, read
 from featurediff.view import View
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Drawn:
     """Features of a box that an earlier figure showed: this one dims the others."""
 
 
-def key_of(*parts: object) -> str:
+def cache_key(*parts: object) -> str:
     """Return what a cache goes by; Streamlit hashes a text in no time, and takes a dataclass apart."""
     return repr(parts)
 
@@ -186,9 +186,7 @@ def refer(key: str, template: str, preferred: str | None, _study: Study) -> Stud
 def read_study(identity: tuple[str, ...], _source: Source) -> Study:
     """Read a source; `identity` is that of its files, so that a replaced file is read again."""
     del identity
-    results = read_results(_source.folder)
-    file = _source.explanations
-    return assemble(results, _source, read_explanations(file, results.num_features) if file else None)
+    return read(_source, _source.explanations)
 
 
 @st.cache_resource(max_entries=2, ttl="2h", show_spinner="Reading the uploaded files…")
@@ -212,7 +210,7 @@ def explanation_types(key: str, _study: Study) -> tuple[str, ...]:
 
 def keep(opened: Opened, thresholds: Thresholds) -> pd.DataFrame:
     """Return the feature table."""
-    return _keep(key_of(opened.key, thresholds), thresholds, opened.study)
+    return _keep(cache_key(opened.key, thresholds), thresholds, opened.study)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -237,7 +235,7 @@ def find_notes(key: str, _study: Study) -> list[str]:
 
 def count_explained(opened: Opened, thresholds: Thresholds, kept: pd.DataFrame) -> tuple[int, int]:
     """Return how many kept features have an explanation, out of how many."""
-    return _count_explained(key_of(opened.key, thresholds), kept)
+    return _count_explained(cache_key(opened.key, thresholds), kept)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -265,7 +263,7 @@ def narrow(
         Whether only those are wanted.
     """
     of_view = (view.thresholds, view.filters, view.metric, view.labels)
-    return _narrow(key_of(opened.key, of_view, subset, sorted(stars), only), opened, view, kept, subset, stars, only)
+    return _narrow(cache_key(opened.key, of_view, subset, sorted(stars), only), opened, view, kept, subset, stars, only)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -331,8 +329,8 @@ def wrap_texts(key: str, _kept: pd.DataFrame) -> Texts | None:
 def place(opened: Opened, view: View, kept: pd.DataFrame) -> Chart:
     """Return where all kept features stand; filters and labels do not count."""
     view = placing(view)
-    texts = partial(wrap_texts, key_of(opened.key, view.thresholds), kept)
-    return _place(key_of(opened.key, view), view, kept, opened.study.run, texts)
+    texts = partial(wrap_texts, cache_key(opened.key, view.thresholds), kept)
+    return _place(cache_key(opened.key, view), view, kept, opened.study.run, texts)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -352,7 +350,7 @@ def draw(opened: Opened, view: View, drawn: Drawn, cleared: int, chart: Chart, s
 
     Its `meta` has that number, and left, right, lower and upper end of the whole axes.
     """
-    return _draw(key_of(opened.key, of_figure(view, shown), drawn, cleared), view, drawn, cleared, chart, shown)
+    return _draw(cache_key(opened.key, of_figure(view, shown), drawn, cleared), view, drawn, cleared, chart, shown)
 
 
 def of_figure(view: View, shown: Shown) -> tuple[object, ...]:
