@@ -40,8 +40,9 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     for module in pkgutil.iter_modules(featurediff.__path__):
         if module.name not in ("__main__", "collect"):
             importlib.import_module(f"featurediff.{module.name}")
-    for late in ("plotly.graph_objects", "pyarrow.parquet", "scipy.stats"):
+    for late in ("pyarrow.pandas_compat", "pyarrow.parquet", "scipy.stats"):
         importlib.import_module(late)
+    from featurediff.drawing import to_json
     from featurediff.export import html_bytes
     from featurediff.view import View
 
@@ -51,15 +52,15 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     at.append(time.perf_counter())
     kept = study.table()
     at.append(time.perf_counter())
-    figure = study.draw(kept, view)
+    drawing = study.draw(kept, view)
     at.append(time.perf_counter())
-    out.write_bytes(html_bytes(figure, study.page, study.provenance(view, len(kept), len(kept)), study.title(view)))
+    out.write_bytes(html_bytes(drawing, study.page, study.provenance(view, len(kept), len(kept)), study.title(view)))
     at.append(time.perf_counter())
     from plotly.offline import get_plotlyjs
 
     size = out.stat().st_size - len(get_plotlyjs().encode())
     took = {name: end - start for name, start, end in zip(PHASES, at, at[1:], strict=False)}
-    return took | {"points": len(kept), "bytes": size, "explained_bytes": weigh(figure.to_json()).explained}
+    return took | {"points": len(kept), "bytes": size, "explained_bytes": weigh(to_json(drawing)).explained}
 
 
 def compare(notebook: Path, size: Size, made: Made, runs: int) -> tuple[list[Measured], list[Measured]]:

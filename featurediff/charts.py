@@ -15,9 +15,10 @@ from featurediff.volcano import lay_out_volcano, volcano
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
+    from numpy.typing import NDArray
 
-    from featurediff.points import Run, Texts
+    from featurediff.drawing import Drawing
+    from featurediff.points import Run
     from featurediff.scales import Choice, Scale
     from featurediff.spread import Layout
     from featurediff.view import View
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Chart(Protocol):
     """A chart of kept features."""
 
-    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure of some of the kept features."""
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
@@ -47,10 +48,10 @@ class ScatterChart:
     run: Run
     """For titles and colours."""
 
-    texts: Texts | None
+    texts: NDArray[np.object_] | None
     """Hover texts of every kept feature, where they are at hand."""
 
-    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
         places, scale = self.layout, self.scale
         return scatter(rows, view.metric, places, scale, self.run, view.labels, texts=self.texts, titled=titled)
@@ -70,10 +71,10 @@ class VolcanoChart:
     run: Run
     """For titles and colours."""
 
-    texts: Texts | None
+    texts: NDArray[np.object_] | None
     """Hover texts of every kept feature, where they are at hand."""
 
-    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure; the line is of the change, so at no q that a filter asks for."""
         return volcano(rows, self.places, view.metric, self.run, view.labels, texts=self.texts, titled=titled)
 
@@ -95,7 +96,7 @@ class RankingChart:
     run: Run
     """For titles and colours."""
 
-    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> go.Figure:
+    def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
         return ranking(self.ranked(rows), view.metric, self.run, view.labels, titled=titled)
 
@@ -112,7 +113,7 @@ class RankingChart:
         return rank(rows, self.metric, self.run, self.top)
 
 
-def make_chart(kept: pd.DataFrame, view: View, run: Run, texts: Texts | None = None) -> Chart:
+def make_chart(kept: pd.DataFrame, view: View, run: Run, texts: NDArray[np.object_] | None = None) -> Chart:
     """
     Place every kept feature for a view's chart; its filters and labels do not count.
 

@@ -357,8 +357,8 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         files.write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
     if outputs.html:
         provenance = study.provenance(view, len(rows), len(kept))
-        figure = study.draw(kept, view)
-        page = files.html_bytes(figure, study.page, provenance, study.title(view), offline=offline)
+        drawing = study.draw(kept, view)
+        page = files.html_bytes(drawing, study.page, provenance, study.title(view), offline=offline)
         files.write_whole(outputs.html, page)
     for path, number in written.items():
         err.print(plain(f"{path}: {plural(number, 'row')}"))

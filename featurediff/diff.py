@@ -153,7 +153,8 @@ def feature_table(
             "token_type": _categories(which, results.token_types),
             "exclusivity": _categories(columns.pop("exclusivity"), EXCLUSIVITIES),
             **columns,
-        }
+        },
+        copy=False,  # what was made here is nobody else's
     )
     if explanations:
         for name, texts in explanations.of(ids).items():

@@ -5,28 +5,25 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import tempfile
-from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import plotly.io as pio
+from typing import TYPE_CHECKING
 
 from featurediff.diff import with_difference
+from featurediff.drawing import to_json
 from featurediff.errors import DataError
 from featurediff.spreadsheet import to_csv
+from featurediff.wording import legible
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
-    from numpy.typing import NDArray
 
+    from featurediff.drawing import Drawing
     from featurediff.neuronpedia import Page
 
 PLOT_CONFIG = {
@@ -38,14 +35,17 @@ PLOT_CONFIG = {
 """Plotly's own options, the same in the app and on an exported page."""
 
 _OPEN_ON_CLICK = """
-document.getElementById("{plot_id}").on("plotly_click", (event) => {
+document.getElementById("chart").on("plotly_click", (event) => {
   const id = event.points[0].customdata?.[0];
   if (id !== undefined) window.open(%s.replace("{feature_id}", id), "_blank", "noopener");
 });
 """
 
-_OUTSIDE_SCRIPT = '<script charset="utf-8" src="plotly.min.js"></script>'
 _PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
+_CHART = b"""
+<div id="chart" class="plotly-graph-div" style="height: min(820px, 88vh)"></div>
+<script>
+Plotly.newPlot("chart", %b, %b, %b);%b</script>"""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -113,19 +113,19 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
     return with_difference(table, metric).to_parquet(index=False)
 
 
-def html_page(fig: go.Figure, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> str:
+def html_page(drawing: Drawing, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> str:
     """Return `html_bytes` as text."""
-    return html_bytes(fig, page, provenance, title, offline=offline).decode()
+    return html_bytes(drawing, page, provenance, title, offline=offline).decode()
 
 
-def html_bytes(fig: go.Figure, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> bytes:
+def html_bytes(drawing: Drawing, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> bytes:
     """
     Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
 
     Parameters
     ----------
-    fig : Figure
-        From `figures.scatter`, with its title.
+    drawing : Drawing
+        From `Study.draw`, with its title.
     page : Page
         Where features have their pages; without a template a click does nothing, and the page says why.
     provenance : Provenance
@@ -140,39 +140,23 @@ def html_bytes(fig: go.Figure, page: Page, provenance: Provenance, title: str, *
     bytes
         UTF-8; what it cannot hold, such as half a surrogate pair in a folder's name, as an escape.
     """
-    click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else None
-    plot: str = pio.to_html(
-        {"data": [], "layout": {}},
-        validate=False,
-        full_html=False,
-        include_plotlyjs="directory" if offline else "cdn",
-        post_script=click,
-        config=PLOT_CONFIG,
-        default_height="min(820px, 88vh)",
-    )
-    # Text of megabytes is put in as bytes, and once: Plotly would copy it five times.
-    head, outside, tail = plot.partition(_OUTSIDE_SCRIPT)
-    library = (b"<script>", _PLOTLY.read_bytes(), b"</script>") if outside else ()
-    before, _, after = (tail or head).partition("[],")
     hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
     top, bottom = _around(title, f"{hint} {page.reason} Double click resets the view.", provenance)
-    parts = (top, head if outside else "", *library, before, _json(fig), after.lstrip().removeprefix("{}"), bottom)
-    return b"".join(part if isinstance(part, bytes) else part.encode(errors="backslashreplace") for part in parts)
+    click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else "\n"
+    parts = (drawing["data"], drawing["layout"], PLOT_CONFIG | {"responsive": True})
+    data, layout, config = (to_json(part).replace(b"<", b"\\u003c") for part in parts)  # no text ends a script
+    chart = _CHART % (data, layout, config, click.encode())
+    return b"".join((legible(top).encode(), _library(offline=offline), chart, legible(bottom).encode()))
 
 
-def _json(fig: go.Figure) -> str:
-    """Return data and layout with a comma between, more tightly and in less time than Plotly does."""
-    write = partial(json.dumps, separators=(",", ":"), default=_packed, allow_nan=False)
-    data = [trace.to_plotly_json() for trace in fig.data]
-    return f"{write(data)},{write(fig.layout.to_plotly_json())}".replace("<", "\\u003c")  # no text ends a script
+def _library(*, offline: bool) -> bytes:
+    """Return the script that is plotly.js, or that fetches it."""
+    if offline:
+        return b"<script>%b</script>" % _PLOTLY.read_bytes()
+    import plotly.io as pio
 
-
-def _packed(array: NDArray[Any]) -> dict[str, str] | list[Any]:
-    """Return an array as Plotly packs it: numbers as base64, others as a list."""
-    if array.dtype not in (np.float32, np.float64):
-        return list(array.tolist())
-    packed = {"dtype": f"f{array.dtype.itemsize}", "bdata": b64encode(array.tobytes()).decode()}
-    return packed if array.ndim == 1 else packed | {"shape": ", ".join(map(str, array.shape))}
+    whole: str = pio.to_html({}, validate=False, full_html=False, include_plotlyjs="cdn")
+    return "".join(re.findall(r"<script[^>]* src=.*?</script>", whole)).encode()
 
 
 def whole_page(title: str, body: str, hint: str, provenance: Provenance) -> str:

@@ -1,25 +1,23 @@
-"""Feature table → Plotly figure; draws a table and computes nothing but what a reader sees."""
+"""Feature table → scatter plot; draws a table and computes nothing but what a reader sees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
 
 from featurediff.diff import values
 from featurediff.labels import Labels
 from featurediff.points import (
-    GRID,
     GUTTER_FILL,
-    LOOK,
     NOTE,
     Run,
     custom_data,
+    look_of_points,
     mark,
     point_traces,
     text,
-    title,
+    value_axis,
     value_lines,
 )
 from featurediff.scales import Scale, fit_scale
@@ -29,10 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from featurediff.points import Texts
+    from featurediff.drawing import Drawing
     from featurediff.scales import Choice
-
-MARGIN = {"l": 60, "r": 10, "t": 30, "b": 50}
 
 __all__ = ["Run", "heading", "lay_out", "mark", "scatter"]
 
@@ -68,9 +64,9 @@ def scatter(
     run: Run,
     labels: Labels | None = None,
     *,
-    texts: Texts | None = None,
+    texts: NDArray[np.object_] | None = None,
     titled: bool = True,
-) -> go.Figure:
+) -> Drawing:
     """
     Draw base (x) against chat (y), one point per kept (token_type, feature).
 
@@ -94,7 +90,7 @@ def scatter(
 
     Returns
     -------
-    Figure
+    Drawing
         A Scattergl trace per (token_type, exclusivity, inconsistent) that has rows, legendgroup the token type,
         customdata float32 with the feature id first.
     """
@@ -106,12 +102,8 @@ def scatter(
 
     lines = value_lines(metric, labels)
     traces = point_traces(table, (layout.x, layout.y), run, labels, numbers, lines, texts)
-    look = _layout(metric, layout.frame, scale, labels) | {"template": {"layout": LOOK}}
-    if titled:
-        look["title"] = title(heading(metric, labels), run)
-        look["margin"] = MARGIN | {"t": 80}
-    # What is drawn here is known to be valid: `test_figure_is_valid`. To have Plotly check it takes four times as long.
-    return go.Figure({"data": [*traces, _no_change(scale)], "layout": look}, _validate=False)
+    look = look_of_points(heading(metric, labels) if titled else None, run)
+    return {"data": [*traces, _no_change(scale)], "layout": look | _axes(metric, layout.frame, scale, labels)}
 
 
 def heading(metric: str, labels: Labels) -> str:
@@ -132,31 +124,16 @@ def _no_change(scale: Scale) -> dict[str, object]:
     }
 
 
-def _layout(metric: str, frame: Frame, scale: Scale, labels: Labels) -> dict[str, object]:
-    axis: dict[str, object] = {
-        "range": [frame.low, frame.high],
-        "constrain": "domain",
-        "showgrid": True,
-        "gridcolor": GRID,
-        "zeroline": False,
-    }
-    if frame.gutter or scale.name != "linear":
-        ticks = scale.ticks()
-        axis |= {
-            "tickmode": "array",
-            "tickvals": scale.place(ticks).tolist(),
-            "ticktext": [f"{tick:.4g}" for tick in ticks],
-        }
+def _axes(metric: str, frame: Frame, scale: Scale, labels: Labels) -> dict[str, object]:
     name = text(labels.metric(metric))
-    same = {"scaleanchor": "y", "scaleratio": 1, "constraintoward": "left"}
+    marked = scale if frame.gutter or scale.name != "linear" else None
+    x, y = (
+        value_axis((frame.low, frame.high), f"{text(model)}: {name}", marked) | {"constrain": "domain"}
+        for model in (labels.base, labels.chat)
+    )
     return {
-        "xaxis": axis | same | {"title": {"text": f"{text(labels.base)}: {name}"}},
-        "yaxis": axis | {"title": {"text": f"{text(labels.chat)}: {name}"}},
-        "hovermode": "closest",
-        "clickmode": "event",
-        "dragmode": "zoom",
-        "legend": {"title": {"text": "Activation position"}, "groupclick": "togglegroup", "x": 1.01},
-        "margin": MARGIN,
+        "xaxis": x | {"scaleanchor": "y", "scaleratio": 1, "constraintoward": "left"},
+        "yaxis": y,
         **(_gutters(frame, frame.gutter, scale, labels) if frame.gutter else {}),
     }
 

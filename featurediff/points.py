@@ -5,22 +5,23 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from featurediff.labels import PROMPTS, VERSIONS, Labels, Prompts, Version
 from featurediff.spread import MARKER
+from featurediff.wording import legible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
+    from featurediff.drawing import Drawing
     from featurediff.results import Results
+    from featurediff.scales import Scale
 
 OUTLINED_POINTS = 10_000
 """Among more points the thin black outlines would hide the colours."""
@@ -114,12 +115,6 @@ class Run:
         return " · ".join(part for part in parts if part)
 
 
-@cache
-def template() -> go.layout.Template:
-    """Return how our charts look."""
-    return go.layout.Template(layout=LOOK)
-
-
 def colours(token_types: Sequence[str]) -> dict[str, str]:
     """Return a colour for each token type: a known name has its own, others follow in order."""
     spare = iter(OTHER_COLOURS)
@@ -135,7 +130,7 @@ def point_traces(
     labels: Labels,
     numbers: Callable[[pd.DataFrame], NDArray[np.floating]],
     lines: Sequence[str],
-    texts: Texts | None,
+    texts: NDArray[np.object_] | None,
 ) -> list[dict[str, object]]:
     """
     Return a Scattergl trace per (token_type, exclusivity, inconsistent) that has rows.
@@ -211,7 +206,11 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], r
     found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in VERSIONS for p in PROMPTS]
     sizes = [run.num_prompts[v, p] for v in VERSIONS for p in PROMPTS]
     shares = [count / size for count, size in zip(found, sizes, strict=True)]
-    return np.column_stack([rows["feature_id"], *numbers, *found, *shares]).astype(np.float32)
+    columns = [rows["feature_id"].to_numpy(), *numbers, *found, *shares]
+    data = np.empty((len(rows), len(columns)), np.float32)
+    for i, column in enumerate(columns):
+        data[:, i] = column
+    return data
 
 
 def _hover(
@@ -255,12 +254,44 @@ def value_lines(metric: str, labels: Labels) -> list[str]:
     ]
 
 
-def mark(fig: go.Figure, keys: Collection[tuple[str, int]]) -> None:
+def look_of_points(heading: str | None, run: Run) -> dict[str, object]:
+    """Return the layout that charts of points share, with a title where there is one."""
+    found: dict[str, object] = {
+        "template": {"layout": LOOK},
+        "hovermode": "closest",
+        "clickmode": "event",
+        "dragmode": "zoom",
+        "legend": {"title": {"text": "Activation position"}, "groupclick": "togglegroup", "x": 1.01},
+        "margin": {"l": 60, "r": 10, "t": 80 if heading else 30, "b": 50},
+    }
+    return found | ({"title": title(heading, run)} if heading else {})
+
+
+def value_axis(ends: tuple[float, float], name: str, scale: Scale | None) -> dict[str, object]:
+    """Return an axis from end to end in drawn units, with the ticks of a scale; without one Plotly chooses them."""
+    look: dict[str, object] = {
+        "range": list(ends),
+        "title": {"text": name},
+        "showgrid": True,
+        "gridcolor": GRID,
+        "zeroline": False,
+    }
+    if scale:
+        ticks = scale.ticks()
+        look |= {
+            "tickmode": "array",
+            "tickvals": scale.place(ticks).tolist(),
+            "ticktext": [f"{tick:.4g}".replace("-", "−") for tick in ticks],
+        }
+    return look
+
+
+def mark(drawing: Drawing, keys: Collection[tuple[str, int]]) -> None:
     """Dim all points but those of these (token_type, feature_id), as a drawn box does."""
-    for trace in fig.data:
-        if trace.customdata is not None:
-            wanted = [feature_id for token_type, feature_id in keys if token_type == trace.legendgroup]
-            trace.selectedpoints = np.flatnonzero(np.isin(trace.customdata[:, 0], wanted)).tolist()
+    for trace in drawing["data"]:
+        if "customdata" in trace:
+            wanted = [feature_id for token_type, feature_id in keys if token_type == trace["legendgroup"]]
+            trace["selectedpoints"] = np.flatnonzero(np.isin(trace["customdata"][:, 0], wanted)).tolist()
 
 
 def title(heading: str, run: Run) -> dict[str, object]:
@@ -276,43 +307,40 @@ def title(heading: str, run: Run) -> dict[str, object]:
 
 def text(written: str) -> str:
     """Return what strangers wrote so that Plotly shows it as written: no markup, no placeholder, no TeX."""
-    return html.escape(written, quote=False).replace("{", "&#123;").replace("$", "&#36;")
+    return html.escape(legible(written), quote=False).replace("{", "&#123;").replace("$", "&#36;")
 
 
-class Texts(np.ndarray):
-    """Texts of dtype object, which Plotly takes without a look at each, and of which it makes no copies."""
-
-    def __deepcopy__(self, _memo: dict[int, Any] | None) -> Texts:
-        return self
-
-
-def hover_texts(table: pd.DataFrame) -> Texts:
-    """Return what ends each point's hover text, read-only."""
-    texts = np.array(wrap(table["explanation"]), dtype=object).view(Texts)
+def hover_texts(table: pd.DataFrame) -> NDArray[np.object_]:
+    """Return what ends each point's hover text, read-only, of shape (rows,)."""
+    texts = np.array(wrap(table["explanation"]), dtype=object)
     texts.setflags(write=False)
     return texts
 
 
 def wrap(explanations: pd.Series) -> list[str]:
-    """Return explanations as lines of `HOVER_WIDTH`, escaped; without a loop over them."""
+    """Return explanations as lines of `HOVER_WIDTH`, escaped."""
     found = explanations.notna().to_numpy()
     texts = np.full(len(explanations), "No explanation", dtype=object)
-    lines = "\v".join(_LINE.findall(_one_line(explanations[found]))).replace("\v\n", "\n").replace("\n\v", "\n")
+    lines = "\v".join(_LINE.findall("\n".join(_one_line(explanations[found]))))  # at once, not text by text
+    lines = lines.replace("\v\n", "\n").replace("\n\v", "\n")
     texts[found] = _escape(lines).replace("\v", "<br>").split("\n")[: found.sum()]
     return list(texts)
 
 
 def shorten(explanations: pd.Series, width: int) -> list[str]:
     """Return explanations cut to one line of at most `width` characters, escaped; missing is empty."""
-    lines = pd.Series(_one_line(explanations.fillna("")).split("\n")[: len(explanations)], dtype="str")
-    cut = lines.str.slice(0, width - 1).str.rstrip() + "…"
-    return _escape("\n".join(lines.where(lines.str.len() <= width, cut))).split("\n")[: len(explanations)]
+    lines = _one_line(explanations.fillna(""))
+    return [_escape(line if len(line) <= width else line[: width - 1].rstrip() + "…") for line in lines]
 
 
-def _one_line(texts: pd.Series) -> str:
-    """Return texts of one line each, without white space but single blanks between words."""
-    words = " \0 ".join(texts.str.replace("\0", " ", regex=False)).split()
-    return " ".join(words).replace(" \0", "\n").replace("\0", "\n").replace("\n ", "\n")
+def _one_line(texts: pd.Series) -> list[str]:
+    """Return texts without white space but single blanks between words, and without NUL."""
+    return [
+        line
+        if line.isprintable() and "  " not in line and line == line.strip(" ")  # a blank is the one printable space
+        else " ".join(line.replace("\0", " ").split())
+        for line in texts
+    ]
 
 
 def _escape(lines: str) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import plotly.graph_objects as go
 
 from featurediff.figures import heading
 from featurediff.labels import VERSIONS, Labels
-from featurediff.points import GRID, Run, colours, hover_label, shorten, template, text, title, value_lines, wrap
+from featurediff.points import GRID, LOOK, Run, colours, hover_label, shorten, text, title, value_lines, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from featurediff.drawing import Drawing
     from featurediff.labels import Version
 
 ROW_HEIGHT = 20
@@ -50,7 +50,7 @@ def row_places(ranked: pd.DataFrame) -> NDArray[np.float64]:
 
 def ranking(
     ranked: pd.DataFrame, metric: str, run: Run, labels: Labels | None = None, *, titled: bool = True
-) -> go.Figure:
+) -> Drawing:
     """
     Draw a ranking.
 
@@ -69,7 +69,7 @@ def ranking(
 
     Returns
     -------
-    Figure
+    Drawing
         Per token type a trace of lines between the dots, and one of dots for base (hollow) and for chat (filled) with
         their intervals: legendgroup the token type, customdata float32 with the feature id first. One pair of axes:
         a row a feature, at `row_places`. As high as its rows need.
@@ -77,52 +77,70 @@ def ranking(
     labels = labels or Labels()
     palette = colours(run.token_types)
     at = row_places(ranked)
-    fig = go.Figure(layout_template=template())
-    for token_type, rows in ranked.groupby("token_type", observed=True):
-        _add_dots(fig, rows, at[rows.index], metric, palette[cast("str", token_type)], labels)
-    _draw_headers(fig, ranked, at, labels)
-    _draw_axes(fig, ranked, at, metric, labels)
+    traces = [
+        trace
+        for token_type, rows in ranked.groupby("token_type", observed=True)
+        for trace in _dots(rows, at[rows.index], metric, palette[cast("str", token_type)], labels)
+    ]
+    extra = TITLE if titled else 0
+    look: dict[str, object] = {
+        "template": {"layout": LOOK},
+        **_axes(ranked, at, metric, labels),
+        "annotations": _headers(ranked, at, labels),
+        "height": ABOVE + BELOW + ROW_HEIGHT * _rows(at) + extra,
+        "hovermode": "closest",
+        "clickmode": "event",
+        "dragmode": "zoom",
+        "margin": {"l": 10, "r": 10, "t": ABOVE + extra, "b": BELOW},
+    }
     if titled:
-        top = {"y": 1, "yanchor": "top", "pad_t": 14}
-        fig.update_layout(title=title(f"{heading(metric, labels)}: largest changes", run) | top)
-        fig.update_layout(height=fig.layout.height + TITLE, margin_t=ABOVE + TITLE)
-    return fig
+        top = {"y": 1, "yanchor": "top", "pad": {"t": 14}}
+        look["title"] = title(f"{heading(metric, labels)}: largest changes", run) | top
+    return {"data": traces, "layout": look}
 
 
-def _add_dots(
-    fig: go.Figure, rows: pd.DataFrame, at: NDArray[np.float64], metric: str, colour: str, labels: Labels
-) -> None:
-    """Add the dots of one token type, and the lines between them."""
+def _rows(at: NDArray[np.float64]) -> float:
+    """Return the height of the plot, in rows."""
+    return float(at.max(initial=0)) + 1
+
+
+def _dots(
+    rows: pd.DataFrame, at: NDArray[np.float64], metric: str, colour: str, labels: Labels
+) -> list[dict[str, object]]:
+    """Return the traces of one token type: the lines between the dots, and the dots of each model."""
     token_type = str(rows["token_type"].iloc[0])
     pairs = np.full((len(rows), 3, 2), np.nan)  # a gap after each pair
     for i, version in enumerate(VERSIONS):
         pairs[:, i] = np.column_stack([rows[version], at + APART[version]])
     x, y = pairs.reshape(-1, 2).T
     line = {"color": colour, "width": 1}
-    fig.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, opacity=0.5, hoverinfo="skip", showlegend=False))
+    traces: list[dict[str, object]] = [
+        {"x": x, "y": y, "mode": "lines", "line": line, "opacity": 0.5, "hoverinfo": "skip", "showlegend": False}
+    ]
     ends = [f"{version}_{end}" for version in VERSIONS for end in ("low", "high")]
     for version in VERSIONS:
-        fig.add_trace(
-            go.Scatter(
-                x=rows[version],
-                y=at + APART[version],
-                error_x=_error_bars(rows, version, colour) if _has_intervals(rows) else None,
-                mode="markers",
-                name=text(labels.of(version)),
-                legendgroup=token_type,
-                showlegend=False,
-                marker={
+        traces.append(
+            {
+                "x": rows[version].to_numpy(),
+                "y": at + APART[version],
+                **({"error_x": _error_bars(rows, version, colour)} if _has_intervals(rows) else {}),
+                "mode": "markers",
+                "name": text(labels.of(version)),
+                "legendgroup": token_type,
+                "showlegend": False,
+                "marker": {
                     "size": 8,
                     "color": colour,
                     "symbol": SYMBOLS[version],
                     "line": {"width": 1.5, "color": colour},
                 },
-                customdata=rows[["feature_id", "base", "chat", "difference", *ends]].to_numpy(dtype=np.float32),
-                text=wrap(rows["explanation"]),
-                hovertemplate=_hover(rows, metric, labels),
-                hoverlabel=hover_label(colour),
-            )
+                "customdata": rows[["feature_id", "base", "chat", "difference", *ends]].to_numpy(dtype=np.float32),
+                "text": wrap(rows["explanation"]),
+                "hovertemplate": _hover(rows, metric, labels),
+                "hoverlabel": hover_label(colour),
+            }
         )
+    return [{"type": "scatter"} | trace for trace in traces]
 
 
 def _has_intervals(ranked: pd.DataFrame) -> bool:
@@ -130,7 +148,7 @@ def _has_intervals(ranked: pd.DataFrame) -> bool:
 
 
 def _error_bars(rows: pd.DataFrame, version: Version, colour: str) -> dict[str, object]:
-    value, low, high = (rows[name] for name in (version, f"{version}_low", f"{version}_high"))
+    value, low, high = (rows[name].to_numpy() for name in (version, f"{version}_low", f"{version}_high"))
     look = {"color": colour, "thickness": 1, "width": 2}
     return {"type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, **look}
 
@@ -144,53 +162,42 @@ def _hover(rows: pd.DataFrame, metric: str, labels: Labels) -> str:
     return "<br>".join([first, *lines, "", "%{text}"]) + "<extra></extra>"
 
 
-def _draw_headers(fig: go.Figure, ranked: pd.DataFrame, at: NDArray[np.float64], labels: Labels) -> None:
-    """Write above each block what it lists."""
+def _headers(ranked: pd.DataFrame, at: NDArray[np.float64], labels: Labels) -> list[dict[str, object]]:
+    """Return what is written above each block: what it lists."""
+    look = {"showarrow": False, "xref": "x domain", "x": PAD / (1 + 2 * PAD), "xanchor": "left", "xshift": 4}
+    headers = []
     for i in np.flatnonzero(ranked["rank"] == 1):
         token_type, direction = str(ranked["token_type"][i]), ranked["direction"][i]
         more = labels.chat if direction == "increase" else labels.base
-        fig.add_annotation(
-            text=f"<b>{text(token_type)}</b>: more in {text(more)}",
-            showarrow=False,
-            xref="x domain",
-            x=PAD / (1 + 2 * PAD),
-            xanchor="left",
-            xshift=4,
-            y=at[i] - HEADER / 2 - 0.1,
-            yanchor="middle",
-        )
+        written = f"<b>{text(token_type)}</b>: more in {text(more)}"
+        headers.append(look | {"text": written, "y": at[i] - HEADER / 2 - 0.1, "yanchor": "middle"})
+    return headers
 
 
-def _draw_axes(fig: go.Figure, ranked: pd.DataFrame, at: NDArray[np.float64], metric: str, labels: Labels) -> None:
-    """Draw values above the rows, with a key to the dots, and the features beside them."""
+def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], metric: str, labels: Labels) -> dict[str, object]:
+    """Return values above the rows, with a key to the dots, and the features beside them."""
     numbers = ranked[["base", "chat", "base_low", "base_high", "chat_low", "chat_high"]].to_numpy()
     low, high = np.nanmin(numbers, initial=0), np.nanmax(numbers, initial=0) or 1.0
     pad = PAD * (high - low)
     key = f"○ {text(labels.base)}   ● {text(labels.chat)}"
     if _has_intervals(ranked):
         key += f"   ─ 95 % interval ({'normal approximation' if metric.endswith('_all_mean') else 'Wilson'})"
-    fig.update_xaxes(
-        range=[low - pad, high + pad],
-        side="top",
-        title={"text": f"{text(labels.metric(metric))}      {key}", "standoff": 8},
-        gridcolor=GRID,
-        zerolinecolor="gray",
-    )
     explanations = shorten(ranked["explanation"], LABEL_WIDTH)
-    rows = float(at.max(initial=0)) + 1
-    fig.update_yaxes(
-        range=[rows, 0],
-        tickvals=at.tolist(),
-        ticktext=[f"{short}  <b>{i}</b>" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
-        automargin=True,
-        gridcolor=GRID,
-        griddash="dot",
-        zeroline=False,
-    )
-    fig.update_layout(
-        height=ABOVE + BELOW + ROW_HEIGHT * rows,
-        hovermode="closest",
-        clickmode="event",
-        dragmode="zoom",
-        margin={"l": 10, "r": 10, "t": ABOVE, "b": BELOW},
-    )
+    return {
+        "xaxis": {
+            "range": [low - pad, high + pad],
+            "side": "top",
+            "title": {"text": f"{text(labels.metric(metric))}      {key}", "standoff": 8},
+            "gridcolor": GRID,
+            "zerolinecolor": "gray",
+        },
+        "yaxis": {
+            "range": [_rows(at), 0],
+            "tickvals": at.tolist(),
+            "ticktext": [f"{short}  <b>{i}</b>" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
+            "automargin": True,
+            "gridcolor": GRID,
+            "griddash": "dot",
+            "zeroline": False,
+        },
+    }

@@ -32,6 +32,7 @@ from featurediff.wording import listed, plural, shown
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from featurediff.drawing import Drawing
     from featurediff.significance import Discordant
 
 version = cache(package_version)  # it is looked up on the disk
@@ -136,8 +137,10 @@ class Study:
 
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
         """Return the feature table with its tests; see `diff.feature_table` and `significance.with_evidence`."""
-        kept = diff.feature_table(self.results, thresholds, self.explanations, self.page)
-        return with_evidence(kept, self.evidence)
+        with ThreadPoolExecutor(1) as pool:
+            evidence = pool.submit(lambda: self.evidence)
+            kept = diff.feature_table(self.results, thresholds, self.explanations, self.page)
+        return with_evidence(kept, evidence.result())
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `feature.statistics`."""
@@ -228,10 +231,13 @@ class Study:
         """
         view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
         self.check(view)
-        return self.draw(self.table(view.thresholds), view)
+        import plotly.graph_objects as go
 
-    def draw(self, kept: pd.DataFrame, view: View) -> go.Figure:
-        """Draw a view of the kept features, as for an exported page."""
+        # What is drawn is known to be valid: `test_figure_is_valid`. To have Plotly check it takes four times as long.
+        return go.Figure(self.draw(self.table(view.thresholds), view), _validate=False)
+
+    def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
+        """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
         return make_chart(kept, view, self.run).draw(diff.filter_table(kept, view.filters, view.metric), view)
 
     def title(self, view: View) -> str:

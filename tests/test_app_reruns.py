@@ -2,6 +2,7 @@
 
 import json
 
+import plotly.graph_objects as go
 import pytest
 from builders import make_explanations, make_source
 from conftest import SAE_FOLDER
@@ -29,7 +30,7 @@ def chart_of(at):
 @pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
 def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     study, view = load(source), View(chart=chart)
-    fig = study.draw(study.table(), view)
+    fig = go.Figure(study.draw(study.table(), view))
     spec = open_app(chart=chart)
     sent, written = figure(spec), json.loads(fig.to_json())
     assert sent["data"] == written["data"]

@@ -8,6 +8,7 @@ import stat
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from builders import make_source
 from hypothesis import given, settings
@@ -118,9 +119,9 @@ def figure_of(page):
 def test_page_holds_the_figure(results, table):
     fig = draw(results, table)
     data, layout = figure_of(html_page(fig, PAGE, Provenance(()), "Title", offline=False))
-    assert [trace["name"] for trace in data] == [trace.name for trace in fig.data]
-    assert layout["title"]["text"] == fig.layout.title.text
-    assert data == json.loads(fig.to_json())["data"]
+    assert [trace["name"] for trace in data] == [trace["name"] for trace in fig["data"]]
+    assert layout["title"]["text"] == fig["layout"]["title"]["text"]
+    assert data == json.loads(go.Figure(fig).to_json())["data"]
 
 
 def test_page_opens_links_in_a_new_tab_without_opener(results, table):

@@ -1,6 +1,7 @@
 import html
 import json
 import re
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import check_golden, make_results, make_table
 
+from featurediff.charts import make_chart
 from featurediff.diff import Filters, feature_table, filter_table
+from featurediff.drawing import to_json
 from featurediff.explanations import Explanations
 from featurediff.figures import Run, heading, lay_out, mark, scatter
 from featurediff.labels import Labels
@@ -25,6 +28,8 @@ from featurediff.points import (
     colours,
     wrap,
 )
+from featurediff.significance import assess, with_evidence
+from featurediff.view import Kind, View
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
 BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}
@@ -53,7 +58,7 @@ def draw(results, *, table=None, labels=MINE, metric=METRIC, choice="auto", spre
     kept = feature_table(results, None, explained_by(*texts) if texts else None)
     layout, scale = lay_out(kept, metric, choice, spread_points=spread_points)
     shown = kept if table is None else table(kept)
-    return scatter(shown, metric, layout, scale, Run.of(results, "personal_40"), labels, **how)
+    return go.Figure(scatter(shown, metric, layout, scale, Run.of(results, "personal_40"), labels, **how))
 
 
 def markers(fig):
@@ -199,7 +204,7 @@ def test_large_charts_leave_out_explanations(points, has_text):
     table = table.assign(explanation=pd.Series(["x"] * points, dtype="str"), **control)
     layout, scale = lay_out(table, METRIC)
     sizes = {(version, prompts): 9 for version in ("base", "chat") for prompts in ("target", "control")}
-    fig = scatter(table, METRIC, layout, scale, Run("gemma", 20, "x", "", ("model",), sizes))
+    fig = go.Figure(scatter(table, METRIC, layout, scale, Run("gemma", 20, "x", "", ("model",), sizes)))
     assert all((trace.text is not None) == has_text for trace in markers(fig))
     assert all(("%{text}" in trace.hovertemplate) == has_text for trace in markers(fig))
 
@@ -366,19 +371,24 @@ def test_golden_figure(results):
 
 
 def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
-    fig = draw(results)
-    first, *others = markers(fig)
-    feature_id = int(first.customdata[0, 0])
-    mark(fig, [(first.legendgroup, feature_id), ("nowhere", feature_id)])
+    kept = feature_table(results)
+    drawing = scatter(kept, METRIC, *lay_out(kept, METRIC), Run.of(results))
+    first = drawing["data"][0]
+    feature_id = int(first["customdata"][0, 0])
+    mark(drawing, [(first["legendgroup"], feature_id), ("nowhere", feature_id)])
+    first, *others = markers(go.Figure(drawing))
     assert list(first.selectedpoints) == [0]
     assert all(len(trace.selectedpoints) == 0 for trace in others)
 
 
 @pytest.mark.parametrize("spread_points", [True, False])
 def test_figure_is_valid(results, spread_points):
-    """It is made without Plotly's checks, which change nothing in it."""
-    fig = draw(results, spread_points=spread_points, texts=("zero", "one"))
-    assert json.loads(go.Figure(json.loads(fig.to_json())).to_json()) == json.loads(fig.to_json())
+    """It is sent without Plotly's checks, which change nothing in it, and as Plotly would send it."""
+    kept = with_evidence(feature_table(results, None, explained_by("zero", "one")), assess(results))
+    for chart in get_args(Kind):
+        view = View(METRIC, chart=chart, spread=spread_points)
+        drawing = make_chart(kept, view, Run.of(results)).draw(kept, view)
+        assert json.loads(go.Figure(drawing).to_json()) == json.loads(to_json(drawing))
 
 
 def test_look_is_plotlys_white_one():

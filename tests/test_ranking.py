@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -227,7 +228,7 @@ def test_csv():
 
 
 def draw(table=TABLE, metric=SHARE, labels=MINE, **how):
-    return ranking(rank(table, metric, RUN), metric, RUN, labels, **how)
+    return go.Figure(ranking(rank(table, metric, RUN), metric, RUN, labels, **how))
 
 
 def dots(fig):
@@ -329,7 +330,7 @@ def test_what_strangers_wrote_is_shown_as_written():
     labels = Labels(*(f"{name} {hostile}" for name in ("B", "C", "T", "K")))
     table = make([(hostile, 1, 0, 3, 1), (hostile, 2, 5, 0, 1)], (hostile,)).assign(explanation=hostile)
     run = Run("gemma", 20, "x", "", (hostile,), SIZES)
-    fig = ranking(rank(table, SHARE, run), SHARE, run, labels)
+    fig = go.Figure(ranking(rank(table, SHARE, run), SHARE, run, labels))
     layout = fig.layout
     texts = [layout.title.text, layout.xaxis.title.text, *(note.text for note in layout.annotations)]
     texts += [text.replace("{", "(") for text in layout.yaxis.ticktext]
@@ -361,16 +362,17 @@ def test_nothing_to_rank():
 
 
 def test_box_is_marked():
-    fig = draw()
-    mark(fig, [("newline", 13), ("odd", 99)])
+    drawing = ranking(rank(TABLE, SHARE, RUN), SHARE, RUN)
+    mark(drawing, [("newline", 13), ("odd", 99)])
+    fig = go.Figure(drawing)
     caught = [(trace.name, [int(trace.customdata[i, 0]) for i in trace.selectedpoints]) for trace in dots(fig)]
-    assert caught == [("Ancestor", [13]), ("Tuned", [13]), ("Ancestor", []), ("Tuned", [])]
+    assert caught == [("Base", [13]), ("Instruct", [13]), ("Base", []), ("Instruct", [])]
 
 
 def test_ring_is_round_the_dot_of_chat():
     """Between the two dots, it was round nothing."""
     chart = make_chart(TABLE, View(SHARE, chart="ranking"), RUN)
-    fig = chart.draw(TABLE, View(SHARE, chart="ranking"))
+    fig = go.Figure(chart.draw(TABLE, View(SHARE, chart="ranking")))
     for key in [("newline", 12), ("newline", 13), ("odd", 12)]:
         (dots,) = [trace for trace in fig.data if trace.name == "Instruct" and trace.legendgroup == key[0]]
         (at,) = np.flatnonzero(dots.customdata[:, 0] == key[1])

@@ -47,7 +47,7 @@ def draw(results, *, metric=SHARE, rows=None, spread_points=True, labels=MINE, t
     kept = table_of(results, texts)
     run = Run.of(results, "personal_40")
     places = lay_out_volcano(kept, metric, run, spread_points=spread_points)
-    return volcano(kept if rows is None else rows(kept), places, metric, run, labels, **how)
+    return go.Figure(volcano(kept if rows is None else rows(kept), places, metric, run, labels, **how))
 
 
 def markers(fig):
@@ -272,7 +272,7 @@ def test_q_too_small_to_draw_stands_at_the_ceiling():
     places = lay_out_volcano(table, SHARE, RUN, spread_points=False)
     np.testing.assert_allclose(places.y, [300, 300, 299, -np.log10(0.5)])
     assert places.capped
-    notes = [note.text for note in volcano(table, places, SHARE, RUN).layout.annotations]
+    notes = [note.text for note in go.Figure(volcano(table, places, SHARE, RUN)).layout.annotations]
     assert notes == ["q = 0.05", "q below 10<sup>−300</sup> stands at 300"]
     assert not lay_out_volcano(table[2:], SHARE, RUN).capped
 
@@ -287,7 +287,7 @@ def test_small_tables(change, q, spread_points):
         check(table, SHARE, places)
     for (low, high), seen in ((places.x_range, 0), (places.y_range, places.y_scale.place(-np.log10(0.05)))):
         assert low < seen < high
-    assert len(markers(volcano(table, places, SHARE, RUN))) == len(
+    assert len(markers(go.Figure(volcano(table, places, SHARE, RUN)))) == len(
         {*zip(table.token_type, table.exclusivity, table.inconsistent, strict=True)}
     )
 
@@ -299,7 +299,7 @@ def test_small_tables(change, q, spread_points):
 def test_traces_are_those_of_the_scatter(results):
     kept, run = table_of(results), Run.of(results, "personal_40")
     layout, scale = lay_out(kept, SHARE)
-    theirs = markers(scatter(kept, SHARE, layout, scale, run, MINE))
+    theirs = markers(go.Figure(scatter(kept, SHARE, layout, scale, run, MINE)))
     ours = markers(draw(results))
     assert len(ours) == 10
     for one, other in zip(ours, theirs, strict=True):
@@ -354,7 +354,7 @@ def test_hover_template(results):
 
 def test_q_below_what_float32_holds_is_shown():
     table = made_up([0.5, 0.75], [1e-60, 0.5])
-    fig = volcano(table, lay_out_volcano(table, SHARE, RUN), SHARE, RUN)
+    fig = go.Figure(volcano(table, lay_out_volcano(table, SHARE, RUN), SHARE, RUN))
     shown = {int(point[0]): point[13] for trace in markers(fig) for point in trace.customdata}
     np.testing.assert_allclose([shown[i] for i in table["feature_id"]], [1e-60, 0.5])
 
@@ -392,7 +392,7 @@ def test_lines_and_strip(results):
 
 def test_ticks_are_values():
     table = made_up([-2, 0.01, 0.02, 5], [0.9, 0.8, 0.7, 1e-20], metric=MEAN)
-    layout = volcano(table, lay_out_volcano(table, MEAN, RUN, "sqrt"), MEAN, RUN).layout
+    layout = go.Figure(volcano(table, lay_out_volcano(table, MEAN, RUN, "sqrt"), MEAN, RUN)).layout
     for axis in (layout.xaxis, layout.yaxis):
         named = np.array([float(text.replace("−", "-")) for text in axis.ticktext])
         np.testing.assert_allclose(axis.tickvals, np.sign(named) * np.sqrt(np.abs(named)))
@@ -434,7 +434,9 @@ def test_what_strangers_wrote_is_shown_as_written():
 
 
 def test_box_is_marked(results):
-    fig = draw(results)
-    mark(fig, [("odd", 3)])
+    table, run = table_of(results), Run.of(results)
+    drawing = volcano(table, lay_out_volcano(table, SHARE, run), SHARE, run)
+    mark(drawing, [("odd", 3)])
+    fig = go.Figure(drawing)
     caught = {(trace.legendgroup, int(trace.customdata[i, 0])) for trace in markers(fig) for i in trace.selectedpoints}
     assert caught == {("odd", 3)}
