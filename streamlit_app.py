@@ -43,7 +43,6 @@ from pages.dashboard.reading import (
     MOST_ROWS,
     Opened,
     cache_key,
-    explanation_types,
     keep,
     narrow,
     parse_study,
@@ -133,15 +132,15 @@ except DataError as error:
 results = study.results
 page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
 key = cache_key(files)
-types = explanation_types(key, study)
+types = study.explanations.types if study.explanations else ()
 settle("explanation_type", ["", *types])
 preferred = state["explanation_type"] or None
 try:
-    study = refer(key, page_template, preferred, study)
+    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
 except DataError as error:
     show_error("The page of a feature is not used.", error)
     page_template = ""
-    study = refer(key, page_template, preferred, study)
+    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
 key = cache_key(files, page_template, preferred)
 
 uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"

@@ -227,25 +227,41 @@ def parse_ids(text: str) -> tuple[int, ...]:
 
 def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataFrame:
     """Return the rows that pass every filter; they keep their index."""
+    return table if filters == Filters() else table.iloc[passing(table, filters, metric)]
+
+
+def passing(table: pd.DataFrame, filters: Filters, metric: str) -> NDArray[np.intp]:
+    """Return which rows pass every filter, by number."""
     masks = _masks(table, filters, metric)
-    return table[np.logical_and.reduce(list(masks.values()))] if masks else table
+    return np.flatnonzero(np.logical_and.reduce([np.ones(len(table), dtype=bool), *masks.values()]))
 
 
 def rows_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> pd.DataFrame:
     """Return the rows of these (token_type, feature_id); they keep their index."""
-    near = table[table["feature_id"].isin([feature_id for _, feature_id in keys])]
-    at = pd.MultiIndex.from_arrays([near["token_type"].astype("str"), near["feature_id"]])
-    return near[at.isin(list(keys))]
+    return table.iloc[np.flatnonzero(is_one_of(table, keys))]
 
 
-def by_difference(table: pd.DataFrame, metric: str, most: int | None = None) -> pd.DataFrame:
-    """Return the rows with `difference`, the largest |difference| first, at most so many; ties keep their order."""
+def is_one_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> NDArray[np.bool_]:
+    """Return which rows are of these (token_type, feature_id)."""
+    found = np.isin(table["feature_id"], [feature_id for _, feature_id in keys])
+    near, wanted = table[["token_type", "feature_id"]].iloc[np.flatnonzero(found)], set(keys)
+    found[found] = [key in wanted for key in zip(near["token_type"], near["feature_id"], strict=True)]
+    return found
+
+
+def by_difference(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the rows with `difference`, the largest |difference| first; ties keep their order."""
+    return with_difference(table.iloc[largest(table, metric, np.arange(len(table)), len(table))], metric)
+
+
+def largest(table: pd.DataFrame, metric: str, rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Return those of `rows`, by number, with the largest |difference|, largest first; ties keep their order."""
     base, chat = values(table, metric)
-    below = -np.abs(chat - base)
-    at = np.arange(len(table))
-    if most is not None and most < len(table):
-        at = np.flatnonzero(below <= np.partition(below, most - 1)[most - 1])  # the others need no order
-    return with_difference(table.iloc[at[np.argsort(below[at], kind="stable")][:most]], metric)
+    below = -np.abs(chat[rows] - base[rows])
+    if most < len(rows):
+        near = np.flatnonzero(below <= np.partition(below, most - 1)[most - 1])  # the others need no order
+        rows, below = rows[near], below[near]
+    return rows[np.argsort(below, kind="stable")][:most]
 
 
 def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str | None:
@@ -264,9 +280,9 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
     """Return the rows that each filter in force lets through, by what a person calls it."""
     masks: dict[str, NDArray[np.bool_]] = {}
     if filters.token_types:
-        masks["position"] = table["token_type"].isin(filters.token_types).to_numpy()
+        masks["position"] = _is_named(table["token_type"], filters.token_types)
     if filters.exclusivity:
-        masks["exclusivity"] = table["exclusivity"].isin(filters.exclusivity).to_numpy()
+        masks["exclusivity"] = _is_named(table["exclusivity"], filters.exclusivity)
     if filters.consistency != "all":
         masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
     if filters.min_value is not None:
@@ -280,3 +296,9 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
         found = table["explanation"].str.contains(filters.search, case=False, regex=False, na=False)
         masks["search"] = found.to_numpy(dtype=bool)
     return masks
+
+
+def _is_named(column: pd.Series, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows of a categorical column are among these; a look at its codes is enough."""
+    chosen: NDArray[np.bool_] = column.cat.categories.isin(names)[column.cat.codes]
+    return chosen

@@ -104,7 +104,7 @@ class Explanations:
         """The text of each explained feature; the index `feature_id` is int64, unique and sorted."""
         return self.chosen["explanation"]
 
-    @property
+    @cached_property
     def types(self) -> tuple[str, ...]:
         """The types of explanation that occur, the most frequent first; none where the source names no types."""
         explained = self.rows[self.rows["explanation"].notna()]

@@ -87,11 +87,13 @@ class Scale:
         decades = (np.array([5, 2, 1]) * powers[:, None]).ravel()
         fine = decades[decades < step * 0.99]
         wanted = decades[decades <= top] if self.name == "symlog" else np.concatenate([even, fine])
+        zero, *places = self.place(np.append(0.0, wanted)).tolist()
         taken: list[float] = []
-        for value in wanted:
-            nearest = min([*taken, 0.0], key=lambda other: abs(self.place(value) - self.place(other)))
-            if abs(self.place(value) - self.place(nearest)) >= TICK_ROOM * self.span:
-                taken.append(float(value))
+        at = [zero]
+        for value, place in zip(wanted.tolist(), places, strict=True):
+            if min(abs(place - other) for other in at) >= TICK_ROOM * self.span:
+                taken.append(value)
+                at.append(place)
         both = np.array(sorted({0.0, *taken, *(-value for value in taken)}))
         return both[(self.place(both) >= low) & (self.place(both) <= high)]
 

@@ -215,8 +215,14 @@ def evidence_q(table: pd.DataFrame) -> Floats:
         The smaller q of the models in which the feature is exclusive: a row is kept if it is exclusive in one model at
         least, and significant if that is so in one of them.
     """
+    exclusivity = pd.Categorical(table["exclusivity"])
     base, chat = (
-        np.where(table["exclusivity"].isin(["both", version]), table[f"{version}_q"], np.inf) for version in VERSIONS
+        np.where(
+            np.array([name in ("both", version) for name in exclusivity.categories])[exclusivity.codes],
+            table[f"{version}_q"],
+            np.inf,
+        )
+        for version in VERSIONS
     )
     return np.fmin(base, chat)
 
@@ -237,12 +243,20 @@ def evidence_counts(table: pd.DataFrame, max_q: float = ALPHA) -> pd.DataFrame:
     DataFrame with a row per (token_type, exclusivity), also where there is no feature
         `kept` and `significant`, int.
     """
-    groups = pd.MultiIndex.from_product([table[name].cat.categories for name in ("token_type", "exclusivity")])
-    token_type, exclusivity = (table[name].cat.codes.to_numpy(np.int64) for name in ("token_type", "exclusivity"))
-    group = token_type * len(table["exclusivity"].cat.categories) + exclusivity
-    kept, significant = (np.bincount(of, minlength=len(groups)) for of in (group, group[evidence_q(table) <= max_q]))
-    groups.names = ["token_type", "exclusivity"]
-    return pd.DataFrame({"kept": kept, "significant": significant}, index=groups)
+    names = ["token_type", "exclusivity"]
+    groups = pd.MultiIndex.from_product([table[name].cat.categories for name in names], names=names)
+    counts = count_evidence(table, max_q).reshape(-1, 2)
+    return pd.DataFrame(counts, columns=["kept", "significant"], index=groups)
+
+
+def count_evidence(table: pd.DataFrame, max_q: float = ALPHA) -> NDArray[np.int64]:
+    """Return `evidence_counts` by token type and exclusivity, kept and significant, of shape (token types, 3, 2)."""
+    columns = [table[name].cat for name in ("token_type", "exclusivity")]
+    shape = tuple(len(column.categories) for column in columns)
+    group = np.ravel_multi_index([column.codes for column in columns], shape)
+    significant = group[evidence_q(table) <= max_q]
+    counts = [np.bincount(groups, minlength=shape[0] * shape[1]).reshape(shape) for groups in (group, significant)]
+    return np.stack(counts, axis=-1)
 
 
 def wilson(counts: Counts, n: int) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from featurediff.changes import rank, ranking_csv
 from featurediff.diff import by_difference
 from featurediff.errors import DataError
 from featurediff.figures import heading
-from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
+from featurediff.labels import VERSIONS, Labels
 from featurediff.neuronpedia import MOST_LISTED, quick_list_url
 from featurediff.significance import ALPHA, CAVEAT
 from featurediff.wording import plural
@@ -32,7 +32,6 @@ from pages.dashboard.reading import (
     find_notes,
     of_figure,
     placing,
-    table_columns,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
         f"Significant: q at most {max_q:g} in a model in which the feature is exclusive. q is Fisher’s exact test of "
         f"target over control, corrected for the number of features tested together ({families}). {CAVEAT}"
     )
-    total = counts.sum()
+    kept, significant = counts.sum(axis=(0, 1))
     tiles = [
         (
             "Shown",
@@ -75,14 +74,13 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
             f"of {len(shown.kept):,} kept, {study.results.num_features:,} in the SAE",
             note,
         ),
-        ("Kept → significant", f"{total['kept']:,} → {total['significant']:,}", f"q at most {max_q:g}", plain(tested)),
+        ("Kept → significant", f"{kept:,} → {significant:,}", f"q at most {max_q:g}", plain(tested)),
     ]
-    symbols = dict(zip(EXCLUSIVITIES, "★●■", strict=True))
     legend = f"★ exclusive in both models, ● in {plain(labels.base)} only, ■ in {plain(labels.chat)} only"
-    for token_type in study.results.token_types:
-        of_type = counts.loc[token_type]
-        parts = (f"{symbol} {of_type['kept'][which]:,}" for which, symbol in symbols.items())
-        value = f"{of_type['kept'].sum():,} → {of_type['significant'].sum():,}"
+    for token_type, of_type in zip(study.results.token_types, counts, strict=True):
+        kept, significant = of_type.sum(axis=0)
+        parts = (f"{symbol} {number:,}" for symbol, number in zip("★●■", of_type[:, 0], strict=True))
+        value = f"{kept:,} → {significant:,}"
         tiles.append((f"At {plain(token_type)}", value, "  ".join(parts), legend))
     with st.container(horizontal=True, gap="large"):
         for name, value, below, help_text in tiles:
@@ -135,7 +133,7 @@ def show_table(shown: Shown, opened: Opened, view: View) -> None:
         on_select=partial(on_row, shown.order),
         selection_mode="single-row",
         hide_index=True,
-        column_config={name: looks[name] for name in table_columns(view.metric, opened)},
+        column_config={name: looks[name] for name in shown.cells.column_names},
         height=min(36 + 33 * (len(shown.order) + 1), 430),
         placeholder="",
     )
@@ -275,7 +273,7 @@ def show_about(kept: pd.DataFrame, opened: Opened, view: View) -> None:
     """Show what is odd about the files, what was done with them, and which files they are."""
     study = opened.study
     explained, features = count_explained(opened, view.thresholds, kept)
-    notes = find_notes(opened.key, study)
+    notes = find_notes(key=opened.key, _study=study)
     with st.expander(f"About this source ({plural(len(notes), 'note')})", icon=":material/info:"):
         for note in notes:
             st.text(note)

@@ -14,17 +14,18 @@ import orjson
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
+import pyarrow.compute as pc
 import streamlit as st
 
 from featurediff.charts import make_chart
-from featurediff.diff import Filters, Thresholds, by_difference, filter_table, rows_of
+from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing
 from featurediff.drawing import to_json
 from featurediff.explanations import Explanations, parse_explanations
 from featurediff.figures import Run, mark
 from featurediff.labels import VERSIONS, Labels
 from featurediff.points import EXPLAINED_POINTS, hover_texts
 from featurediff.results import parse_results
-from featurediff.significance import ALPHA, evidence_counts
+from featurediff.significance import ALPHA, count_evidence
 from featurediff.sources import Source
 from featurediff.study import Study, assemble, read
 from featurediff.view import View
@@ -76,8 +77,8 @@ class Shown:
     at: NDArray[np.intp]
     """Rows of `kept` that are also in the box and starred, where that is asked for: those in table and downloads."""
 
-    counts: pd.DataFrame
-    """From `significance.evidence_counts`, of the rows `at`."""
+    counts: NDArray[np.int64]
+    """From `significance.count_evidence`, of the rows `at`."""
 
     ids: tuple[int, ...]
     """Features of the largest |difference|, at most `MOST_IDS`."""
@@ -169,7 +170,11 @@ class Drawn:
 
 
 def cache_key(*parts: object) -> str:
-    """Return what a cache goes by; Streamlit hashes a text in no time, and takes a dataclass apart."""
+    """
+    Return what a cache goes by; Streamlit hashes a text in no time, and takes a dataclass apart.
+
+    Cached functions are called by keyword: of each other argument Streamlit looks up the name at every call.
+    """
     return repr(parts)
 
 
@@ -199,16 +204,9 @@ def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study:
     return assemble(results, None, explanations)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def explanation_types(key: str, _study: Study) -> tuple[str, ...]:
-    """Return the types of explanation that there are, the most frequent first."""
-    del key
-    return _study.explanations.types if _study.explanations else ()
-
-
 def keep(opened: Opened, thresholds: Thresholds) -> pd.DataFrame:
     """Return the feature table."""
-    return _keep(cache_key(opened.key, thresholds), thresholds, opened.study)
+    return _keep(key=cache_key(opened.key, thresholds), _thresholds=thresholds, _study=opened.study)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -233,7 +231,7 @@ def find_notes(key: str, _study: Study) -> list[str]:
 
 def count_explained(opened: Opened, thresholds: Thresholds, kept: pd.DataFrame) -> tuple[int, int]:
     """Return how many kept features have an explanation, out of how many."""
-    return _count_explained(cache_key(opened.key, thresholds), kept)
+    return _count_explained(key=cache_key(opened.key, thresholds), _kept=kept)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -261,7 +259,11 @@ def narrow(
         Whether only those are wanted.
     """
     of_view = (view.thresholds, view.filters, view.metric, view.labels)
-    return _narrow(cache_key(opened.key, of_view, subset, sorted(stars), only), opened, view, kept, subset, stars, only)
+    key = cache_key(opened.key, of_view, subset, sorted(stars), only)
+    cells = partial(_to_arrow, key=cache_key(opened.key, view.thresholds), _kept=kept)
+    return _narrow(
+        key=key, _opened=opened, _view=view, _kept=kept, _cells=cells, _subset=subset, _stars=stars, _only=only
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -270,35 +272,36 @@ def _narrow(
     _opened: Opened,
     _view: View,
     _kept: pd.DataFrame,
+    _cells: Callable[[], pa.Table],
     _subset: tuple[tuple[str, int], ...],
     _stars: set[int],
     _only: bool,
 ) -> Shown:
     del key
-    passing = _kept if _view.filters == Filters() else filter_table(_kept, _view.filters, _view.metric)
-    rows = rows_of(passing, _subset) if _subset else passing
+    drawn = at = passing(_kept, _view.filters, _view.metric)
+    if _subset:
+        at = at[is_one_of(_kept.iloc[at], _subset)]
     if _only:
-        rows = rows[rows["feature_id"].isin(_stars)]
+        at = at[_kept["feature_id"].iloc[at].isin(_stars)]
     max_q = ALPHA if _view.filters.max_q is None else _view.filters.max_q
-    first = by_difference(rows, _view.metric, MOST_ROWS)
-    drawn = _kept.index.get_indexer(passing.index)
+    first = largest(_kept, _view.metric, at, MOST_ROWS)
+    token_types, ids = (_kept[name].iloc[first].tolist() for name in ("token_type", "feature_id"))
     return Shown(
         _kept,
         drawn,
         blake2b(drawn.tobytes(), digest_size=16).hexdigest(),
-        _kept.index.get_indexer(rows.index),
-        evidence_counts(rows, max_q),
-        tuple(dict.fromkeys(first["feature_id"].head(MOST_IDS).tolist())),
-        list(zip(first["token_type"].tolist(), first["feature_id"].tolist(), strict=True)),
-        _cells(first, _opened, _view, _stars),
+        at,
+        count_evidence(_kept[["token_type", "exclusivity", "base_q", "chat_q"]].iloc[at], max_q),
+        tuple(dict.fromkeys(ids[:MOST_IDS])),
+        list(zip(token_types, ids, strict=True)),
+        _fill(_cells().take(first), _opened.study, _view, _stars),
     )
 
 
-def table_columns(metric: str, opened: Opened) -> list[str]:
+def table_columns(metric: str, study: Study) -> list[str]:
     """Return the columns of the table on the screen, in their order."""
-    study = opened.study
     page = ["neuronpedia_url"] if study.page.template else []
-    kind = ["explanation_type"] if len(explanation_types(opened.key, study)) > 1 else []
+    kind = ["explanation_type"] if study.explanations and len(study.explanations.types) > 1 else []
     values = [f"{version}_{metric}" for version in VERSIONS]
     counts = [f"{version}_{prompts}_num_active" for version, prompts in study.run.num_prompts]
     head = ["feature_id", "star", *page, "token_type", "exclusivity", "inconsistent", *values, "difference"]
@@ -306,15 +309,25 @@ def table_columns(metric: str, opened: Opened) -> list[str]:
     return list(dict.fromkeys([*head, *tail, *counts]))
 
 
-def _cells(rows: pd.DataFrame, opened: Opened, view: View, stars: set[int]) -> pa.Table:
-    """Return rows as they are sent."""
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _to_arrow(key: str, _kept: pd.DataFrame) -> pa.Table:
+    """Return all kept features as a table is sent: to take rows from it is faster than to turn them into it."""
+    del key
+    return pa.Table.from_pandas(_kept, preserve_index=False, nthreads=1)  # to start threads takes longer
+
+
+def _fill(rows: pa.Table, study: Study, view: View, stars: set[int]) -> pa.Table:
+    """Return rows of `_to_arrow` with the columns that are shown."""
     named = {"both": "Both", "base": view.labels.base, "chat": view.labels.chat}
-    cells = rows.assign(
-        exclusivity=rows["exclusivity"].cat.rename_categories(named),
-        star=np.where(rows["feature_id"].isin(stars), "★", ""),
-    )
-    columns = table_columns(view.metric, opened)
-    return pa.Table.from_pandas(cells[columns], preserve_index=False, nthreads=1)  # to start threads takes longer
+    exclusivity = rows["exclusivity"].combine_chunks()
+    names = [named[name] for name in exclusivity.dictionary.to_pylist()]
+    base, chat = (rows[f"{version}_{view.metric}"] for version in VERSIONS)
+    cells = dict(zip(rows.column_names, rows.columns, strict=True)) | {
+        "exclusivity": pa.DictionaryArray.from_arrays(exclusivity.indices, names),
+        "star": pa.array(np.where(np.isin(rows["feature_id"], list(stars)), "★", "")),
+        "difference": pc.subtract(chat, base),
+    }
+    return pa.table({name: cells[name] for name in table_columns(view.metric, study)})
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -327,8 +340,8 @@ def wrap_texts(key: str, _kept: pd.DataFrame) -> NDArray[np.object_] | None:
 def place(opened: Opened, view: View, kept: pd.DataFrame) -> Chart:
     """Return where all kept features stand; filters and labels do not count."""
     view = placing(view)
-    texts = partial(wrap_texts, cache_key(opened.key, view.thresholds), kept)
-    return _place(cache_key(opened.key, view), view, kept, opened.study.run, texts)
+    texts = partial(wrap_texts, key=cache_key(opened.key, view.thresholds), _kept=kept)
+    return _place(key=cache_key(opened.key, view), _view=view, _kept=kept, _run=opened.study.run, _texts=texts)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -350,7 +363,8 @@ def draw(opened: Opened, view: View, drawn: Drawn, cleared: int, chart: Chart, s
 
     Its `meta` has that number, and left, right, lower and upper end of the whole axes.
     """
-    return _draw(cache_key(opened.key, of_figure(view, shown), drawn, cleared), view, drawn, cleared, chart, shown)
+    key = cache_key(opened.key, of_figure(view, shown), drawn, cleared)
+    return _draw(key=key, _view=view, _drawn=drawn, _cleared=cleared, _chart=chart, _shown=shown)
 
 
 def of_figure(view: View, shown: Shown) -> tuple[object, ...]:
