@@ -50,6 +50,7 @@ from pages.dashboard.reading import (
     read_study,
     refer,
 )
+from pages.turns import turn
 
 st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
 
@@ -129,87 +130,88 @@ try:
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()
-results = study.results
-page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
-key = cache_key(files)
-types = study.explanations.types if study.explanations else ()
-settle("explanation_type", ["", *types])
-preferred = state["explanation_type"] or None
-try:
-    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
-except DataError as error:
-    show_error("The page of a feature is not used.", error)
-    page_template = ""
-    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
-key = cache_key(files, page_template, preferred)
+with turn():  # not before: reading may take long
+    results = study.results
+    page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
+    key = cache_key(files)
+    types = study.explanations.types if study.explanations else ()
+    settle("explanation_type", ["", *types])
+    preferred = state["explanation_type"] or None
+    try:
+        study = refer(key=key, template=page_template, preferred=preferred, _study=study)
+    except DataError as error:
+        show_error("The page of a feature is not used.", error)
+        page_template = ""
+        study = refer(key=key, template=page_template, preferred=preferred, _study=study)
+    key = cache_key(files, page_template, preferred)
 
-uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
-state["opened"] = uploaded if source_name == UPLOAD else source_name
-opened = Opened(state["opened"], files, key, study)
+    uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
+    state["opened"] = uploaded if source_name == UPLOAD else source_name
+    opened = Opened(state["opened"], files, key, study)
 
-view = choose_view(study, types)
-with sidebar:
-    only_starred = choose_stars()
-labels = view.labels
-kept = keep(opened, view.thresholds)
-shown = narrow(opened, view, kept, state["subset"], set(stars_here()), only=only_starred)
-if state["picked"]:
-    token_type, feature_id = state["picked"]
-    if token_type not in results.token_types or feature_id >= results.num_features:
-        state["url_faults"].append(f"feature={feature_id}@{token_type[:60]} is not in this source")
-        state["picked"] = None
-write_picked()
-
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
-    if demo.is_synthetic(results):
-        st.badge("synthetic demo data", icon=":material/science:", color="orange")
-st.caption(plain(study.run.caption))
-for fault in state["url_faults"]:
-    st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
-
-show_counts(shown, study, view)
-phrases = view.shown() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
-if view.thresholds != Thresholds():
-    phrases.append(f"exclusive means {view.rule()}")
-if phrases:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(":material/filter_alt: " + plain(" · ".join(phrases)), width="content")
-        if state["subset"]:
-            st.button(
-                "Clear the box",
-                key="clear",
-                help="Show the features outside it again.",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=clear_box,
-            )
-if not len(shown.passing):
-    blocking = blocking_filter(kept, view.filters, view.metric)
-    nothing = f"No feature is {plain(view.rule())}."
-    if not kept.empty:
-        nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
-    st.info(nothing, icon=":material/filter_alt_off:")
+    view = choose_view(study, types)
+    with sidebar:
+        only_starred = choose_stars()
+    labels = view.labels
+    kept = keep(opened, view.thresholds)
+    shown = narrow(opened, view, kept, state["subset"], set(stars_here()), only=only_starred)
     if state["picked"]:
-        show_feature(state["picked"], [], opened, labels)
+        token_type, feature_id = state["picked"]
+        if token_type not in results.token_types or feature_id >= results.num_features:
+            state["url_faults"].append(f"feature={feature_id}@{token_type[:60]} is not in this source")
+            state["picked"] = None
+    write_picked()
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
+        if demo.is_synthetic(results):
+            st.badge("synthetic demo data", icon=":material/science:", color="orange")
+    st.caption(plain(study.run.caption))
+    for fault in state["url_faults"]:
+        st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
+
+    show_counts(shown, study, view)
+    phrases = view.shown() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
+    if view.thresholds != Thresholds():
+        phrases.append(f"exclusive means {view.rule()}")
+    if phrases:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(":material/filter_alt: " + plain(" · ".join(phrases)), width="content")
+            if state["subset"]:
+                st.button(
+                    "Clear the box",
+                    key="clear",
+                    help="Show the features outside it again.",
+                    icon=":material/close:",
+                    type="tertiary",
+                    on_click=clear_box,
+                )
+    if not len(shown.passing):
+        blocking = blocking_filter(kept, view.filters, view.metric)
+        nothing = f"No feature is {plain(view.rule())}."
+        if not kept.empty:
+            nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
+        st.info(nothing, icon=":material/filter_alt_off:")
+        if state["picked"]:
+            show_feature(state["picked"], [], opened, labels)
+        show_about(kept, opened, view)
+        st.stop()
+
+    with st.container(horizontal=True):
+        chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
+    with chart_side:
+        chart = place(opened, view, kept)
+        fig = show_chart(chart, shown, opened, view)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"#### {len(shown.at):,} feature{'s' * (len(shown.at) != 1)}", width="content")
+        st.space("stretch")
+        share = st.container(width="content")
+        show_downloads(chart, shown, opened, view)
+    if only_starred and not shown.order:
+        st.info("None of these features is starred.", icon=":material/star:")
+    if len(shown.at) > MOST_ROWS:
+        st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown.at):,}.")
+    follow_pick((chart_side, detail_side, share), source, opened, view, shown, chart, fig)
+
     show_about(kept, opened, view)
-    st.stop()
-
-with st.container(horizontal=True):
-    chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
-with chart_side:
-    chart = place(opened, view, kept)
-    fig = show_chart(chart, shown, opened, view)
-
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"#### {len(shown.at):,} feature{'s' * (len(shown.at) != 1)}", width="content")
-    st.space("stretch")
-    share = st.container(width="content")
-    show_downloads(chart, shown, opened, view)
-if only_starred and not shown.order:
-    st.info("None of these features is starred.", icon=":material/star:")
-if len(shown.at) > MOST_ROWS:
-    st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown.at):,}.")
-follow_pick((chart_side, detail_side, share), source, opened, view, shown, chart, fig)
-
-show_about(kept, opened, view)

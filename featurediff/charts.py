@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from featurediff.changes import rank
-from featurediff.diff import rows_of
+from featurediff.diff import is_one_of, rows_of
 from featurediff.figures import lay_out, scatter
 from featurediff.ranking import APART, ranking, row_places
 from featurediff.volcano import lay_out_volcano, volcano
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -137,5 +136,5 @@ def make_chart(kept: pd.DataFrame, view: View, run: Run, texts: NDArray[np.objec
 
 
 def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
-    found: np.ndarray = rows_of(rows, [key]).index.to_numpy()
+    found = rows.index[is_one_of(rows, [key])]
     return (float(places.x[found[0]]), float(places.y[found[0]])) if len(found) else None

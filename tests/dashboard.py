@@ -48,6 +48,12 @@ def send(at, element, value):
     return at._run(states)
 
 
+def open_share(at):
+    """Open the box with link, citation, ids and list, which is filled when it is open."""
+    at.session_state["share"] = True
+    return at.run()
+
+
 def click_row(at, row):
     """Click a row of the table, or take the mark away with None."""
     return send(at, table_of(at), {"selection": {"rows": [] if row is None else [row], "columns": [], "cells": []}})

@@ -18,6 +18,7 @@ from dashboard import (
     figure,
     markdown_texts,
     open_app,
+    open_share,
     rows,
     said,
     table_of,
@@ -251,7 +252,7 @@ def test_labels_that_are_the_same_are_said_and_not_used(link):
 
 def test_labels_of_strangers_stay_text():
     link = {f"{name}_label": f"{name} {HOSTILE}"[:40] for name in ("base", "chat", "target", "control")}
-    at = open_app(feature="2@model", exclusivity="base", **link)
+    at = open_share(open_app(feature="2@model", exclusivity="base", **link))
     assert not at.exception
     assert_nothing_is_markup(at)
     heads = table_of(at).proto.columns
@@ -318,7 +319,7 @@ def test_a_known_page_is_linked_from_table_and_detail():
 
 def test_without_a_page_there_is_no_link_and_the_reason_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(make_source(tmp_path / "x" / "llama_trainer9x_layer3" / "a")))
-    at = open_app(feature="2@model")
+    at = open_share(open_app(feature="2@model"))
     assert not at.get("link_button")
     assert "neuronpedia_url" not in table_of(at).value
     assert said(at).count("Trainer '9x' of 'llama' is not understood. Expected one such as 32x (Llama Scope 8B)") == 3

@@ -4,7 +4,19 @@ import json
 
 import pytest
 from builders import activation_rows, make_explanations, make_prompts, make_source
-from dashboard import click_row, draw_box, figure, open_app, rows, said, table_of, tiles, traces, warnings_of
+from dashboard import (
+    click_row,
+    draw_box,
+    figure,
+    open_app,
+    open_share,
+    rows,
+    said,
+    table_of,
+    tiles,
+    traces,
+    warnings_of,
+)
 
 from featurediff import load
 from featurediff.changes import rank, ranking_csv
@@ -125,6 +137,8 @@ def note(at):
 
 def test_view_can_be_shared_as_link_citation_ids_and_list(results):
     at = open_app(metric="target_sparsity", token_types="model", search="commas")
+    assert list(at.main.code) == []
+    open_share(at)
     link, citation, ids = [code.value for code in at.main.code]
     assert link.endswith("metric=target_sparsity&token_types=model&search=commas&source=" + SOURCE + "%2Fpersonal_40")
     study = load(results)

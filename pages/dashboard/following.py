@@ -11,6 +11,7 @@ from featurediff.sources import identify
 from pages import write_url
 from pages.dashboard.details import show_feature
 from pages.dashboard.panes import link_chart, show_share, show_table
+from pages.turns import turn
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -24,6 +25,7 @@ state = st.session_state
 
 
 @st.fragment
+@turn()
 def follow_pick(
     beside: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator],
     source: Source | None,

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from featurediff.charts import make_chart
-from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing
+from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing, rows_of
 from featurediff.drawing import to_json
 from featurediff.explanations import Explanations, parse_explanations
 from featurediff.figures import Run, mark
@@ -99,10 +99,8 @@ class Shown:
 
     def find(self, key: tuple[str, int]) -> pd.DataFrame:
         """Return the row of a (token_type, feature_id) that is in the chart, if it is."""
-        token_type, feature_id = key
-        near = self.passing[self.kept["feature_id"].to_numpy()[self.passing] == feature_id]
-        found: pd.DataFrame = self.kept.iloc[near[(self.kept["token_type"].iloc[near] == token_type).to_numpy()]]
-        return found
+        near = self.passing[self.kept["feature_id"].to_numpy()[self.passing] == key[1]]
+        return rows_of(self.kept[["token_type", "feature_id"]].iloc[near], [key])
 
     def _take(self, at: NDArray[np.intp]) -> pd.DataFrame:
         return self.kept if len(at) == len(self.kept) else self.kept.iloc[at]
