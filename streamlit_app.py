@@ -31,7 +31,6 @@ from pages.dashboard.choices import choose_stars, choose_view
 from pages.dashboard.details import show_feature
 from pages.dashboard.following import follow_pick, write_picked
 from pages.dashboard.panes import (
-    CHART_WIDTH,
     DETAIL_WIDTH,
     show_about,
     show_chart,
@@ -40,6 +39,7 @@ from pages.dashboard.panes import (
 )
 from pages.dashboard.picking import begin, clear_box, forget, stars_here
 from pages.dashboard.reading import (
+    CHART_WIDTH,
     MOST_ROWS,
     Opened,
     cache_key,

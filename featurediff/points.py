@@ -273,7 +273,8 @@ def look_of_points(heading: str | None, run: Run) -> dict[str, object]:
         "clickmode": "event",
         "dragmode": "zoom",
         "legend": {"title": {"text": "Activation position"}, "groupclick": "togglegroup", "x": 1.01},
-        "margin": {"l": 60, "r": 10, "t": 80 if heading else 30, "b": 50},
+        # Plotly draws all points again where the texts of the axes need more.
+        "margin": {"l": 72, "r": 10, "t": 80 if heading else 30, "b": 64},
     }
     return found | ({"title": title(heading, run)} if heading else {})
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))
 state = st.session_state
 
-CHART_WIDTH, DETAIL_WIDTH = 840, 560
-"""Pixels: side by side in a window of 1,880 and more. A width that stretches would leave 150 of a laptop's window."""
+DETAIL_WIDTH = 560
+"""Pixels: beside the chart in a window of 1,880 and more. One that stretches would get 150 of a laptop's window."""
 
 
 def show_counts(shown: Shown, study: Study, view: View) -> None:

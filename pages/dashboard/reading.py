@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from featurediff.charts import Chart
     from featurediff.drawing import Drawing
 
-CHART_HEIGHT = 560
+CHART_WIDTH, CHART_HEIGHT = 840, 560
+"""Pixels; a narrower window makes the chart narrower."""
+
 MOST_ROWS = 3_000
 MOST_IDS = 1_000
 
@@ -374,7 +376,8 @@ def of_figure(view: View, shown: Shown) -> tuple[object, ...]:
 def _draw(key: str, _view: View, _drawn: Drawn, _cleared: int, _chart: Chart, _shown: Shown) -> Picture:
     del key
     drawing = _chart.draw(_shown.drawn(), _view, titled=False)
-    layout = {"height": CHART_HEIGHT, **drawing["layout"]}
+    # Where width or mode of clicks were not what Streamlit sets, the browser would draw all points once more for it.
+    layout = {"height": CHART_HEIGHT, **drawing["layout"], "width": CHART_WIDTH, "clickmode": "none"}
     layout["meta"] = [_cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if _drawn.marked:
         mark(drawing, _drawn.marked)
