@@ -43,7 +43,7 @@ document.getElementById("chart").on("plotly_click", (event) => {
 
 _PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
 _CHART = b"""
-<div id="chart" class="plotly-graph-div" style="height: min(820px, 88vh)"></div>
+<div id="chart" class="plotly-graph-div" style="height: %b"></div>
 <script>
 Plotly.newPlot("chart", %b, %b, %b);%b</script>"""
 
@@ -145,7 +145,9 @@ def html_bytes(drawing: Drawing, page: Page, provenance: Provenance, title: str,
     click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else "\n"
     parts = (drawing["data"], drawing["layout"], PLOT_CONFIG | {"responsive": True})
     data, layout, config = (to_json(part).replace(b"<", b"\\u003c") for part in parts)  # no text ends a script
-    chart = _CHART % (data, layout, config, click.encode())
+    high = drawing["layout"].get("height")  # a ranking is as high as its rows need, and the footer comes after it
+    height = f"{high:g}px" if high else "min(820px, 88vh)"
+    chart = _CHART % (height.encode(), data, layout, config, click.encode())
     return b"".join((legible(top).encode(), _library(offline=offline), chart, legible(bottom).encode()))
 
 

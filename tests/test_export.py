@@ -124,6 +124,14 @@ def test_page_holds_the_figure(results, table):
     assert data == json.loads(go.Figure(fig).to_json())["data"]
 
 
+@pytest.mark.parametrize(("high", "css"), [({}, "min(820px, 88vh)"), ({"height": 1868.0}, "1868px")])
+def test_footer_comes_after_the_chart(results, table, high, css):
+    """A ranking is higher than a window, and lay over the footer."""
+    drawing = draw(results, table)
+    page = html_page(drawing | {"layout": drawing["layout"] | high}, PAGE, Provenance(()), "Title", offline=False)
+    assert re.findall(r'<div id="chart" class="plotly-graph-div" style="height: ([^"]*)">', page) == [css]
+
+
 def test_page_opens_links_in_a_new_tab_without_opener(results, table):
     page = html_page(draw(results, table), PAGE, Provenance(()), "Title", offline=False)
     opened = 'window.open("https://example.org/{feature_id}".replace("{feature_id}", id), "_blank", "noopener");'
