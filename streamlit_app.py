@@ -130,21 +130,21 @@ try:
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()
-with turn():  # not before: reading may take long
-    results = study.results
-    page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
-    key = cache_key(files)
-    types = study.explanations.types if study.explanations else ()
-    settle("explanation_type", ["", *types])
-    preferred = state["explanation_type"] or None
-    try:
-        study = refer(key=key, template=page_template, preferred=preferred, _study=study)
-    except DataError as error:
-        show_error("The page of a feature is not used.", error)
-        page_template = ""
-        study = refer(key=key, template=page_template, preferred=preferred, _study=study)
-    key = cache_key(files, page_template, preferred)
+results = study.results
+page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
+key = cache_key(files)
+types = study.explanations.types if study.explanations else ()
+settle("explanation_type", ["", *types])
+preferred = state["explanation_type"] or None
+try:
+    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
+except DataError as error:
+    show_error("The page of a feature is not used.", error)
+    page_template = ""
+    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
+key = cache_key(files, page_template, preferred)
 
+with turn():  # not before: reading may take long
     uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
     state["opened"] = uploaded if source_name == UPLOAD else source_name
     opened = Opened(state["opened"], files, key, study)

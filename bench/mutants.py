@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant("significance", "target + control, num_target)", "target + control, num_control)", "significance",
            "control for target"),
     Mutant("significance", "2 * binom.cdf", "binom.cdf", "significance", "one-sided for two-sided"),
-    Mutant("significance", 'name in ("both", version)', 'name in ("both", "base")', "significance", "base for chat"),
+    Mutant("significance", '("both", version)', '("both", "base")', "significance", "base for chat"),
     Mutant("significance", "(target > 0) | (control > 0)", "target > 0", "significance", "a smaller family"),
     Mutant("significance", "/ np.cumsum(numbers[order])", "/ np.arange(1, len(order) + 1)", "significance",
            "q of another pair"),

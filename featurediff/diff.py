@@ -14,7 +14,7 @@ import pyarrow as pa
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, VERSIONS
 from featurediff.neuronpedia import Page
-from featurediff.significance import evidence_q
+from featurediff.significance import evidence_q, is_among
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -153,8 +153,7 @@ def feature_table(
             "token_type": _categories(which, results.token_types),
             "exclusivity": _categories(columns.pop("exclusivity"), EXCLUSIVITIES),
             **columns,
-        },
-        copy=False,  # what was made here is nobody else's
+        }
     )
     if explanations:
         for name, texts in explanations.of(ids).items():
@@ -280,9 +279,9 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
     """Return the rows that each filter in force lets through, by what a person calls it."""
     masks: dict[str, NDArray[np.bool_]] = {}
     if filters.token_types:
-        masks["position"] = _is_named(table["token_type"], filters.token_types)
+        masks["position"] = is_among(table["token_type"], filters.token_types)
     if filters.exclusivity:
-        masks["exclusivity"] = _is_named(table["exclusivity"], filters.exclusivity)
+        masks["exclusivity"] = is_among(table["exclusivity"], filters.exclusivity)
     if filters.consistency != "all":
         masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
     if filters.min_value is not None:
@@ -296,9 +295,3 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
         found = table["explanation"].str.contains(filters.search, case=False, regex=False, na=False)
         masks["search"] = found.to_numpy(dtype=bool)
     return masks
-
-
-def _is_named(column: pd.Series, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which rows of a categorical column are among these; a look at its codes is enough."""
-    chosen: NDArray[np.bool_] = column.cat.categories.isin(names)[column.cat.codes]
-    return chosen

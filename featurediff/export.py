@@ -158,7 +158,8 @@ def _library(*, offline: bool) -> bytes:
     import plotly.io as pio
 
     whole: str = pio.to_html({}, validate=False, full_html=False, include_plotlyjs="cdn")
-    return "".join(re.findall(r"<script[^>]* src=.*?</script>", whole)).encode()
+    (script,) = re.findall(r"<script[^>]* src=.*?</script>", whole)
+    return str(script).encode()
 
 
 def whole_page(title: str, body: str, hint: str, provenance: Provenance) -> str:

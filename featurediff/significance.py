@@ -17,7 +17,7 @@ import pandas as pd
 from featurediff.labels import PROMPTS, VERSIONS, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -215,16 +215,18 @@ def evidence_q(table: pd.DataFrame) -> Floats:
         The smaller q of the models in which the feature is exclusive: a row is kept if it is exclusive in one model at
         least, and significant if that is so in one of them.
     """
-    exclusivity = pd.Categorical(table["exclusivity"])
     base, chat = (
-        np.where(
-            np.array([name in ("both", version) for name in exclusivity.categories])[exclusivity.codes],
-            table[f"{version}_q"],
-            np.inf,
-        )
+        np.where(is_among(table["exclusivity"], ("both", version)), table[f"{version}_q"], np.inf)
         for version in VERSIONS
     )
     return np.fmin(base, chat)
+
+
+def is_among(column: pd.Series, names: Collection[str]) -> NDArray[np.bool_]:
+    """Return which rows of a categorical column are one of these; a look at its codes is enough."""
+    cells = pd.Categorical(column)
+    found: NDArray[np.bool_] = np.array([name in names for name in cells.categories], dtype=bool)[cells.codes]
+    return found
 
 
 def evidence_counts(table: pd.DataFrame, max_q: float = ALPHA) -> pd.DataFrame:

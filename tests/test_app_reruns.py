@@ -4,7 +4,8 @@ import json
 
 import plotly.graph_objects as go
 import pytest
-from builders import make_explanations, make_source
+import torch
+from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from dashboard import click_row, figure, open_app, rows, table_of, tiles
 
@@ -52,6 +53,22 @@ def test_a_pick_and_a_filter_that_leaves_all_send_the_same_chart():
     at.session_state["token_types"] = ["model"]
     at.run()
     assert chart_of(at).SerializeToString(deterministic=True) != before
+
+
+def test_difference_of_whole_numbers_and_others_is_exact(monkeypatch, tmp_path):
+    """Arrow refused to take 16,777,217 from a float32, and the page ended in a traceback."""
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
+    models = {name: model_data(name, ("model",)) for name in ("base", "chat")}
+    values = torch.arange(8) * 20_000_001
+    models["base"]["model"]["target_all_mean"] = values
+    models["chat"]["model"]["target_all_mean"] = torch.ones(8)
+    source = make_source(tmp_path / "results" / SAE_FOLDER / "personal_40", **models)
+    at = open_app()
+    assert not at.exception
+    shown = table_of(at).value.set_index("feature_id")["difference"]
+    kept = load(source).table().set_index("feature_id")
+    assert shown.to_dict() == (kept["chat_target_all_mean"] - kept["base_target_all_mean"]).to_dict()
+    assert shown.abs().max() > 2**24
 
 
 @pytest.mark.usefixtures("source")

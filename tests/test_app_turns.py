@@ -44,6 +44,27 @@ def test_rerun_goes_ahead_when_the_one_before_never_ends(monkeypatch):
         assert tiles(pool.submit(open_app).result(timeout=60))["Shown"] == "12"
 
 
+def test_part_of_a_rerun_does_not_wait_once_more(monkeypatch):
+    """A rerun that went ahead without its turn waited as long again for the part that a pick runs."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.2)
+    waits = []
+    lock = turns._turn
+
+    class Counted:
+        def acquire(self, **how):
+            waits.append(how)
+            return lock.acquire(**how)
+
+        def release(self):
+            lock.release()
+
+    monkeypatch.setattr(turns, "_turn", Counted())
+    with ThreadPoolExecutor(1) as pool, turns.turn():
+        assert not pool.submit(open_app).result(timeout=60).exception
+    assert waits == [{"timeout": 0.2}] * 2, "of the test itself, and of the app"
+    assert is_free()
+
+
 @pytest.mark.parametrize(
     "link", [{}, {"search": "nowhere"}, {"ids": "x"}, {"source": "upload"}, {"feature": "2@model"}]
 )

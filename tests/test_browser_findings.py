@@ -36,6 +36,20 @@ def test_lasso_in_the_volcano_narrows_table_and_counts(screen):
     assert screen.detail() == f"Feature {star[1]} at {star[0]}"
 
 
+def test_share_is_filled_when_it_is_open(screen):
+    """It is written by a part of the page that runs alone, into a place outside of it."""
+    screen.open(search="planted")
+    share = screen.key("share").get_by_role("button")
+    share.click()
+    link = screen.page.get_by_test_id("stPopoverBody").get_by_test_id("stCode").first
+    expect(link).to_contain_text("?search=planted&source=demo")
+    screen.page.keyboard.press("Escape")
+    screen.settle()
+    screen.pick_row(0)
+    share.click()
+    expect(link).to_contain_text("&feature=")
+
+
 def test_row_opens_the_page_in_place(screen, site):
     screen.open(chart="ranking")
     row = screen.rows()[1]

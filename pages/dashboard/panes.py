@@ -66,7 +66,7 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
         f"Significant: q at most {max_q:g} in a model in which the feature is exclusive. q is Fisher’s exact test of "
         f"target over control, corrected for the number of features tested together ({families}). {CAVEAT}"
     )
-    kept, significant = counts.sum(axis=(0, 1))
+    total = counts.sum(axis=(0, 1))
     tiles = [
         (
             "Shown",
@@ -74,8 +74,9 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
             f"of {len(shown.kept):,} kept, {study.results.num_features:,} in the SAE",
             note,
         ),
-        ("Kept → significant", f"{kept:,} → {significant:,}", f"q at most {max_q:g}", plain(tested)),
+        ("Kept → significant", f"{total[0]:,} → {total[1]:,}", f"q at most {max_q:g}", plain(tested)),
     ]
+    # In the order of `EXCLUSIVITIES`, as the counts are.
     legend = f"★ exclusive in both models, ● in {plain(labels.base)} only, ■ in {plain(labels.chat)} only"
     for token_type, of_type in zip(study.results.token_types, counts, strict=True):
         kept, significant = of_type.sum(axis=0)
@@ -172,7 +173,7 @@ def link_chart(fig: Picture, chart: Chart, shown: Shown, opened: Opened, view: V
             "axes": state["drawn"].axes,
             "whole": fig.to_dict()["layout"]["meta"][1:],
             "begin": state["drawn"].zoom,
-            "ring": chart.place(shown.drawn() if ranked else shown.find(picked), picked) if picked else None,
+            "ring": chart.place(shown.drawn() if ranked else shown.find(picked[1]), picked) if picked else None,
             "page": opened.study.page.template if state["open"] else None,
         },
         on_picked_change=on_picked,

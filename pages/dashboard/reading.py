@@ -14,11 +14,10 @@ import orjson
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
-import pyarrow.compute as pc
 import streamlit as st
 
 from featurediff.charts import make_chart
-from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing, rows_of
+from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing
 from featurediff.drawing import to_json
 from featurediff.explanations import Explanations, parse_explanations
 from featurediff.figures import Run, mark
@@ -99,10 +98,11 @@ class Shown:
         """Return the rows of the chart."""
         return self._take(self.passing)
 
-    def find(self, key: tuple[str, int]) -> pd.DataFrame:
-        """Return the row of a (token_type, feature_id) that is in the chart, if it is."""
-        near = self.passing[self.kept["feature_id"].to_numpy()[self.passing] == key[1]]
-        return rows_of(self.kept[["token_type", "feature_id"]].iloc[near], [key])
+    def find(self, feature_id: int) -> pd.DataFrame:
+        """Return where a feature is in the chart: `token_type` and `feature_id` of its rows, which keep their index."""
+        near = self.passing[self.kept["feature_id"].to_numpy()[self.passing] == feature_id]
+        rows: pd.DataFrame = self.kept[["token_type", "feature_id"]].iloc[near]
+        return rows
 
     def _take(self, at: NDArray[np.intp]) -> pd.DataFrame:
         return self.kept if len(at) == len(self.kept) else self.kept.iloc[at]
@@ -173,16 +173,22 @@ def cache_key(*parts: object) -> str:
     """
     Return what a cache goes by; Streamlit hashes a text in no time, and takes a dataclass apart.
 
-    Cached functions are called by keyword: of each other argument Streamlit looks up the name at every call.
+    What is called at every rerun is called by keyword: of each other argument Streamlit looks up the name.
     """
     return repr(parts)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def refer(key: str, template: str, preferred: str | None, _study: Study) -> Study:
-    """Return a study with another page and another preferred type of explanation; `key` is that of its files."""
+    """
+    Return a study with another page and another preferred type of explanation; `key` is that of its files.
+
+    Its features are tested here, before the turn: files of activations may be large.
+    """
     del key
-    return _study.referring(template or None, preferred)
+    referring = _study.referring(template or None, preferred)
+    _ = referring.evidence
+    return referring
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the results…")
@@ -280,7 +286,7 @@ def _narrow(
     del key
     drawn = at = passing(_kept, _view.filters, _view.metric)
     if _subset:
-        at = at[is_one_of(_kept.iloc[at], _subset)]
+        at = at[is_one_of(_kept, _subset)[at]]
     if _only:
         at = at[_kept["feature_id"].iloc[at].isin(_stars)]
     max_q = ALPHA if _view.filters.max_q is None else _view.filters.max_q
@@ -321,11 +327,11 @@ def _fill(rows: pa.Table, study: Study, view: View, stars: set[int]) -> pa.Table
     named = {"both": "Both", "base": view.labels.base, "chat": view.labels.chat}
     exclusivity = rows["exclusivity"].combine_chunks()
     names = [named[name] for name in exclusivity.dictionary.to_pylist()]
-    base, chat = (rows[f"{version}_{view.metric}"] for version in VERSIONS)
+    base, chat = (rows[f"{version}_{view.metric}"].to_numpy() for version in VERSIONS)
     cells = dict(zip(rows.column_names, rows.columns, strict=True)) | {
         "exclusivity": pa.DictionaryArray.from_arrays(exclusivity.indices, names),
         "star": pa.array(np.where(np.isin(rows["feature_id"], list(stars)), "★", "")),
-        "difference": pc.subtract(chat, base),
+        "difference": pa.array(chat - base),
     }
     return pa.table({name: cells[name] for name in table_columns(view.metric, study)})
 
