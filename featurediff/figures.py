@@ -127,13 +127,10 @@ def _no_change(scale: Scale) -> dict[str, object]:
 def _axes(metric: str, frame: Frame, scale: Scale, labels: Labels) -> dict[str, object]:
     name = text(labels.metric(metric))
     marked = scale if frame.gutter or scale.name != "linear" else None
-    x, y = (
-        value_axis((frame.low, frame.high), f"{text(model)}: {name}", marked) | {"constrain": "domain"}
-        for model in (labels.base, labels.chat)
-    )
+    x = value_axis((frame.low, frame.high), f"{text(labels.base)}: {name}", marked) | {"constrain": "domain"}
     return {
         "xaxis": x | {"scaleanchor": "y", "scaleratio": 1, "constraintoward": "left"},
-        "yaxis": y,
+        "yaxis": x | {"title": {"text": f"{text(labels.chat)}: {name}"}},
         **(_gutters(frame, frame.gutter, scale, labels) if frame.gutter else {}),
     }
 
