@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from featurediff import demo
 from featurediff.diff import Thresholds, blocking_filter
 from featurediff.errors import DataError
 from featurediff.figures import heading
-from featurediff.sources import in_one_state
+from featurediff.sources.results import is_synthetic
+from featurediff.sources.tree import in_one_state
 from pages import (
     COMPARISON,
     DASHBOARD,
@@ -164,7 +164,7 @@ with turn():  # not before: reading may take long
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
-        if demo.is_synthetic(results):
+        if is_synthetic(results):
             st.badge("synthetic demo data", icon=":material/science:", color="orange")
     st.caption(plain(study.run.caption))
     for fault in state["url_faults"]:

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from featurediff import demo
 from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.sources import demo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

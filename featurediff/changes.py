@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from featurediff.csv_files import to_csv
 from featurediff.diff import values
 from featurediff.labels import VERSIONS, is_share
 from featurediff.significance import wilson
-from featurediff.spreadsheet import to_csv
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.labels import Prompts, Version
-    from featurediff.points import Run
+    from featurediff.sources.origin import Run
 
     Floats = NDArray[np.float64]
 

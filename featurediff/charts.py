@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.drawing import Drawing
-    from featurediff.points import Run
     from featurediff.scales import Choice, Scale
+    from featurediff.sources.origin import Run
     from featurediff.spread import Layout
     from featurediff.view import View
     from featurediff.volcano import Places

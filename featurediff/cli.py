@@ -19,18 +19,18 @@ from rich.text import Text
 from featurediff import export as files
 from featurediff.changes import rank, ranking_csv
 from featurediff.collect.command import CollectCommand, collect
-from featurediff.demo import is_planted, is_synthetic
+from featurediff.csv_files import to_csv
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table, parse_ids
 from featurediff.errors import DataError
 from featurediff.explain import Via, explain, write_rows, written_rows
-from featurediff.files import kind_of
+from featurediff.files import kind_of, write_whole
 from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
 from featurediff.neuronpedia_api import API, EXPORTS, Servers
-from featurediff.results import read_results
 from featurediff.scales import Choice
 from featurediff.significance import ALPHA, CAVEAT, evidence_counts
-from featurediff.sources import Source, describe_source, find_sources, place_for_explanations
-from featurediff.spreadsheet import to_csv
+from featurediff.sources.demo import is_planted
+from featurediff.sources.results import is_synthetic, read_results
+from featurediff.sources.tree import Source, describe_source, find_sources, place_for_explanations
 from featurediff.study import Study, assemble, load
 from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import plural
@@ -270,10 +270,10 @@ def compare_sources(
     _print_table(_counts(tidy))
     out.print(plain(f"kept → significant, that is q at most {max_q:g}. {CAVEAT}"))
     if csv:
-        files.write_whole(csv, to_csv(tidy).encode(errors="backslashreplace"))
+        write_whole(csv, to_csv(tidy).encode(errors="backslashreplace"))
     if html:
         page = comparison_page(good, faults, thresholds, max_q, offline=offline)
-        files.write_whole(html, page.encode(errors="backslashreplace"))
+        write_whole(html, page.encode(errors="backslashreplace"))
     if faults:
         msg = f"{len(faults)} of the sources could not be read; the others are compared."
         raise DataError(msg)
@@ -288,7 +288,7 @@ def make_demo(
     layers: Annotated[int, typer.Option(help="More than one, to compare; the middle one has three prompt sets.")] = 1,
 ) -> None:
     """Write a synthetic source with planted features, or several to compare."""
-    from featurediff import demo
+    from featurediff.sources import demo
 
     for made in demo.make_demos(layers, features, prompts, seed):
         out.print(plain(str(made.write(folder))))
@@ -349,17 +349,17 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     written = dict.fromkeys(filter(None, outputs.paths), len(rows))
     if outputs.csv and view.chart == "ranking":
         ranked = rank(rows, view.metric, study.run, view.top)
-        files.write_whole(outputs.csv, ranking_csv(ranked))
+        write_whole(outputs.csv, ranking_csv(ranked))
         written[outputs.csv] = len(ranked)
     elif outputs.csv:
-        files.write_whole(outputs.csv, files.csv_text(rows, view.metric))
+        write_whole(outputs.csv, files.csv_text(rows, view.metric))
     if outputs.parquet:
-        files.write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
+        write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
     if outputs.html:
         provenance = study.provenance(view, len(rows), len(kept))
         drawing = study.draw(kept, view)
         page = files.html_bytes(drawing, study.page, provenance, study.title(view), offline=offline)
-        files.write_whole(outputs.html, page)
+        write_whole(outputs.html, page)
     for path, number in written.items():
         err.print(plain(f"{path}: {plural(number, 'row')}"))
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from featurediff.demo import is_synthetic
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES
 from featurediff.sae import SaeNames
 from featurediff.significance import ALPHA, evidence_counts, evidence_q
+from featurediff.sources.results import is_synthetic
 from featurediff.study import Study, load
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from featurediff.diff import Thresholds
     from featurediff.neuronpedia import Page
-    from featurediff.sources import Source
+    from featurediff.sources.tree import Source
 
 _COLUMNS = ["feature_id", "token_type", "exclusivity", "base_q", "chat_q", "explanation"]
 _ABOUT = ["source", "model", "trainer", "layer", "prompt_set", "num_features", "token_type"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.explanations import Explanations
-    from featurediff.results import ModelResults, Results
+    from featurediff.sources.results import ModelResults, Results
 
 Consistency = Literal["all", "consistent", "inconsistent"]
 _THRESHOLD = r"([0-9]{1,9}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})\s*(%?)"

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
-from featurediff.cells import parse_csv
+from featurediff.csv_files import parse_csv, read_back, to_csv
 from featurediff.diff import feature_table
 from featurediff.errors import DataError
-from featurediff.export import write_whole
-from featurediff.files import read_whole
+from featurediff.files import read_whole, write_whole
 from featurediff.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
 from featurediff.neuronpedia_cache import Cache
-from featurediff.spreadsheet import read_back, to_csv
 from featurediff.wording import listed
 
 if TYPE_CHECKING:

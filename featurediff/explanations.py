@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurediff import delphi
-from featurediff.cells import parse_csv
+from featurediff.csv_files import parse_csv, read_back
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole, start_hash
-from featurediff.spreadsheet import read_back
 from featurediff.wording import legible, listed, shown
 
 if TYPE_CHECKING:

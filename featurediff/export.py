@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featurediff.csv_files import to_csv
 from featurediff.diff import with_difference
 from featurediff.drawing import to_json
-from featurediff.errors import DataError
-from featurediff.spreadsheet import to_csv
+from featurediff.version import package_version
 from featurediff.wording import legible
 
 if TYPE_CHECKING:
@@ -93,14 +89,6 @@ class Provenance:
         """Return the facts with date and version after them."""
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         return [*self.facts, ("Made", f"{now} by featurediff {package_version()}")]
-
-
-def package_version() -> str:
-    """Return the installed version, or the one that this folder is on the way to."""
-    try:
-        return version("featurediff")
-    except PackageNotFoundError:
-        return "0.1.0 (not installed)"
 
 
 def csv_text(table: pd.DataFrame, metric: str) -> str:
@@ -184,37 +172,3 @@ def _around(title: str, hint: str, provenance: Provenance) -> tuple[str, str]:
     facts = "\n".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance.lines())
     top, bottom = _PAGE.split("{body}")
     return top.format(title=html.escape(title)), bottom.format(hint=html.escape(hint), facts=facts)
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """
-    Write a file under a temporary name and rename it, so that it appears whole or not at all.
-
-    A device or a pipe, such as `/dev/stdout`, is written to as it is.
-
-    Raises
-    ------
-    DataError
-        If the folder cannot be made or the file cannot be written.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    made = None
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(data)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".featurediff-", dir=path.parent)
-        made = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        made.chmod(0o666 & ~umask)
-        made.replace(path)
-    except OSError as error:
-        msg = f"`{path}` cannot be written ({error.strerror}). Is there room, and may you write there?"
-        raise DataError(msg) from error
-    finally:
-        if made:
-            made.unlink(missing_ok=True)

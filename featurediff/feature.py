@@ -13,8 +13,8 @@ from featurediff.significance import Tested, wilson
 from featurediff.wording import shown
 
 if TYPE_CHECKING:
-    from featurediff.results import ModelResults, Results
     from featurediff.significance import Evidence
+    from featurediff.sources.results import ModelResults, Results
 
 
 def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFrame:

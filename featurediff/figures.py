@@ -11,7 +11,6 @@ from featurediff.labels import Labels
 from featurediff.points import (
     GUTTER_FILL,
     NOTE,
-    Run,
     custom_data,
     look_of_points,
     mark,
@@ -21,6 +20,7 @@ from featurediff.points import (
     value_lines,
 )
 from featurediff.scales import Scale, fit_scale
+from featurediff.sources.origin import Run
 from featurediff.spread import Frame, Layout, exact, spread
 
 if TYPE_CHECKING:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from featurediff.errors import DataError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MAX_READS = 3
 """After so many changes meanwhile, a file is not read."""
@@ -129,3 +129,37 @@ def read_whole(path: Path) -> bytes:
             return data
     msg = f"`{path}` changed each of the {MAX_READS} times it was read. Try again when it is written completely."
     raise DataError(msg)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """
+    Write a file under a temporary name and rename it, so that it appears whole or not at all.
+
+    A device or a pipe, such as `/dev/stdout`, is written to as it is.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be made or the file cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    made = None
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".featurediff-", dir=path.parent)
+        made = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        made.chmod(0o666 & ~umask)
+        made.replace(path)
+    except OSError as error:
+        msg = f"`{path}` cannot be written ({error.strerror}). Is there room, and may you write there?"
+        raise DataError(msg) from error
+    finally:
+        if made:
+            made.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ import urllib3
 from urllib3.util.retry import Retry
 
 from featurediff.errors import DataError
-from featurediff.export import package_version
+from featurediff.version import package_version
 from featurediff.wording import shown
 
 if TYPE_CHECKING:

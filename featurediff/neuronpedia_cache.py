@@ -12,8 +12,7 @@ import pandas as pd
 import platformdirs
 
 from featurediff.errors import DataError
-from featurediff.export import write_whole
-from featurediff.files import kind_of, read_whole
+from featurediff.files import kind_of, read_whole, write_whole
 from featurediff.neuronpedia_api import Text
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from featurediff.labels import PROMPTS, VERSIONS, Labels, Prompts, Version
+from featurediff.labels import PROMPTS, VERSIONS, Labels
+from featurediff.sources.origin import Run
 from featurediff.spread import MARKER
 from featurediff.wording import legible
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.drawing import Drawing
-    from featurediff.results import Results
     from featurediff.scales import Scale
 
 OUTLINED_POINTS = 10_000
@@ -71,48 +70,6 @@ NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8}
 
 HOVER_WIDTH = 80
 _LINE = re.compile(rf"[^ \n].{{0,{HOVER_WIDTH - 1}}}(?= |$)|[^ \n].{{{HOVER_WIDTH - 1}}}|\n", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the chart says of where its numbers come from."""
-
-    model: str
-    """The model, as the result files name it."""
-
-    layer: int
-    """The SAE's layer."""
-
-    trainer: str
-    """The SAE, as the result files name it."""
-
-    prompt_set: str = ""
-    """The folder of the source; empty where files were given alone."""
-
-    token_types: tuple[str, ...] = ()
-    """All positions, in the files' order: what colours go by."""
-
-    num_prompts: dict[tuple[Version, Prompts], int] = field(default_factory=dict)
-    """Number of prompts of each (version, prompt set)."""
-
-    @classmethod
-    def of(cls, results: Results, prompt_set: str = "") -> Run:
-        """Describe results."""
-        meta = results.base.metadata
-        return cls(
-            model=meta.model_type,
-            layer=meta.sae_layer,
-            trainer=meta.sae_trainer,
-            prompt_set=prompt_set,
-            token_types=results.token_types,
-            num_prompts={(v, p): getattr(results, v).metadata.num_prompts(p) for v in VERSIONS for p in PROMPTS},
-        )
-
-    @property
-    def caption(self) -> str:
-        """One line that names model, layer, SAE and prompt set."""
-        parts = (self.model, f"SAE {self.trainer}", f"residual stream after layer {self.layer}", self.prompt_set)
-        return " · ".join(part for part in parts if part)
 
 
 def colours(token_types: Sequence[str]) -> dict[str, str]:

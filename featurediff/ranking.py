@@ -8,7 +8,8 @@ import numpy as np
 
 from featurediff.figures import heading
 from featurediff.labels import VERSIONS, Labels
-from featurediff.points import GRID, LOOK, Run, colours, hover_label, shorten, text, title, value_lines, wrap
+from featurediff.points import GRID, LOOK, colours, hover_label, shorten, text, title, value_lines, wrap
+from featurediff.sources.origin import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.results import ModelResults, Results
+    from featurediff.sources.results import ModelResults, Results
 
     Counts = NDArray[np.int64]
     Floats = NDArray[np.float64]

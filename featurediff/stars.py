@@ -7,8 +7,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from featurediff.csv_files import guard, unguard
 from featurediff.errors import DataError
-from featurediff.spreadsheet import guard, unguard
 from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:

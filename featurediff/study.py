@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, get_args
 import pandas as pd
 
 from featurediff import diff
-from featurediff.activations import Activations, find_activations
 from featurediff.charts import make_chart
 from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.explanations import Explanations, read_explanations
-from featurediff.export import Provenance, package_version
+from featurediff.export import Provenance
 from featurediff.feature import counts_and_tests, statistics
 from featurediff.figures import Run, heading
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.neuronpedia import Page, find_page
-from featurediff.results import Results, notes, read_results
 from featurediff.scales import Choice
 from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
-from featurediff.sources import Source, describe_source, in_one_state
+from featurediff.sources.activations import Activations, find_activations
+from featurediff.sources.results import Results, notes, read_results
+from featurediff.sources.tree import Source, describe_source, in_one_state
+from featurediff.version import package_version
 from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import listed, plural, shown
 

@@ -13,7 +13,6 @@ from featurediff.labels import Labels
 from featurediff.points import (
     GUTTER_FILL,
     NOTE,
-    Run,
     custom_data,
     look_of_points,
     point_traces,
@@ -23,6 +22,7 @@ from featurediff.points import (
 )
 from featurediff.scales import Scale, fit_scale
 from featurediff.significance import ALPHA
+from featurediff.sources.origin import Run
 from featurediff.spread import (
     MARKER,
     ROOM,

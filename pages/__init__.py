@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import streamlit as st
 
-from featurediff import demo
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-from featurediff.sources import FILES, Source, describe_source, find_sources
+from featurediff.sources import demo
+from featurediff.sources.tree import FILES, Source, describe_source, find_sources
 from featurediff.wording import legible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
 
 DATA = Path(__file__).parents[1] / "featurediff" / "data"
 DASHBOARD, COMPARISON = "streamlit_app.py", "pages/compare.py"

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS
-from featurediff.metadata import Metadata
-from featurediff.results import ModelResults, Results
+from featurediff.sources.metadata import Metadata
+from featurediff.sources.results import ModelResults, Results
 
 SHARES = {"target": "target_sparsity", "control": "control_sparsity"}
 

@@ -4,9 +4,9 @@ import pytest
 from builders import activation_rows, make_source
 
 from featurediff import load
-from featurediff.activations import find_activations
 from featurediff.errors import DataError
 from featurediff.labels import VERSIONS
+from featurediff.sources.activations import find_activations
 
 TYPES = ("model", "newline")
 

@@ -11,7 +11,7 @@ from dashboard import markdown_texts, open_app, open_compare, said, send, tiles,
 from featurediff.compare import counts, read, table
 from featurediff.diff import Threshold, Thresholds
 from featurediff.overlap import shared_features
-from featurediff.sources import find_sources
+from featurediff.sources.tree import find_sources
 
 HOSTILE = "![x](http://127.0.0.1:9/x.png) <b>*b*</b> :red[r] $a$ `c`"
 ONE, TWO = f"{SAE_FOLDER}/personal_40", f"{SAE_FOLDER}/second_40"

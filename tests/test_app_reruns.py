@@ -9,7 +9,8 @@ from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from dashboard import click_row, figure, open_app, rows, table_of, tiles
 
-from featurediff import demo, load
+from featurediff import load
+from featurediff.sources import demo
 from featurediff.view import View
 from pages import demo_sources
 

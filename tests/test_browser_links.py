@@ -7,7 +7,7 @@ import torch
 from builders import make_explanations, make_source, model_data
 from playwright.sync_api import expect
 
-from featurediff.demo import make_demo
+from featurediff.sources.demo import make_demo
 
 pytest_plugins = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]  # a busy machine may outlast a wait

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from featurediff import cells
+from featurediff import csv_files
 from featurediff.errors import DataError
 
 PIECES = st.sampled_from(
@@ -27,9 +27,9 @@ PIECES = st.sampled_from(
 @example("a,b", "\n", ["1,a\0b\n"])
 def test_fast_reader_reads_what_pandas_reads_or_leaves_it_to_pandas(header, end, pieces):
     data = (header + end + "".join(pieces)).encode()
-    fast = cells.read_fast(data)
+    fast = csv_files.read_fast(data)
     if fast is not None:
-        pd.testing.assert_frame_equal(fast, cells._read(data, "x.csv"))
+        pd.testing.assert_frame_equal(fast, csv_files._read(data, "x.csv"))
 
 
 @pytest.mark.parametrize(
@@ -38,19 +38,19 @@ def test_fast_reader_reads_what_pandas_reads_or_leaves_it_to_pandas(header, end,
 )
 def test_usual_files_are_read_fast(text):
     data = text.encode()
-    fast = cells.read_fast(data)
+    fast = csv_files.read_fast(data)
     assert fast is not None
-    pd.testing.assert_frame_equal(fast, cells._read(data, "x.csv"))
+    pd.testing.assert_frame_equal(fast, csv_files._read(data, "x.csv"))
 
 
 @pytest.mark.parametrize(
     "text", ["a,b\n", " a,b\n1,2\n", "a\n1\n", "a,b\n1\n", 'a,b\n1,"2', "a,a\n1,2\n", "a,b\n1,\0\n"]
 )
 def test_other_files_are_left_to_pandas(text):
-    assert cells.read_fast(text.encode()) is None
+    assert csv_files.read_fast(text.encode()) is None
 
 
 def test_cells_that_are_not_utf_8_are_left_to_pandas():
-    assert cells.read_fast(b"a,b\n1,\xff\n") is None
+    assert csv_files.read_fast(b"a,b\n1,\xff\n") is None
     with pytest.raises(DataError):
-        cells.parse_csv(b"a,b\n1,\xff\n", "x.csv")
+        csv_files.parse_csv(b"a,b\n1,\xff\n", "x.csv")

@@ -27,11 +27,11 @@ from featurediff.compare import (
     table,
     try_read,
 )
-from featurediff.demo import make_demos
 from featurediff.diff import Threshold, Thresholds
 from featurediff.errors import DataError
 from featurediff.sae import SAME_SAE, SaeNames
-from featurediff.sources import Source, describe_source, find_sources
+from featurediff.sources.demo import make_demos
+from featurediff.sources.tree import Source, describe_source, find_sources
 from featurediff.study import assemble, load
 
 # Of features at "model": p of base is 1/6435 (8 of 8 against 0 of 7), 8/15 and 1, so q is 3/6435, 0.8 and 1. Chat is

@@ -15,12 +15,12 @@ from featurediff import cli
 from featurediff.compare import counts, layer_series, read, short_names
 from featurediff.compare_figures import KEPT_OPACITY, count_bars, layer_lines, overlap_map, shorten
 from featurediff.compare_page import comparison_page
-from featurediff.demo import make_demos
 from featurediff.diff import Thresholds
 from featurediff.errors import DataError
 from featurediff.labels import Labels
 from featurediff.overlap import Overlap, group_by_sae, overlap
-from featurediff.sources import find_sources
+from featurediff.sources.demo import make_demos
+from featurediff.sources.tree import find_sources
 
 LABELS = Labels("Pre", "Post", "Introspective", "Plain")
 HOSTILE = "<img src=x onerror=alert(1)> {x} $y$"

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from featurediff import load
-from featurediff.demo import PLANTED_EACH, TOKEN_TYPES, Demo, is_synthetic, make_demo
 from featurediff.diff import feature_table
 from featurediff.errors import DataError
 from featurediff.explanations import parse_explanations
 from featurediff.labels import PROMPTS, VERSIONS
-from featurediff.results import notes, parse_results
+from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo
+from featurediff.sources.results import is_synthetic, notes, parse_results
 
 SIZES = [(16_384, 40, 0), (16_384, 40, 1), (16_384, 40, 7), (8_192, 100, 2), (32_768, 25, 3)]
 CATEGORIES = {

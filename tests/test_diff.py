@@ -20,7 +20,7 @@ from featurediff.diff import (
 from featurediff.errors import DataError
 from featurediff.explanations import parse_explanations
 from featurediff.neuronpedia import Page
-from featurediff.results import Results
+from featurediff.sources.results import Results
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
 SWAP = {"base": "chat", "chat": "base", "both": "both"}

@@ -18,11 +18,13 @@ from tables import check_golden, make_model
 from featurediff.diff import feature_table, with_difference
 from featurediff.errors import DataError
 from featurediff.explanations import parse_explanations
-from featurediff.export import Provenance, csv_text, html_page, package_version, parquet_bytes, write_whole
+from featurediff.export import Provenance, csv_text, html_page, parquet_bytes
 from featurediff.figures import Run, lay_out, scatter
+from featurediff.files import write_whole
 from featurediff.labels import Labels
 from featurediff.neuronpedia import Page
-from featurediff.results import Results, read_results
+from featurediff.sources.results import Results, read_results
+from featurediff.version import package_version
 
 METRIC = "target_all_mean"
 PAGE = Page("https://example.org/{feature_id}", "So.")

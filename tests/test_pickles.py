@@ -8,7 +8,7 @@ from builders import TOKEN_TYPES, model_data
 from corpus import saved
 
 from featurediff.errors import DataError
-from featurediff.pickles import check_pickle
+from featurediff.sources.pt_pickle import check_pickle
 
 
 def pickle_of(data) -> bytes:

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact
 from tables import make_results
 
-from featurediff import demo, significance
+from featurediff import significance
 from featurediff.diff import feature_table
 from featurediff.labels import VERSIONS
-from featurediff.results import parse_results
 from featurediff.significance import assess, evidence_q, fisher, fisher_two_sided, mcnemar, wilson, with_evidence
+from featurediff.sources import demo
+from featurediff.sources.results import parse_results
 
 
 def one_sided(target, control, num_target, num_control):

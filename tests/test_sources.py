@@ -5,7 +5,7 @@ import pytest
 from builders import make_explanations
 
 from featurediff.errors import DataError
-from featurediff.sources import Source, describe_source, find_sources
+from featurediff.sources.tree import Source, describe_source, find_sources
 
 
 def touch(folder, *names):

@@ -12,11 +12,11 @@ import featurediff
 from featurediff import load
 from featurediff.diff import Filters, Threshold, Thresholds, filter_table
 from featurediff.errors import DataError
-from featurediff.export import package_version
 from featurediff.labels import Labels
-from featurediff.results import parse_results
 from featurediff.significance import CAVEAT
+from featurediff.sources.results import parse_results
 from featurediff.study import Study, assemble
+from featurediff.version import package_version
 from featurediff.view import View
 
 GEMMA = "https://www.neuronpedia.org/gemma-2-9b/"

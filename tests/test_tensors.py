@@ -14,7 +14,7 @@ from corpus import saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurediff.tensors import read_plain
+from featurediff.sources.pt_plain import read_plain
 
 
 def records_of(data):

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from tables import make_results, make_table
 
-from featurediff.demo import make_demo
 from featurediff.diff import Filters, feature_table, filter_table
 from featurediff.figures import lay_out, scatter
 from featurediff.labels import Labels
-from featurediff.points import Run, mark
-from featurediff.results import parse_results
+from featurediff.points import mark
 from featurediff.significance import assess, with_evidence
+from featurediff.sources.demo import make_demo
+from featurediff.sources.origin import Run
+from featurediff.sources.results import parse_results
 from featurediff.spread import ROW
 from featurediff.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
 

@@ -20,10 +20,10 @@ from featurediff.collect.prompts import PromptFile, read_prompts
 from featurediff.collect.saes import Sae, load_sae
 from featurediff.collect.shards import Shard, Workshop, cut, fingerprint
 from featurediff.errors import DataError
-from featurediff.export import package_version
 from featurediff.files import kind_of
 from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
-from featurediff.results import read_results
+from featurediff.sources.results import read_results
+from featurediff.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from featurediff.errors import DataError
-from featurediff.sources import identify
+from featurediff.sources.tree import identify
 from pages import write_url
 from pages.dashboard.details import show_feature
 from pages.dashboard.panes import link_chart, show_share, show_table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from featurediff.charts import Chart
-    from featurediff.sources import Source
+    from featurediff.sources.tree import Source
     from featurediff.view import View
     from pages.dashboard.reading import Opened, Picture, Shown
 

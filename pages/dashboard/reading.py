@@ -23,9 +23,9 @@ from featurediff.explanations import Explanations, parse_explanations
 from featurediff.figures import Run, mark
 from featurediff.labels import VERSIONS, Labels
 from featurediff.points import EXPLAINED_POINTS, hover_texts
-from featurediff.results import parse_results
 from featurediff.significance import ALPHA, count_evidence
-from featurediff.sources import Source
+from featurediff.sources.results import parse_results
+from featurediff.sources.tree import Source
 from featurediff.study import Study, assemble, read
 from featurediff.view import View
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.activations import Activations
     from featurediff.charts import Chart
     from featurediff.drawing import Drawing
+    from featurediff.sources.activations import Activations
 
 CHART_WIDTH, CHART_HEIGHT = 840, 560
 """Pixels; a narrower window makes the chart narrower."""

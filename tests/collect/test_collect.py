@@ -37,8 +37,8 @@ from featurediff.collect.models import Blocks, describe_model
 from featurediff.collect.run import execute, plan
 from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
-from featurediff.results import read_results
-from featurediff.sources import find_sources
+from featurediff.sources.results import read_results
+from featurediff.sources.tree import find_sources
 from featurediff.wording import shown
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, VERSIONS
-from featurediff.sources import BESIDE
+from featurediff.sources.tree import BESIDE
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from featurediff.results import ModelResults, Results
+    from featurediff.sources.results import ModelResults, Results
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 _CHOICES = {"model": VERSIONS, "prompt_set": PROMPTS}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurediff.errors import DataError
-from featurediff.pickles import check_pickle
-from featurediff.tensors import read_plain
+from featurediff.sources.pt_pickle import check_pickle
+from featurediff.sources.pt_plain import read_plain
 from featurediff.wording import listed, shown
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from featurediff.archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.errors import DataError
 from featurediff.files import LARGE, FileIdentity, file_identity, kind_of, read_whole, start_hash
-from featurediff.metadata import Metadata, parse_metadata
+from featurediff.sources.metadata import Metadata, parse_metadata
+from featurediff.sources.pt_archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.wording import MAX_NAME, is_name, listed, plural, shown
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    Vectors = dict[str, NDArray[np.generic]]
 
 __all__ = [
     "FileIdentity",
@@ -39,6 +41,8 @@ _OLDER_KEYS = {"all_mean", "all_std", "max", "num_active", "sparsity"}
 _BASE_VERSIONS = {"base"}
 _CHAT_VERSIONS = {"chat", "instruct", "it"}
 _SPARSITY_TOLERANCE = 1e-4
+
+_MARK = "synthetic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,3 +353,8 @@ def _check_versions(base: ModelResults, chat: ModelResults) -> None:
     if base_version in _CHAT_VERSIONS or chat_version in _BASE_VERSIONS:
         msg = f"{said}. Expected 'base' and then 'chat'. Were the two files swapped?"
         raise DataError(msg)
+
+
+def is_synthetic(results: Results) -> bool:
+    """Whether the demo made these results."""
+    return results.base.metadata.source.startswith(_MARK)

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.export import write_whole
+from featurediff.files import write_whole
 from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
+from featurediff.sources.results import _MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from featurediff.results import Results
 
     Vectors = dict[str, NDArray[np.generic]]
 
@@ -34,7 +33,6 @@ PROMPT_SETS = {PROMPT_SET: 1.0, "related_40": 0.7, "distant_40": 0.2}
 PLANTED_EACH = 6
 """Planted features of each category and token type."""
 
-_MARK = "synthetic"
 _PLANTED = "Planted: "
 _ACTIVE = 0.026
 _THINNING = 0.15
@@ -96,11 +94,6 @@ class Demo:
 def folder_of(out: Path, layer: int, prompt_set: str) -> Path:
     """Return the folder that a source of the demo has in a results tree below `out`."""
     return out / "results" / f"{MODEL}_trainer{TRAINER}_layer{layer}" / prompt_set
-
-
-def is_synthetic(results: Results) -> bool:
-    """Whether the demo made these results."""
-    return results.base.metadata.source.startswith(_MARK)
 
 
 def is_planted(explanations: pd.Series) -> pd.Series:

@@ -1,0 +1,1 @@
+"""Results trees and `.pt` files → checked, typed arrays."""

@@ -1,0 +1,17 @@
+"""Which version of featurediff this is."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def package_version() -> str:
+    """Return the installed version, or the one that this folder is on the way to."""
+    try:
+        return version("featurediff")
+    except PackageNotFoundError:
+        return "0.1.0 (not installed)"
