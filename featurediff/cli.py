@@ -22,10 +22,10 @@ from featurediff.collect.command import CollectCommand, collect
 from featurediff.csv_files import to_csv
 from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table, parse_ids
 from featurediff.errors import DataError
-from featurediff.explain import Via, explain, write_rows, written_rows
 from featurediff.files import kind_of, write_whole
 from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
-from featurediff.neuronpedia_api import API, EXPORTS, Servers
+from featurediff.meaning.explain import Via, explain, write_rows, written_rows
+from featurediff.meaning.neuronpedia_api import API, EXPORTS, Servers
 from featurediff.scales import Choice
 from featurediff.significance import ALPHA, CAVEAT, evidence_counts
 from featurediff.sources.demo import is_planted

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.diff import Thresholds
-    from featurediff.neuronpedia import Page
+    from featurediff.meaning.pages import Page
     from featurediff.sources.tree import Source
 
 _COLUMNS = ["feature_id", "token_type", "exclusivity", "base_q", "chat_q", "explanation"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, VERSIONS
-from featurediff.neuronpedia import Page
+from featurediff.meaning.pages import Page
 from featurediff.significance import evidence_q, is_among
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.explanations import Explanations
+    from featurediff.meaning.explanations import Explanations
     from featurediff.sources.results import ModelResults, Results
 
 Consistency = Literal["all", "consistent", "inconsistent"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from featurediff.drawing import Drawing
-    from featurediff.neuronpedia import Page
+    from featurediff.meaning.pages import Page
 
 PLOT_CONFIG = {
     "displaylogo": False,

@@ -15,12 +15,12 @@ from featurediff import diff
 from featurediff.charts import make_chart
 from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
-from featurediff.explanations import Explanations, read_explanations
 from featurediff.export import Provenance
 from featurediff.feature import counts_and_tests, statistics
 from featurediff.figures import Run, heading
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.neuronpedia import Page, find_page
+from featurediff.meaning.explanations import Explanations, read_explanations
+from featurediff.meaning.pages import Page, find_page
 from featurediff.scales import Choice
 from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
 from featurediff.sources.activations import Activations, find_activations

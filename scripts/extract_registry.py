@@ -1,7 +1,7 @@
 """
 Extract the Neuronpedia page of every SAE in the SAELens registry into a small, clean table.
 
-    python scripts/extract_registry.py sae_lens-6.54.12-py3-none-any.whl featurediff/data/neuronpedia.tsv
+    python scripts/extract_registry.py sae_lens-6.54.12-py3-none-any.whl featurediff/meaning/neuronpedia.tsv
 
 The registry is `pretrained_saes.yaml` inside the sae-lens wheel. It is kept by hand and has faults, so an id is trusted
 only where layer, width, L0 and trainer number say the same in the SAE's name and in the id. Weights that also have a
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from featurediff.registry import contradictions, facts_of_name, facts_of_page, find
+from featurediff.meaning.registry import contradictions, facts_of_name, facts_of_page, find
 
 # The residual stream after gpt2-small's last block, filed under the index that follows it.
 INTENTIONAL = {("gpt2-small-res-jb", "blocks.11.hook_resid_post", "gpt2-small/12-res-jb")}

@@ -25,9 +25,9 @@ from builders import TOKEN_TYPES, model_data
 from corpus import bytes_of, rewritten, saved
 
 from featurediff.errors import DataError
-from featurediff.explanations import parse_explanations
 from featurediff.export import csv_text
 from featurediff.labels import VERSIONS
+from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import Activations
 from featurediff.sources.results import notes, parse_results
 from featurediff.stars import parse_stars, stars_csv

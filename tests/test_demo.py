@@ -6,8 +6,8 @@ import pytest
 from featurediff import load
 from featurediff.diff import feature_table
 from featurediff.errors import DataError
-from featurediff.explanations import parse_explanations
 from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo
 from featurediff.sources.results import is_synthetic, notes, parse_results
 

@@ -18,8 +18,8 @@ from featurediff.diff import (
     with_difference,
 )
 from featurediff.errors import DataError
-from featurediff.explanations import parse_explanations
-from featurediff.neuronpedia import Page
+from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.pages import Page
 from featurediff.sources.results import Results
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}

@@ -13,9 +13,9 @@ from featurediff import load
 from featurediff.cli import app
 from featurediff.diff import Threshold, Thresholds
 from featurediff.errors import DataError
-from featurediff.explain import explain
-from featurediff.explanations import parse_explanations
-from featurediff.neuronpedia_api import Servers
+from featurediff.meaning.explain import explain
+from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.neuronpedia_api import Servers
 
 SOURCE = "gemma-2-9b/20-gemmascope-res-131k"
 FOLDER = f"/v1/{SOURCE}/explanations"

@@ -17,12 +17,12 @@ from tables import check_golden, make_model
 
 from featurediff.diff import feature_table, with_difference
 from featurediff.errors import DataError
-from featurediff.explanations import parse_explanations
 from featurediff.export import Provenance, csv_text, html_page, parquet_bytes
 from featurediff.figures import Run, lay_out, scatter
 from featurediff.files import write_whole
 from featurediff.labels import Labels
-from featurediff.neuronpedia import Page
+from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.pages import Page
 from featurediff.sources.results import Results, read_results
 from featurediff.version import package_version
 

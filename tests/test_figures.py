@@ -15,9 +15,9 @@ from tables import check_golden, make_results, make_table
 from featurediff.charts import make_chart
 from featurediff.diff import Filters, feature_table, filter_table
 from featurediff.drawing import to_json
-from featurediff.explanations import Explanations
 from featurediff.figures import Run, heading, lay_out, mark, scatter
 from featurediff.labels import Labels
+from featurediff.meaning.explanations import Explanations
 from featurediff.points import (
     EXPLAINED_POINTS,
     HOVER_WIDTH,

@@ -17,8 +17,8 @@ from corpus import ACTIVATIONS, EXPLANATIONS, RAN, SOURCES, STARS, rewritten, sa
 
 from featurediff import cli, load
 from featurediff.errors import DataError
-from featurediff.explanations import parse_explanations
 from featurediff.export import csv_text
+from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import find_activations
 from featurediff.sources.results import parse_results
 from featurediff.stars import parse_stars

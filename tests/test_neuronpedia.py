@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurediff import registry
 from featurediff.errors import DataError
-from featurediff.neuronpedia import Page, find_page, quick_list_url
+from featurediff.meaning import registry
+from featurediff.meaning.pages import Page, find_page, quick_list_url
 from scripts import extract_registry
 
 REGISTRY = registry.table()

@@ -9,7 +9,7 @@ import pytest
 
 from featurediff.compare import Summary
 from featurediff.labels import EXCLUSIVITIES
-from featurediff.neuronpedia import Page
+from featurediff.meaning.pages import Page
 from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.sae import SAME_SAE, SaeNames
 

@@ -16,7 +16,7 @@ from featurediff.diff import by_difference
 from featurediff.errors import DataError
 from featurediff.figures import heading
 from featurediff.labels import VERSIONS, Labels
-from featurediff.neuronpedia import MOST_LISTED, quick_list_url
+from featurediff.meaning.pages import MOST_LISTED, quick_list_url
 from featurediff.significance import ALPHA, CAVEAT
 from featurediff.wording import plural
 from pages import DATA, plain, show_error

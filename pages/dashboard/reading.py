@@ -19,9 +19,9 @@ import streamlit as st
 from featurediff.charts import make_chart
 from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing
 from featurediff.drawing import to_json
-from featurediff.explanations import Explanations, parse_explanations
 from featurediff.figures import Run, mark
 from featurediff.labels import VERSIONS, Labels
+from featurediff.meaning.explanations import Explanations, parse_explanations
 from featurediff.points import EXPLAINED_POINTS, hover_texts
 from featurediff.significance import ALPHA, count_evidence
 from featurediff.sources.results import parse_results

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurediff import delphi
 from featurediff.csv_files import parse_csv, read_back
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole, start_hash
+from featurediff.meaning import delphi
 from featurediff.wording import legible, listed, shown
 
 if TYPE_CHECKING:

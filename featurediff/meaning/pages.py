@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import numpy as np
 import pandas as pd
 
-from featurediff import registry
 from featurediff.errors import DataError
+from featurediff.meaning import registry
 from featurediff.wording import shown
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from featurediff.csv_files import parse_csv, read_back, to_csv
 from featurediff.diff import feature_table
 from featurediff.errors import DataError
 from featurediff.files import read_whole, write_whole
-from featurediff.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
-from featurediff.neuronpedia_cache import Cache
+from featurediff.meaning.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
+from featurediff.meaning.neuronpedia_cache import Cache
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from featurediff.diff import Thresholds
-    from featurediff.neuronpedia import Page
+    from featurediff.meaning.pages import Page
     from featurediff.study import Study
 
 Via = Literal["auto", "bulk", "api"]

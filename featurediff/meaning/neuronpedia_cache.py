@@ -13,7 +13,7 @@ import platformdirs
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole, write_whole
-from featurediff.neuronpedia_api import Text
+from featurediff.meaning.neuronpedia_api import Text
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -54,7 +54,7 @@ class Sae(NamedTuple):
 @cache
 def table() -> dict[tuple[str, str], Sae]:
     """Read the shipped table, by release and SAE id."""
-    text = importlib.resources.files("featurediff").joinpath("data/neuronpedia.tsv").read_text(encoding="utf-8")
+    text = importlib.resources.files("featurediff.meaning").joinpath("neuronpedia.tsv").read_text(encoding="utf-8")
     rows = csv.reader(text.splitlines()[2:], delimiter="\t")
     return {
         (release, sae_id): Sae(release, sae_id, int(layer), width, int(l0) if l0 else None, neuronpedia_id)

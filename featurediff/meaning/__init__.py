@@ -1,0 +1,1 @@
+"""What features mean: explanations, and which page belongs to an SAE and a feature."""
