@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from featurediff.diff import Thresholds, blocking_filter
 from featurediff.errors import DataError
+from featurediff.features.filters import blocking_filter
+from featurediff.features.table import Thresholds
 from featurediff.figures import heading
 from featurediff.sources.results import is_synthetic
 from featurediff.sources.tree import in_one_state

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from featurediff.changes import rank
-from featurediff.diff import is_one_of, rows_of
+from featurediff.features.changes import rank
+from featurediff.features.filters import is_one_of, rows_of
 from featurediff.figures import lay_out, scatter
 from featurediff.ranking import APART, ranking, row_places
 from featurediff.volcano import lay_out_volcano, volcano

@@ -17,17 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 from featurediff import export as files
-from featurediff.changes import rank, ranking_csv
 from featurediff.collect.command import CollectCommand, collect
 from featurediff.csv_files import to_csv
-from featurediff.diff import Consistency, Filters, Threshold, Thresholds, blocking_filter, filter_table, parse_ids
 from featurediff.errors import DataError
+from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.evidence import ALPHA, CAVEAT, evidence_counts
+from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.files import kind_of, write_whole
 from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
 from featurediff.meaning.explain import Via, explain, write_rows, written_rows
 from featurediff.meaning.neuronpedia_api import API, EXPORTS, Servers
 from featurediff.scales import Choice
-from featurediff.significance import ALPHA, CAVEAT, evidence_counts
 from featurediff.sources.demo import is_planted
 from featurediff.sources.results import is_synthetic, read_results
 from featurediff.sources.tree import Source, describe_source, find_sources, place_for_explanations

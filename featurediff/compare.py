@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
+from featurediff.features.evidence import ALPHA, evidence_counts, evidence_q
 from featurediff.labels import EXCLUSIVITIES
 from featurediff.sae import SaeNames
-from featurediff.significance import ALPHA, evidence_counts, evidence_q
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study, load
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.diff import Thresholds
+    from featurediff.features.table import Thresholds
     from featurediff.meaning.pages import Page
     from featurediff.sources.tree import Source
 

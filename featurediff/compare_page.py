@@ -10,9 +10,9 @@ import pandas as pd
 from featurediff.compare import counts, layer_series, short_names, table
 from featurediff.compare_figures import count_bars, layer_lines, overlap_map
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
+from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.overlap import group_by_sae, overlap
-from featurediff.significance import ALPHA, CAVEAT
 from featurediff.view import View
 from featurediff.wording import plural
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.compare import Fault, Summary
-    from featurediff.diff import Thresholds
+    from featurediff.features.table import Thresholds
 
 HOW_TO_READ = "Pale bars and lines count kept features, solid ones the significant among them"
 """What both charts of counts mean; the rule of significance follows."""

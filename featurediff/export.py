@@ -11,8 +11,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from featurediff.csv_files import to_csv
-from featurediff.diff import with_difference
 from featurediff.drawing import to_json
+from featurediff.features.table import with_difference
 from featurediff.version import package_version
 from featurediff.wording import legible
 

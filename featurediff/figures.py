@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurediff.diff import values
+from featurediff.features.table import values
 from featurediff.labels import Labels
 from featurediff.points import (
     GUTTER_FILL,

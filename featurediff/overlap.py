@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from featurediff.compare import all_token_types
+from featurediff.features.evidence import evidence_q
 from featurediff.sae import SAME_SAE
-from featurediff.significance import evidence_q
 from featurediff.wording import listed
 
 if TYPE_CHECKING:

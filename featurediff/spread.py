@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from featurediff.diff import values
+from featurediff.features.table import values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
 
-from featurediff import diff
 from featurediff.charts import make_chart
-from featurediff.diff import Consistency, Filters, Thresholds
 from featurediff.errors import DataError
 from featurediff.export import Provenance
-from featurediff.feature import counts_and_tests, statistics
+from featurediff.features.evidence import CAVEAT, Evidence, assess, with_evidence
+from featurediff.features.filters import Consistency, Filters, filter_table
+from featurediff.features.one_feature import counts_and_tests, statistics
+from featurediff.features.table import Thresholds, feature_table
 from featurediff.figures import Run, heading
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import Page, find_page
 from featurediff.scales import Choice
-from featurediff.significance import CAVEAT, Evidence, assess, with_evidence
 from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.results import Results, notes, read_results
 from featurediff.sources.tree import Source, describe_source, in_one_state
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.drawing import Drawing
-    from featurediff.significance import Discordant
+    from featurediff.features.evidence import Discordant
 
 version = cache(package_version)  # it is looked up on the disk
 
@@ -137,10 +137,10 @@ class Study:
         return found
 
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
-        """Return the feature table with its tests; see `diff.feature_table` and `significance.with_evidence`."""
+        """Return the feature table with its tests; see `features.table.feature_table` and `features.evidence.with_evidence`."""
         with ThreadPoolExecutor(1) as pool:
             evidence = pool.submit(lambda: self.evidence)
-            kept = diff.feature_table(self.results, thresholds, self.explanations, self.page)
+            kept = feature_table(self.results, thresholds, self.explanations, self.page)
         return with_evidence(kept, evidence.result())
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
@@ -239,7 +239,7 @@ class Study:
 
     def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
         """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
-        return make_chart(kept, view, self.run).draw(diff.filter_table(kept, view.filters, view.metric), view)
+        return make_chart(kept, view, self.run).draw(filter_table(kept, view.filters, view.metric), view)
 
     def title(self, view: View) -> str:
         """Return the chart's title, plain text."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from featurediff.diff import Filters, Thresholds
+from featurediff.features.filters import Filters
+from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
 from featurediff.scales import Choice
 from featurediff.wording import plural

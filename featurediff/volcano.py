@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurediff.changes import change_of
+from featurediff.features.changes import change_of
+from featurediff.features.evidence import ALPHA
 from featurediff.figures import heading
 from featurediff.labels import Labels
 from featurediff.points import (
@@ -21,7 +22,6 @@ from featurediff.points import (
     value_lines,
 )
 from featurediff.scales import Scale, fit_scale
-from featurediff.significance import ALPHA
 from featurediff.sources.origin import Run
 from featurediff.spread import (
     MARKER,

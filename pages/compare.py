@@ -21,12 +21,12 @@ from featurediff.compare import (
 from featurediff.compare_figures import count_bars, layer_lines, overlap_map
 from featurediff.compare_page import HOW_TO_READ, HOW_TO_READ_CELLS
 from featurediff.csv_files import to_csv
-from featurediff.diff import Threshold, Thresholds
 from featurediff.errors import DataError
 from featurediff.export import PLOT_CONFIG
+from featurediff.features.evidence import ALPHA, CAVEAT
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.overlap import group_by_sae, overlap, shared_features
-from featurediff.significance import ALPHA, CAVEAT
 from featurediff.sources.tree import in_one_state
 from featurediff.view import View
 from featurediff.wording import plural

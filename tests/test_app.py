@@ -29,7 +29,8 @@ from dashboard import (
 )
 
 from featurediff import load
-from featurediff.diff import Filters, Threshold, Thresholds, by_difference, filter_table
+from featurediff.features.filters import Filters, by_difference, filter_table
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.figures import lay_out
 
 MEAN = "target_all_mean"

@@ -9,7 +9,7 @@ from conftest import SAE_FOLDER
 from dashboard import markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
 
 from featurediff.compare import counts, read, table
-from featurediff.diff import Threshold, Thresholds
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.overlap import shared_features
 from featurediff.sources.tree import find_sources
 

@@ -11,8 +11,8 @@ from conftest import SAE_FOLDER
 from dashboard import draw_box, open_app, rows, said
 
 from featurediff import export, load
-from featurediff.changes import rank, ranking_csv
-from featurediff.diff import by_difference
+from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.filters import by_difference
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from dashboard import (
 )
 
 from featurediff import load
-from featurediff.changes import rank, ranking_csv
-from featurediff.significance import CAVEAT, evidence_q
+from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.evidence import CAVEAT, evidence_q
 from featurediff.stars import parse_stars
 
 SOURCE = "gemma_trainer131k-l0-114_layer20"

@@ -11,11 +11,11 @@ from conftest import SAE_FOLDER
 from typer.testing import CliRunner
 
 from featurediff import cli, load
-from featurediff.changes import rank, ranking_csv
 from featurediff.cli import app
-from featurediff.diff import parse_ids
 from featurediff.errors import DataError
-from featurediff.significance import CAVEAT, evidence_q
+from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.evidence import CAVEAT, evidence_q
+from featurediff.features.filters import parse_ids
 
 SHARE = "target_sparsity"
 

@@ -27,8 +27,8 @@ from featurediff.compare import (
     table,
     try_read,
 )
-from featurediff.diff import Threshold, Thresholds
 from featurediff.errors import DataError
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.sae import SAME_SAE, SaeNames
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import Source, describe_source, find_sources

@@ -15,8 +15,8 @@ from featurediff import cli
 from featurediff.compare import counts, layer_series, read, short_names
 from featurediff.compare_figures import KEPT_OPACITY, count_bars, layer_lines, overlap_map, shorten
 from featurediff.compare_page import comparison_page
-from featurediff.diff import Thresholds
 from featurediff.errors import DataError
+from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
 from featurediff.overlap import Overlap, group_by_sae, overlap
 from featurediff.sources.demo import make_demos

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from featurediff import load
-from featurediff.diff import feature_table
 from featurediff.errors import DataError
+from featurediff.features.table import feature_table
 from featurediff.labels import PROMPTS, VERSIONS
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo

@@ -7,17 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import make_model, make_results
 
-from featurediff.diff import (
-    Filters,
-    Threshold,
-    Thresholds,
-    blocking_filter,
-    feature_table,
-    filter_table,
-    values,
-    with_difference,
-)
 from featurediff.errors import DataError
+from featurediff.features.filters import Filters, blocking_filter, filter_table
+from featurediff.features.table import Threshold, Thresholds, feature_table, values, with_difference
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.meaning.pages import Page
 from featurediff.sources.results import Results

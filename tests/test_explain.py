@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from featurediff import load
 from featurediff.cli import app
-from featurediff.diff import Threshold, Thresholds
 from featurediff.errors import DataError
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.meaning.explain import explain
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.meaning.neuronpedia_api import Servers

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import check_golden, make_model
 
-from featurediff.diff import feature_table, with_difference
 from featurediff.errors import DataError
 from featurediff.export import Provenance, csv_text, html_page, parquet_bytes
+from featurediff.features.table import feature_table, with_difference
 from featurediff.figures import Run, lay_out, scatter
 from featurediff.files import write_whole
 from featurediff.labels import Labels

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tables import check_golden, make_results, make_table
 
 from featurediff.charts import make_chart
-from featurediff.diff import Filters, feature_table, filter_table
 from featurediff.drawing import to_json
+from featurediff.features.evidence import assess, with_evidence
+from featurediff.features.filters import Filters, filter_table
+from featurediff.features.table import feature_table
 from featurediff.figures import Run, heading, lay_out, mark, scatter
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations
@@ -28,7 +30,6 @@ from featurediff.points import (
     colours,
     wrap,
 )
-from featurediff.significance import assess, with_evidence
 from featurediff.view import Kind, View
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurediff.changes import change_of, interval, rank, ranking_csv
 from featurediff.charts import make_chart
+from featurediff.features.changes import change_of, interval, rank, ranking_csv
+from featurediff.features.exact_tests import wilson
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.points import mark
 from featurediff.ranking import LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
-from featurediff.significance import wilson
 from featurediff.sources.origin import Run
 from featurediff.view import View
 

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact
 from tables import make_results
 
-from featurediff import significance
-from featurediff.diff import feature_table
+from featurediff.features import evidence as significance
+from featurediff.features.evidence import assess, evidence_q, with_evidence
+from featurediff.features.exact_tests import fisher, fisher_two_sided, mcnemar, wilson
+from featurediff.features.table import feature_table
 from featurediff.labels import VERSIONS
-from featurediff.significance import assess, evidence_q, fisher, fisher_two_sided, mcnemar, wilson, with_evidence
 from featurediff.sources import demo
 from featurediff.sources.results import parse_results
 

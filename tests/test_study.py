@@ -10,10 +10,11 @@ from conftest import SAE_FOLDER
 
 import featurediff
 from featurediff import load
-from featurediff.diff import Filters, Threshold, Thresholds, filter_table
 from featurediff.errors import DataError
+from featurediff.features.evidence import CAVEAT
+from featurediff.features.filters import Filters, filter_table
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import Labels
-from featurediff.significance import CAVEAT
 from featurediff.sources.results import parse_results
 from featurediff.study import Study, assemble
 from featurediff.version import package_version

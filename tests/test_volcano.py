@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from tables import make_results, make_table
 
-from featurediff.diff import Filters, feature_table, filter_table
+from featurediff.features.evidence import assess, with_evidence
+from featurediff.features.filters import Filters, filter_table
+from featurediff.features.table import feature_table
 from featurediff.figures import lay_out, scatter
 from featurediff.labels import Labels
 from featurediff.points import mark
-from featurediff.significance import assess, with_evidence
 from featurediff.sources.demo import make_demo
 from featurediff.sources.origin import Run
 from featurediff.sources.results import parse_results

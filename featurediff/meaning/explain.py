@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import pandas as pd
 
 from featurediff.csv_files import parse_csv, read_back, to_csv
-from featurediff.diff import feature_table
 from featurediff.errors import DataError
+from featurediff.features.table import feature_table
 from featurediff.files import read_whole, write_whole
 from featurediff.meaning.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from featurediff.diff import Thresholds
+    from featurediff.features.table import Thresholds
     from featurediff.meaning.pages import Page
     from featurediff.study import Study
 

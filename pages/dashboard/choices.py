@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from featurediff.diff import Filters, Threshold, Thresholds, parse_ids
 from featurediff.errors import DataError
+from featurediff.features.evidence import CAVEAT
+from featurediff.features.filters import Filters, parse_ids
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
-from featurediff.significance import CAVEAT
 from featurediff.stars import stars_csv
 from featurediff.study import Study
 from featurediff.view import DEFAULT_METRIC, View
@@ -20,7 +21,7 @@ from pages import MOST_LABEL, bad_numbers, plain, settings, settle, show_error
 from pages.dashboard.picking import clear_box, import_stars, stars_here
 
 if TYPE_CHECKING:
-    from featurediff.diff import Consistency
+    from featurediff.features.filters import Consistency
     from featurediff.scales import Choice
     from featurediff.view import Kind
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from featurediff.errors import DataError
+from featurediff.features.evidence import CAVEAT
 from featurediff.labels import PROMPTS, Labels
-from featurediff.significance import CAVEAT
 from featurediff.stars import MAX_NOTE, Key
 from featurediff.wording import plural
 from pages import plain, show_error

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from featurediff import export
-from featurediff.changes import rank, ranking_csv
-from featurediff.diff import by_difference
 from featurediff.errors import DataError
+from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.evidence import ALPHA, CAVEAT
+from featurediff.features.filters import by_difference
 from featurediff.figures import heading
 from featurediff.labels import VERSIONS, Labels
 from featurediff.meaning.pages import MOST_LISTED, quick_list_url
-from featurediff.significance import ALPHA, CAVEAT
 from featurediff.wording import plural
 from pages import DATA, plain, show_error
 from pages.dashboard.choices import CHARTS

@@ -17,13 +17,14 @@ import pyarrow as pa
 import streamlit as st
 
 from featurediff.charts import make_chart
-from featurediff.diff import Filters, Thresholds, is_one_of, largest, passing
 from featurediff.drawing import to_json
+from featurediff.features.evidence import ALPHA, count_evidence
+from featurediff.features.filters import Filters, is_one_of, largest, passing
+from featurediff.features.table import Thresholds
 from featurediff.figures import Run, mark
 from featurediff.labels import VERSIONS, Labels
 from featurediff.meaning.explanations import Explanations, parse_explanations
 from featurediff.points import EXPLAINED_POINTS, hover_texts
-from featurediff.significance import ALPHA, count_evidence
 from featurediff.sources.results import parse_results
 from featurediff.sources.tree import Source
 from featurediff.study import Study, assemble, read

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from featurediff.csv_files import to_csv
-from featurediff.diff import values
+from featurediff.features.exact_tests import wilson
+from featurediff.features.table import values
 from featurediff.labels import VERSIONS, is_share
-from featurediff.significance import wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
+from featurediff.features.evidence import Tested
+from featurediff.features.exact_tests import wilson
 from featurediff.labels import PROMPTS, VERSIONS, Labels, Version
-from featurediff.significance import Tested, wilson
 from featurediff.wording import shown
 
 if TYPE_CHECKING:
-    from featurediff.significance import Evidence
+    from featurediff.features.evidence import Evidence
     from featurediff.sources.results import ModelResults, Results
 
 

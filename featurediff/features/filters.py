@@ -1,0 +1,136 @@
+"""Which rows of the feature table are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from featurediff.errors import DataError
+from featurediff.features.evidence import evidence_q, is_among
+from featurediff.features.table import values, with_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+
+Consistency = Literal["all", "consistent", "inconsistent"]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which rows of the feature table to show; empty means all."""
+
+    token_types: tuple[str, ...] = ()
+    """Positions to keep."""
+
+    exclusivity: tuple[str, ...] = ()
+    """Of `both`, `base` and `chat`, those to keep."""
+
+    consistency: Consistency = "all"
+    """Whether to keep only features that the other model's control prompts contradict, or only the others."""
+
+    min_value: float | None = None
+    """The larger of the two models' values of the chosen metric reaches at least this."""
+
+    search: str = ""
+    """The explanation contains this text, in any case."""
+
+    ids: tuple[int, ...] = ()
+    """Feature ids to keep."""
+
+    max_q: float | None = None
+    """The smaller q of the models in which the feature is exclusive is at most this; see `significance.evidence_q`."""
+
+
+def parse_ids(text: str) -> tuple[int, ...]:
+    """
+    Read feature ids separated by commas, semicolons or white space.
+
+    Raises
+    ------
+    DataError
+        If one is no whole number.
+    """
+    words = text.replace(",", " ").replace(";", " ").split()
+    bad = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 10)]
+    if bad:
+        msg = f"Feature ids are whole numbers such as 12, 345, but {bad[0][:40]!r} was given ({len(bad)} such)."
+        raise DataError(msg)
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataFrame:
+    """Return the rows that pass every filter; they keep their index."""
+    return table if filters == Filters() else table.iloc[passing(table, filters, metric)]
+
+
+def passing(table: pd.DataFrame, filters: Filters, metric: str) -> NDArray[np.intp]:
+    """Return which rows pass every filter, by number."""
+    masks = _masks(table, filters, metric)
+    return np.flatnonzero(np.logical_and.reduce([np.ones(len(table), dtype=bool), *masks.values()]))
+
+
+def rows_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> pd.DataFrame:
+    """Return the rows of these (token_type, feature_id); they keep their index."""
+    return table.iloc[np.flatnonzero(is_one_of(table, keys))]
+
+
+def is_one_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> NDArray[np.bool_]:
+    """Return which rows are of these (token_type, feature_id)."""
+    found = np.isin(table["feature_id"], [feature_id for _, feature_id in keys])
+    near, wanted = table[["token_type", "feature_id"]].iloc[np.flatnonzero(found)], set(keys)
+    found[found] = [key in wanted for key in zip(near["token_type"], near["feature_id"], strict=True)]
+    return found
+
+
+def by_difference(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the rows with `difference`, the largest |difference| first; ties keep their order."""
+    return with_difference(table.iloc[largest(table, metric, np.arange(len(table)), len(table))], metric)
+
+
+def largest(table: pd.DataFrame, metric: str, rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Return those of `rows`, by number, with the largest |difference|, largest first; ties keep their order."""
+    base, chat = values(table, metric)
+    below = -np.abs(chat[rows] - base[rows])
+    if most < len(rows):
+        near = np.flatnonzero(below <= np.partition(below, most - 1)[most - 1])  # the others need no order
+        rows, below = rows[near], below[near]
+    return rows[np.argsort(below, kind="stable")][:most]
+
+
+def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str | None:
+    """Name the filter that leaves nothing: one that does so alone, or else the first that does after the others."""
+    masks = _masks(table, filters, metric)
+    keep = np.ones(len(table), dtype=bool)
+    alone = [name for name, mask in masks.items() if not mask.any()]
+    for name, mask in masks.items():
+        keep &= mask
+        if not keep.any():
+            return alone[0] if alone else name
+    return None
+
+
+def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, NDArray[np.bool_]]:
+    """Return the rows that each filter in force lets through, by what a person calls it."""
+    masks: dict[str, NDArray[np.bool_]] = {}
+    if filters.token_types:
+        masks["position"] = is_among(table["token_type"], filters.token_types)
+    if filters.exclusivity:
+        masks["exclusivity"] = is_among(table["exclusivity"], filters.exclusivity)
+    if filters.consistency != "all":
+        masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
+    if filters.min_value is not None:
+        with np.errstate(over="ignore"):  # beyond what the files' own type holds, a number is infinite
+            masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
+    if filters.max_q is not None:
+        masks["largest q"] = evidence_q(table) <= filters.max_q
+    if filters.ids:
+        masks["feature ids"] = table["feature_id"].isin(filters.ids).to_numpy()
+    if filters.search:
+        found = table["explanation"].str.contains(filters.search, case=False, regex=False, na=False)
+        masks["search"] = found.to_numpy(dtype=bool)
+    return masks
