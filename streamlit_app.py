@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from featurediff.charts.view import heading
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
 from featurediff.features.table import Thresholds
-from featurediff.figures import heading
 from featurediff.sources.results import is_synthetic
 from featurediff.sources.tree import in_one_state
 from pages import (

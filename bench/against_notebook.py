@@ -42,9 +42,9 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
             importlib.import_module(f"featurediff.{module.name}")
     for late in ("pyarrow.pandas_compat", "pyarrow.parquet", "scipy.stats"):
         importlib.import_module(late)
-    from featurediff.drawing import to_json
+    from featurediff.charts.plotly_json import to_json
+    from featurediff.charts.view import View
     from featurediff.export import html_bytes
-    from featurediff.view import View
 
     view = View(METRIC)
     at = [time.perf_counter()]

@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from featurediff import export as files
+from featurediff.charts.scale import Choice
+from featurediff.charts.view import DEFAULT_METRIC, Kind, View
 from featurediff.collect.command import CollectCommand, collect
 from featurediff.csv_files import to_csv
 from featurediff.errors import DataError
@@ -28,12 +30,10 @@ from featurediff.files import kind_of, write_whole
 from featurediff.labels import EXCLUSIVITIES, VERSIONS, Labels
 from featurediff.meaning.explain import Via, explain, write_rows, written_rows
 from featurediff.meaning.neuronpedia_api import API, EXPORTS, Servers
-from featurediff.scales import Choice
 from featurediff.sources.demo import is_planted
 from featurediff.sources.results import is_synthetic, read_results
 from featurediff.sources.tree import Source, describe_source, find_sources, place_for_explanations
 from featurediff.study import Study, assemble, load
-from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from featurediff.charts.style import GRID, colours, hover_label
+from featurediff.charts.texts import text
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.points import GRID, colours, hover_label, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

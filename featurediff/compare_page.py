@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from featurediff.charts.view import View
 from featurediff.compare import counts, layer_series, short_names, table
 from featurediff.compare_figures import count_bars, layer_lines, overlap_map
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.overlap import group_by_sae, overlap
-from featurediff.view import View
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

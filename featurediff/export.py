@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from featurediff.charts.plotly_json import to_json
 from featurediff.csv_files import to_csv
-from featurediff.drawing import to_json
 from featurediff.features.table import with_difference
 from featurediff.version import package_version
 from featurediff.wording import legible
@@ -19,7 +19,7 @@ from featurediff.wording import legible
 if TYPE_CHECKING:
     import pandas as pd
 
-    from featurediff.drawing import Drawing
+    from featurediff.charts.plotly_json import Drawing
     from featurediff.meaning.pages import Page
 
 PLOT_CONFIG = {

@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
 
-from featurediff.charts import make_chart
+from featurediff.charts.chart import make_chart
+from featurediff.charts.scale import Choice
+from featurediff.charts.view import DEFAULT_METRIC, Kind, View, heading
 from featurediff.errors import DataError
 from featurediff.export import Provenance
 from featurediff.features.evidence import CAVEAT, Evidence, assess, with_evidence
 from featurediff.features.filters import Consistency, Filters, filter_table
 from featurediff.features.one_feature import counts_and_tests, statistics
 from featurediff.features.table import Thresholds, feature_table
-from featurediff.figures import Run, heading
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import Page, find_page
-from featurediff.scales import Choice
 from featurediff.sources.activations import Activations, find_activations
+from featurediff.sources.origin import Run
 from featurediff.sources.results import Results, notes, read_results
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.version import package_version
-from featurediff.view import DEFAULT_METRIC, Kind, View
 from featurediff.wording import listed, plural, shown
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from featurediff.drawing import Drawing
+    from featurediff.charts.plotly_json import Drawing
     from featurediff.features.evidence import Discordant
 
 version = cache(package_version)  # it is looked up on the disk
@@ -137,7 +137,7 @@ class Study:
         return found
 
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
-        """Return the feature table with its tests; see `features.table.feature_table` and `features.evidence.with_evidence`."""
+        """Return the feature table with its tests; see `features.evidence.with_evidence`."""
         with ThreadPoolExecutor(1) as pool:
             evidence = pool.submit(lambda: self.evidence)
             kept = feature_table(self.results, thresholds, self.explanations, self.page)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from featurediff.charts.view import View
 from featurediff.compare import (
     Fault,
     Summary,
@@ -28,7 +29,6 @@ from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.sources.tree import in_one_state
-from featurediff.view import View
 from featurediff.wording import plural
 from pages import (
     COMPARISON,

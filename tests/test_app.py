@@ -29,9 +29,9 @@ from dashboard import (
 )
 
 from featurediff import load
+from featurediff.charts.scatter import lay_out
 from featurediff.features.filters import Filters, by_difference, filter_table
 from featurediff.features.table import Threshold, Thresholds
-from featurediff.figures import lay_out
 
 MEAN = "target_all_mean"
 KEPT = 12

@@ -15,14 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import check_golden, make_model
 
+from featurediff.charts.scatter import lay_out, scatter
 from featurediff.errors import DataError
 from featurediff.export import Provenance, csv_text, html_page, parquet_bytes
 from featurediff.features.table import feature_table, with_difference
-from featurediff.figures import Run, lay_out, scatter
 from featurediff.files import write_whole
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.meaning.pages import Page
+from featurediff.sources.origin import Run
 from featurediff.sources.results import Results, read_results
 from featurediff.version import package_version
 

@@ -12,25 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import check_golden, make_results, make_table
 
-from featurediff.charts import make_chart
-from featurediff.drawing import to_json
+from featurediff.charts.chart import make_chart
+from featurediff.charts.plotly_json import to_json
+from featurediff.charts.points import EXPLAINED_POINTS, INCONSISTENT_LINE, mark
+from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.style import KNOWN_COLOURS, LOOK, OTHER_COLOURS, colours
+from featurediff.charts.texts import HOVER_WIDTH, wrap
+from featurediff.charts.view import Kind, View, heading
 from featurediff.features.evidence import assess, with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
-from featurediff.figures import Run, heading, lay_out, mark, scatter
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations
-from featurediff.points import (
-    EXPLAINED_POINTS,
-    HOVER_WIDTH,
-    INCONSISTENT_LINE,
-    KNOWN_COLOURS,
-    LOOK,
-    OTHER_COLOURS,
-    colours,
-    wrap,
-)
-from featurediff.view import Kind, View
+from featurediff.sources.origin import Run
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
 BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}

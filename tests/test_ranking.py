@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurediff.charts import make_chart
+from featurediff.charts.chart import make_chart
+from featurediff.charts.points import mark
+from featurediff.charts.ranking import LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
+from featurediff.charts.view import View
 from featurediff.features.changes import change_of, interval, rank, ranking_csv
 from featurediff.features.exact_tests import wilson
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.points import mark
-from featurediff.ranking import LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
 from featurediff.sources.origin import Run
-from featurediff.view import View
 
 SHARE, MEAN = "target_sparsity", "target_all_mean"
 MINE = Labels("Ancestor", "Tuned", "Introspective", "Other")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from featurediff import files
 from featurediff.errors import DataError
-from featurediff.sources.results import ModelResults, Results, file_identity, notes, parse_results, read_results
+from featurediff.files import file_identity
+from featurediff.sources.results import ModelResults, Results, notes, parse_results, read_results
 
 
 def saved(data, **options) -> bytes:

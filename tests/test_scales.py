@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurediff.scales import TICK_ROOM, Scale, fit_scale
+from featurediff.charts.scale import TICK_ROOM, Scale, fit_scale
 
 MEAN, SHARE = "target_all_mean", "target_sparsity"
 NAMES = ("linear", "sqrt", "symlog")

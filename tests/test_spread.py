@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from tables import make_table
 
-from featurediff.scales import fit_scale
-from featurediff.spread import Frame, exact, spread
+from featurediff.charts.packing import Frame
+from featurediff.charts.scale import fit_scale
+from featurediff.charts.scatter import exact, spread
 
 MEAN, SHARE = "target_all_mean", "target_sparsity"
 

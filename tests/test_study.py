@@ -10,6 +10,7 @@ from conftest import SAE_FOLDER
 
 import featurediff
 from featurediff import load
+from featurediff.charts.view import View
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Filters, filter_table
@@ -18,7 +19,6 @@ from featurediff.labels import Labels
 from featurediff.sources.results import parse_results
 from featurediff.study import Study, assemble
 from featurediff.version import package_version
-from featurediff.view import View
 
 GEMMA = "https://www.neuronpedia.org/gemma-2-9b/"
 LABELS = Labels("Pre", "Post", "Introspective", "Plain")

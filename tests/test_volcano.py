@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from tables import make_results, make_table
 
+from featurediff.charts.packing import ROW
+from featurediff.charts.points import mark
+from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
 from featurediff.features.evidence import assess, with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
-from featurediff.figures import lay_out, scatter
 from featurediff.labels import Labels
-from featurediff.points import mark
 from featurediff.sources.demo import make_demo
 from featurediff.sources.origin import Run
 from featurediff.sources.results import parse_results
-from featurediff.spread import ROW
-from featurediff.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
 
 SHARE, MEAN = "target_sparsity", "target_all_mean"
 PROMPTS = {"base": (8, 7), "chat": (10, 40)}

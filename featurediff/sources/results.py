@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from featurediff.errors import DataError
-from featurediff.files import LARGE, FileIdentity, file_identity, kind_of, read_whole, start_hash
+from featurediff.files import LARGE, file_identity, kind_of, read_whole, start_hash
 from featurediff.sources.metadata import Metadata, parse_metadata
 from featurediff.sources.pt_archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.wording import MAX_NAME, is_name, listed, plural, shown
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vectors = dict[str, NDArray[np.generic]]
-
-__all__ = [
-    "FileIdentity",
-    "Metadata",
-    "ModelResults",
-    "Results",
-    "file_identity",
-    "notes",
-    "parse_results",
-    "read_results",
-]
 
 _PREFIXES: tuple[Literal["target", "control"], ...] = ("target", "control")
 _COUNTS = tuple(f"{prompts}_num_active" for prompts in _PREFIXES)

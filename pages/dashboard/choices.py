@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
+from featurediff.charts.view import DEFAULT_METRIC, View
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Filters, parse_ids
@@ -15,15 +16,14 @@ from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
 from featurediff.stars import stars_csv
 from featurediff.study import Study
-from featurediff.view import DEFAULT_METRIC, View
 from featurediff.wording import plural
 from pages import MOST_LABEL, bad_numbers, plain, settings, settle, show_error
 from pages.dashboard.picking import clear_box, import_stars, stars_here
 
 if TYPE_CHECKING:
+    from featurediff.charts.scale import Choice
+    from featurediff.charts.view import Kind
     from featurediff.features.filters import Consistency
-    from featurediff.scales import Choice
-    from featurediff.view import Kind
 
 state = st.session_state
 

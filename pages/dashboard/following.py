@@ -16,9 +16,9 @@ from pages.turns import turn
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from featurediff.charts import Chart
+    from featurediff.charts.chart import Chart
+    from featurediff.charts.view import View
     from featurediff.sources.tree import Source
-    from featurediff.view import View
     from pages.dashboard.reading import Opened, Picture, Shown
 
 state = st.session_state

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from featurediff import export
+from featurediff.charts.view import heading
 from featurediff.errors import DataError
 from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.filters import by_difference
-from featurediff.figures import heading
 from featurediff.labels import VERSIONS, Labels
 from featurediff.meaning.pages import MOST_LISTED, quick_list_url
 from featurediff.wording import plural
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from featurediff.charts import Chart
+    from featurediff.charts.chart import Chart
+    from featurediff.charts.view import View
     from featurediff.study import Study
-    from featurediff.view import View
     from pages.dashboard.reading import Picture, Shown
 
 CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(DATA / "chart_link.js").read_text("utf-8"))

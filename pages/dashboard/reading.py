@@ -16,27 +16,28 @@ import plotly.graph_objects as go
 import pyarrow as pa
 import streamlit as st
 
-from featurediff.charts import make_chart
-from featurediff.drawing import to_json
+from featurediff.charts.chart import make_chart
+from featurediff.charts.plotly_json import to_json
+from featurediff.charts.points import EXPLAINED_POINTS, mark
+from featurediff.charts.texts import hover_texts
+from featurediff.charts.view import View
 from featurediff.features.evidence import ALPHA, count_evidence
 from featurediff.features.filters import Filters, is_one_of, largest, passing
 from featurediff.features.table import Thresholds
-from featurediff.figures import Run, mark
 from featurediff.labels import VERSIONS, Labels
 from featurediff.meaning.explanations import Explanations, parse_explanations
-from featurediff.points import EXPLAINED_POINTS, hover_texts
+from featurediff.sources.origin import Run
 from featurediff.sources.results import parse_results
 from featurediff.sources.tree import Source
 from featurediff.study import Study, assemble, read
-from featurediff.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from featurediff.charts import Chart
-    from featurediff.drawing import Drawing
+    from featurediff.charts.chart import Chart
+    from featurediff.charts.plotly_json import Drawing
     from featurediff.sources.activations import Activations
 
 CHART_WIDTH, CHART_HEIGHT = 840, 560

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from featurediff.charts.scale import Choice
 from featurediff.features.filters import Filters
 from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
-from featurediff.scales import Choice
 from featurediff.wording import plural
 
 DEFAULT_METRIC = "target_all_mean"
@@ -66,3 +66,8 @@ class View:
             on.ids and f"{plural(len(on.ids), 'feature id')}",
         ]
         return [phrase for phrase in phrases if phrase]
+
+
+def heading(metric: str, labels: Labels) -> str:
+    """Return the title of the chart, plain text."""
+    return f"{labels.base} → {labels.chat} {labels.target} SAE Features: {labels.metric(metric)}"

@@ -7,23 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurediff.features.changes import change_of
-from featurediff.features.evidence import ALPHA
-from featurediff.figures import heading
-from featurediff.labels import Labels
-from featurediff.points import (
-    GUTTER_FILL,
-    NOTE,
-    custom_data,
-    look_of_points,
-    point_traces,
-    text,
-    value_axis,
-    value_lines,
-)
-from featurediff.scales import Scale, fit_scale
-from featurediff.sources.origin import Run
-from featurediff.spread import (
+from featurediff.charts.packing import (
     MARKER,
     ROOM,
     ROW,
@@ -34,6 +18,15 @@ from featurediff.spread import (
     pack_gutter,
     rank_by_group,
 )
+from featurediff.charts.points import custom_data, point_traces, value_lines
+from featurediff.charts.scale import Scale, fit_scale
+from featurediff.charts.style import GUTTER_FILL, NOTE, look_of_points, value_axis
+from featurediff.charts.texts import text
+from featurediff.charts.view import heading
+from featurediff.features.changes import change_of
+from featurediff.features.evidence import ALPHA
+from featurediff.labels import Labels
+from featurediff.sources.origin import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from featurediff.drawing import Drawing
-    from featurediff.scales import Choice
+    from featurediff.charts.plotly_json import Drawing
+    from featurediff.charts.scale import Choice
 
     Floats = NDArray[np.float64]
 

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from featurediff.features.table import values
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from featurediff.scales import Scale
+    from featurediff.charts.scale import Scale
 
 GUTTER = 0.24
 """Width of a gutter, as a share of the span of the values."""
@@ -61,80 +59,6 @@ class Frame:
 
     corner: bool = False
     """Whether features silent in both models stand where the gutters meet."""
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """Where every point of a table stands."""
-
-    x: NDArray[np.float32 | np.float64]
-    """Base, drawn units; shape (rows,)."""
-
-    y: NDArray[np.float32 | np.float64]
-    """Chat, drawn units; shape (rows,)."""
-
-    frame: Frame
-    """The axes' range."""
-
-
-def exact(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
-    """Place every point at its values."""
-    base, chat = values(table, metric)
-    low, high = scale.range
-    if scale.name == "linear":
-        return Layout(base, chat, Frame(low, high, None))
-    return Layout(scale.place(base), scale.place(chat), Frame(low, high, None))
-
-
-def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
-    """
-    Place every point where no other one is.
-
-    Along an axis of values a point moves by less than half the gap to the next value that occurs, and not to another
-    value's tick; where no two values share a row of a gutter, or the pile fits beside each other, not at all. The
-    result depends on nothing but the table and the scale, and not on the order of rows.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The feature table, all kept features: a filter must not move points.
-    metric : str
-        A metric of the table.
-    scale : Scale
-        Fitted to the metric's values in the table.
-
-    Returns
-    -------
-    Layout
-        Positions as float32, what WebGL draws, all of them distinct.
-    """
-    base, chat = values(table, metric)
-    x, y = (scale.place(v).astype(np.float32).astype(np.float64) for v in (base, chat))
-    prompts = metric.partition("_")[0]
-    no_base = (table[f"base_{prompts}_num_active"].to_numpy() == 0) & (base == 0)
-    no_chat = (table[f"chat_{prompts}_num_active"].to_numpy() == 0) & (chat == 0)
-    left, below, corner = no_base & ~no_chat, no_chat & ~no_base, no_base & no_chat
-    inside = ~(no_base | no_chat)
-    frame = fit_frame(scale, gutters=not inside.all(), corner=bool(corner.any()))
-    pitch = MARKER * (frame.high - frame.low) / PLOT
-    width = GUTTER * scale.span - pitch
-    edge = scale.low - (GAP * scale.span + pitch / 2)
-    ranks = rank_by_group(table)
-    edges = frame.gutter[1] if frame.gutter else frame.low, frame.high
-    fences = np.sort([*edges, *scale.place(scale.ticks())])
-    rooms = find_room(x, fences, scale.span), find_room(y, fences, scale.span)
-
-    out = np.column_stack([x, y])
-    for rows, along in ((left, 1), (below, 0)):
-        depth, moved = pack_gutter(out[rows, along], rooms[along][rows], ranks[rows], width, pitch)
-        out[rows, along] = moved
-        out[rows, 1 - along] = edge - depth
-    if corner.any():
-        n, place = np.array([corner.sum()]), ranks[corner].argsort().argsort()
-        out[corner] = edge - np.column_stack(lay_grid(n, place, width, width, pitch, np.ceil(n**0.5)))
-    out[inside] += _pack_inside(out[inside], rooms[0][inside], rooms[1][inside], ranks[inside], pitch)
-    drawn = out.astype(np.float32)
-    return Layout(drawn[:, 0], drawn[:, 1], frame)
 
 
 def fit_frame(scale: Scale, *, gutters: bool, corner: bool) -> Frame:
@@ -253,19 +177,3 @@ def pack_gutter(
     crowded = (step < pitch) & (pile_size > 1)
     even = np.where(crowded, (2 * np.modf((place_in_pile + 1) * GOLDEN)[0] - 1) * room, 0)
     return np.where(shared, place_in_bar * step, depth), at + np.where(shared, even, shift)
-
-
-def _pack_inside(
-    at: NDArray[np.float64],
-    room_x: NDArray[np.float64],
-    room_y: NDArray[np.float64],
-    ranks: NDArray[np.int64],
-    pitch: float,
-) -> NDArray[np.float64]:
-    """Return by how much to move each point, shape (n, 2), so that those that coincide surround their true place."""
-    pile, place = number_piles(at, ranks)
-    size = np.bincount(pile)[pile]
-    offsets = np.column_stack(lay_grid(size, place, 2 * room_x, 2 * room_y, pitch, np.ceil(size**0.5)))
-    extent = np.zeros((pile.max(initial=-1) + 1, 2))
-    np.maximum.at(extent, pile, offsets)
-    return offsets - extent[pile] / 2

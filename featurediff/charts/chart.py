@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from featurediff.charts.ranking import APART, ranking, row_places
+from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.volcano import lay_out_volcano, volcano
 from featurediff.features.changes import rank
 from featurediff.features.filters import is_one_of, rows_of
-from featurediff.figures import lay_out, scatter
-from featurediff.ranking import APART, ranking, row_places
-from featurediff.volcano import lay_out_volcano, volcano
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from featurediff.drawing import Drawing
-    from featurediff.scales import Choice, Scale
+    from featurediff.charts.plotly_json import Drawing
+    from featurediff.charts.scale import Choice, Scale
+    from featurediff.charts.scatter import Layout
+    from featurediff.charts.view import View
+    from featurediff.charts.volcano import Places
     from featurediff.sources.origin import Run
-    from featurediff.spread import Layout
-    from featurediff.view import View
-    from featurediff.volcano import Places
 
 
 class Chart(Protocol):

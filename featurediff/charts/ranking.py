@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from featurediff.figures import heading
+from featurediff.charts.points import value_lines
+from featurediff.charts.style import GRID, LOOK, colours, hover_label, title
+from featurediff.charts.texts import shorten, text, wrap
+from featurediff.charts.view import heading
 from featurediff.labels import VERSIONS, Labels
-from featurediff.points import GRID, LOOK, colours, hover_label, shorten, text, title, value_lines, wrap
 from featurediff.sources.origin import Run
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from featurediff.drawing import Drawing
+    from featurediff.charts.plotly_json import Drawing
     from featurediff.labels import Version
 
 ROW_HEIGHT = 20

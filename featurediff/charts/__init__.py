@@ -1,0 +1,1 @@
+"""Feature table → scatter, volcano, ranking."""

@@ -1,0 +1,107 @@
+"""What all charts of features look like: colours, axes, titles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from featurediff.charts.texts import text
+from featurediff.sources.origin import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from featurediff.charts.scale import Scale
+
+KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#ecd21f"}
+
+OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
+"""Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more."""
+
+_AXIS = {
+    "gridcolor": "#EBF0F8",
+    "linecolor": "#EBF0F8",
+    "ticks": "",
+    "title": {"standoff": 15},
+    "zerolinecolor": "#EBF0F8",
+    "automargin": True,
+    "zerolinewidth": 2,
+}
+
+LOOK = {
+    "autotypenumbers": "strict",
+    "font": {"color": "#2a3f5f"},
+    "hovermode": "closest",
+    "hoverlabel": {"align": "left"},
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "xaxis": _AXIS,
+    "yaxis": _AXIS,
+    "shapedefaults": {"line": {"color": "#2a3f5f"}},
+    "annotationdefaults": {"arrowcolor": "#2a3f5f", "arrowhead": 0, "arrowwidth": 1},
+    "title": {"x": 0.05},
+}
+"""What our charts show of the template `plotly_white`; the rest, as of maps, takes a third of a draw."""
+
+GRID = "rgba(128, 128, 128, 0.22)"
+
+GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
+
+NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8}
+"""What an annotation inside a chart looks like."""
+
+
+def colours(token_types: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each token type: a known name has its own, others follow in order."""
+    spare = iter(OTHER_COLOURS)
+    count = len(token_types)
+    hues = (f"hsl({40 + 280 * i // count}, 45%, {35 + 20 * (i % 3)}%)" for i in range(count))
+    return {name: KNOWN_COLOURS.get(name) or next(spare, None) or next(hues) for name in token_types}
+
+
+def hover_label(colour: str) -> dict[str, object]:
+    """Return the look of hover texts over points of a colour."""
+    return {"bgcolor": "white", "bordercolor": colour, "font": {"color": "#222222"}}
+
+
+def look_of_points(heading: str | None, run: Run) -> dict[str, object]:
+    """Return the layout that charts of points share, with a title where there is one."""
+    found: dict[str, object] = {
+        "template": {"layout": LOOK},
+        "hovermode": "closest",
+        "clickmode": "event",
+        "dragmode": "zoom",
+        "legend": {"title": {"text": "Activation position"}, "groupclick": "togglegroup", "x": 1.01},
+        # Plotly draws all points again where the texts of the axes need more.
+        "margin": {"l": 72, "r": 10, "t": 80 if heading else 30, "b": 64},
+    }
+    return found | ({"title": title(heading, run)} if heading else {})
+
+
+def value_axis(ends: tuple[float, float], name: str, scale: Scale | None) -> dict[str, object]:
+    """Return an axis from end to end in drawn units, with the ticks of a scale; without one Plotly chooses them."""
+    look: dict[str, object] = {
+        "range": list(ends),
+        "title": {"text": name},
+        "showgrid": True,
+        "gridcolor": GRID,
+        "zeroline": False,
+    }
+    if scale:
+        ticks = scale.ticks()
+        look |= {
+            "tickmode": "array",
+            "tickvals": scale.place(ticks).tolist(),
+            "ticktext": [f"{tick:.4g}".replace("-", "−") for tick in ticks],
+        }
+    return look
+
+
+def title(heading: str, run: Run) -> dict[str, object]:
+    """Return a chart's title, with where its numbers come from below."""
+    return {
+        "text": text(heading),
+        "subtitle": {"text": text(run.caption)},
+        "x": 0.01,
+        "xanchor": "left",
+        "font": {"size": 17},
+    }
