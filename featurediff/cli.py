@@ -249,8 +249,9 @@ def compare_sources(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; each holds a whole source.")] = None,
 ) -> None:
     """Count kept and significant features of every source of a tree, and what sources of one SAE share."""
-    from featurediff.compare import Fault, Summary, counts, read_all
-    from featurediff.compare_page import comparison_page
+    from featurediff.compare.counts import counts
+    from featurediff.compare.page import comparison_page
+    from featurediff.compare.summary import Fault, Summary, read_all
 
     if csv and csv == html:
         msg = "--csv and --html name the same file. Give each its own."
@@ -394,7 +395,7 @@ def _evidence(study: Study, kept: pd.DataFrame) -> Table:
 
 def _counts(tidy: pd.DataFrame) -> Table:
     """Return kept and significant features with a row per source and position."""
-    from featurediff.compare import table as side_by_side
+    from featurediff.compare.counts import table as side_by_side
 
     names = (*EXCLUSIVITIES, "all")
     table = Table(box=None, padding=(0, 2, 0, 0))

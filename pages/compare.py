@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from featurediff.charts.view import View
-from featurediff.compare import (
-    Fault,
-    Summary,
-    all_token_types,
-    counts,
-    layer_series,
-    short_names,
-    table,
-    try_read,
-)
-from featurediff.compare_figures import count_bars, layer_lines, overlap_map
-from featurediff.compare_page import HOW_TO_READ, HOW_TO_READ_CELLS
+from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, table
+from featurediff.compare.figures import count_bars, layer_lines, overlap_map
+from featurediff.compare.overlap import group_by_sae, overlap, shared_features
+from featurediff.compare.page import HOW_TO_READ, HOW_TO_READ_CELLS
+from featurediff.compare.summary import Fault, Summary, try_read
 from featurediff.csv_files import to_csv
 from featurediff.errors import DataError
 from featurediff.export import PLOT_CONFIG
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import PROMPTS, VERSIONS, Labels
-from featurediff.overlap import group_by_sae, overlap, shared_features
 from featurediff.sources.tree import in_one_state
 from featurediff.wording import plural
 from pages import (

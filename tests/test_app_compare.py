@@ -8,9 +8,10 @@ from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from dashboard import markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
 
-from featurediff.compare import counts, read, table
+from featurediff.compare.counts import counts, table
+from featurediff.compare.overlap import shared_features
+from featurediff.compare.summary import read
 from featurediff.features.table import Threshold, Thresholds
-from featurediff.overlap import shared_features
 from featurediff.sources.tree import find_sources
 
 HOSTILE = "![x](http://127.0.0.1:9/x.png) <b>*b*</b> :red[r] $a$ `c`"

@@ -14,22 +14,11 @@ from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from tables import make_results
 
-from featurediff.compare import (
-    Fault,
-    Summary,
-    all_token_types,
-    counts,
-    layer_series,
-    read,
-    read_all,
-    short_names,
-    summarise,
-    table,
-    try_read,
-)
+from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, table
+from featurediff.compare.same_sae import SAME_SAE, SaeNames
+from featurediff.compare.summary import Fault, Summary, read, read_all, summarise, try_read
 from featurediff.errors import DataError
 from featurediff.features.table import Threshold, Thresholds
-from featurediff.sae import SAME_SAE, SaeNames
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import Source, describe_source, find_sources
 from featurediff.study import assemble, load

@@ -12,13 +12,14 @@ from builders import make_source, model_data
 from typer.testing import CliRunner
 
 from featurediff import cli
-from featurediff.compare import counts, layer_series, read, short_names
-from featurediff.compare_figures import KEPT_OPACITY, count_bars, layer_lines, overlap_map, shorten
-from featurediff.compare_page import comparison_page
+from featurediff.compare.counts import counts, layer_series, short_names
+from featurediff.compare.figures import KEPT_OPACITY, count_bars, layer_lines, overlap_map, shorten
+from featurediff.compare.overlap import Overlap, group_by_sae, overlap
+from featurediff.compare.page import comparison_page
+from featurediff.compare.summary import read
 from featurediff.errors import DataError
 from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
-from featurediff.overlap import Overlap, group_by_sae, overlap
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import find_sources
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featurediff.compare import Summary
+from featurediff.compare.overlap import group_by_sae, overlap, shared_features
+from featurediff.compare.same_sae import SAME_SAE, SaeNames
+from featurediff.compare.summary import Summary
 from featurediff.labels import EXCLUSIVITIES
 from featurediff.meaning.pages import Page
-from featurediff.overlap import group_by_sae, overlap, shared_features
-from featurediff.sae import SAME_SAE, SaeNames
 
 PAGE = "gemma-2-9b/20-a"
 TOKEN_TYPES = ("model", "newline", "end")

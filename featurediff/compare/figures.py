@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from featurediff.overlap import Overlap
+    from featurediff.compare.overlap import Overlap
 
 KEPT_OPACITY = 0.4
 """Kept features are pale, the significant ones among them solid."""

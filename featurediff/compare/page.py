@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from featurediff.charts.view import View
-from featurediff.compare import counts, layer_series, short_names, table
-from featurediff.compare_figures import count_bars, layer_lines, overlap_map
+from featurediff.compare.counts import counts, layer_series, short_names, table
+from featurediff.compare.figures import count_bars, layer_lines, overlap_map
+from featurediff.compare.overlap import group_by_sae, overlap
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.overlap import group_by_sae, overlap
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
-    from featurediff.compare import Fault, Summary
+    from featurediff.compare.summary import Fault, Summary
     from featurediff.features.table import Thresholds
 
 HOW_TO_READ = "Pale bars and lines count kept features, solid ones the significant among them"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from featurediff.compare import all_token_types
+from featurediff.compare.counts import all_token_types
+from featurediff.compare.same_sae import SAME_SAE
 from featurediff.features.evidence import evidence_q
-from featurediff.sae import SAME_SAE
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.compare import Summary
+    from featurediff.compare.summary import Summary
 
 _FEATURE_IDS = (
     "A feature’s id means something within one SAE only: feature 12 of another SAE is another feature. So only sources "

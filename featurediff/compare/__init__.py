@@ -1,0 +1,1 @@
+"""Several sources beside each other."""
