@@ -72,7 +72,7 @@ def collect(
     if workers is not None and ray is None:
         msg = "--workers is the number of models on a Ray cluster. Give --ray as well."
         raise DataError(msg)
-    from featurediff.cli import err, plain
+    from featurediff.cli.terminal import err, printable
     from featurediff.collect.run import Settings, execute, plan
 
     settings = Settings(
@@ -101,12 +101,12 @@ def collect(
     with err.status("Reading prompts and SAE"):
         planned = plan(settings)
     for note in planned.notes:
-        err.print(plain(f"Skipped {note}", "yellow"))
+        err.print(printable(f"Skipped {note}", "yellow"))
     with Progress(*_COLUMNS, console=err) as bar:
         folder = execute(planned, Bar(bar))
     counts = " and ".join(f"{len(chats):,} {prompts}" for prompts, chats in planned.chats.items())
     skipped = f"; {len(planned.notes):,} skipped" if planned.notes else ""
-    err.print(plain(f"{folder}: {counts} prompts{skipped}"))
+    err.print(printable(f"{folder}: {counts} prompts{skipped}"))
 
 
 class Bar:

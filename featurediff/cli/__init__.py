@@ -1,0 +1,43 @@
+"""The command line, a module a command."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import typer
+
+from featurediff.cli.collect import CollectCommand, collect
+from featurediff.cli.compare import compare_sources
+from featurediff.cli.explain import explain_source
+from featurediff.cli.export import export_sources
+from featurediff.cli.sources import check_source, list_sources, make_demo
+from featurediff.cli.terminal import err, printable
+from featurediff.errors import DataError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Show which SAE features a chat model uses differently from its base model.",
+)
+app.command("collect", cls=CollectCommand)(collect)
+app.command("list")(list_sources)
+app.command("check")(check_source)
+app.command("export")(export_sources)
+app.command("explain")(explain_source)
+app.command("compare")(compare_sources)
+app.command("demo")(make_demo)
+
+
+def main() -> None:
+    """Run the command line; an error that a user can fix is printed, and the exit code is 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names need not fit a terminal's encoding
+    try:
+        app(standalone_mode=True)
+    except DataError as error:
+        err.print(printable(str(error), "red"))
+        sys.exit(2)

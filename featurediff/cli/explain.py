@@ -1,0 +1,63 @@
+"""`featurediff explain`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featurediff.cli.options import MaxControl, MinTarget, SourceDir, Template, read_thresholds
+from featurediff.cli.terminal import err, printable, show_progress
+from featurediff.errors import DataError
+from featurediff.meaning.explain import Via, explain, write_rows, written_rows
+from featurediff.meaning.neuronpedia_api import API, EXPORTS, Servers
+from featurediff.sources.results import read_results
+from featurediff.sources.tree import describe_source, place_for_explanations
+from featurediff.study import assemble
+from featurediff.wording import plural
+
+if TYPE_CHECKING:
+    pass
+
+
+def explain_source(
+    source_dir: SourceDir,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write the CSV here, not where the dashboard finds it.")
+    ] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Only this type; may be repeated, the preferred first.")
+    ] = None,
+    via: Annotated[
+        Via, typer.Option(help="Bulk files, or feature by feature; auto is what takes fewer requests.")
+    ] = "auto",
+    min_target: MinTarget = "1",
+    max_control: MaxControl = "0",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there, whatever is in it.")] = False,
+    neuronpedia_template: Template = None,
+    api: Annotated[str, typer.Option(hidden=True)] = API,
+    exports: Annotated[str, typer.Option(hidden=True)] = EXPORTS,
+) -> None:
+    """Get the explanations of a source's kept features from Neuronpedia."""
+    source = describe_source(source_dir)
+    thresholds = read_thresholds(min_target, max_control)
+    study = assemble(read_results(source.folder), source, None, neuronpedia_template)
+    path = file or place_for_explanations(source)
+    if path is None:
+        msg = (
+            f"`{source_dir}` is in no folder called {{model}}_trainer{{trainer}}_layer{{layer}}, so it has no place "
+            "for explanations. Name a file with --out."
+        )
+        raise DataError(msg)
+    written = None if force else written_rows(path)
+    servers = Servers.at(api, exports)
+    with show_progress() as progress:
+        track = partial(progress.track, description="Getting explanations")
+        explained = explain(study, thresholds, types=types or (), via=via, servers=servers, track=track)
+    write_rows(path, explained, written)
+    err.print(printable(f"{path}: {plural(len(explained.rows), 'explanation')}"))
+    err.print(f"{explained.explained:,} of {explained.kept:,} kept features have an explanation.")
+    if explained.unasked:
+        err.print(f"The API may know {explained.unasked:,} that the bulk files lack: --via api asks for each.")

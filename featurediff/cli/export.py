@@ -1,0 +1,174 @@
+"""`featurediff export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featurediff import export as files
+from featurediff.charts.scale import Choice
+from featurediff.charts.view import DEFAULT_METRIC, Kind, View
+from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
+from featurediff.cli.terminal import err, printable, show_progress
+from featurediff.errors import DataError
+from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
+from featurediff.files import kind_of, write_whole
+from featurediff.labels import Labels
+from featurediff.sources.tree import Source, describe_source, find_sources
+from featurediff.study import Study, load
+from featurediff.wording import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ENDINGS = (".csv", ".html", ".parquet")
+
+
+class Which(StrEnum):
+    """An exclusivity, as typer can offer it in a list."""
+
+    BOTH = "both"
+    BASE = "base"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where to write what; for a results tree these are folders."""
+
+    csv: Path | None
+    """The table."""
+
+    html: Path | None
+    """The page."""
+
+    parquet: Path | None
+    """The table."""
+
+    def below(self, name: str) -> Outputs:
+        """Return the files of one source of a tree."""
+        made = (folder and folder / f"{name}{ending}" for folder, ending in zip(self.paths, _ENDINGS, strict=True))
+        return Outputs(*made)
+
+    @property
+    def paths(self) -> tuple[Path | None, Path | None, Path | None]:
+        """All three, in the order of `_ENDINGS`."""
+        return self.csv, self.html, self.parquet
+
+
+def export_sources(
+    source_dir: Annotated[
+        Path, typer.Argument(metavar="SOURCE_DIR", help="A folder with base.pt and chat.pt, or a tree of them.")
+    ],
+    metric: Annotated[str, typer.Option(help="Which vector of the files the axes show.")] = DEFAULT_METRIC,
+    explanations: Annotated[
+        Path | None, typer.Option(help="CSV with feature_id and a text column, or a folder of delphi's.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the chart as a page here (a folder, for a tree).")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
+    offline: Offline = True,
+    token_type: Annotated[list[str] | None, typer.Option(help="Only this position; may be repeated.")] = None,
+    exclusivity: Annotated[list[Which] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    consistency: Annotated[Consistency, typer.Option(help="Only features like this.")] = "all",
+    min_target: MinTarget = "1",
+    max_control: MaxControl = "0",
+    min_value: Annotated[float | None, typer.Option(metavar="V", help="The larger value is at least V.")] = None,
+    max_q: Annotated[
+        float | None,
+        typer.Option(metavar="Q", min=0, max=1, help="Only features whose target-over-control q is at most Q."),
+    ] = None,
+    search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
+    ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
+    chart: Annotated[Kind, typer.Option(help="What --html draws; with ranking, --csv is the ranking.")] = "scatter",
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Increases and decreases in a ranking.")] = View.top,
+    scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
+    spread: Annotated[bool, typer.Option(help="Whether points that coincide get places of their own.")] = True,
+    base_label: Annotated[str, typer.Option()] = Labels.base,
+    chat_label: Annotated[str, typer.Option()] = Labels.chat,
+    target_label: Annotated[str, typer.Option()] = Labels.target,
+    control_label: Annotated[str, typer.Option()] = Labels.control,
+    neuronpedia_template: Template = None,
+) -> None:
+    """Write the features of one source, or of every source of a tree, as CSV, HTML or Parquet."""
+    outputs = Outputs(csv, html, parquet)
+    if not any(outputs.paths):
+        msg = "Nothing to write: name at least one of --csv, --html and --parquet."
+        raise DataError(msg)
+    named = [path for path in outputs.paths if path]
+    if len(set(named)) < len(named) and len(describe_source(source_dir).missing) < 2:
+        msg = "Two of --csv, --html and --parquet name the same file. Give each its own."
+        raise DataError(msg)
+    view = View(
+        metric=metric,
+        thresholds=read_thresholds(min_target, max_control),
+        filters=Filters(
+            token_types=tuple(token_type or ()),
+            exclusivity=tuple(which.value for which in exclusivity or ()),
+            consistency=consistency,
+            min_value=min_value,
+            search=search,
+            ids=parse_ids(ids),
+            max_q=max_q,
+        ),
+        labels=Labels(base_label, chat_label, target_label, control_label),
+        scale=scale,
+        spread=spread,
+        chart=chart,
+        top=top,
+    )
+
+    def export(source: Source, outputs: Outputs) -> None:
+        study = load(source.folder, explanations, template=neuronpedia_template)
+        study.check(view)
+        _write(study, view, outputs, offline=offline)
+
+    alone = describe_source(source_dir)
+    if len(alone.missing) < 2 or kind_of(source_dir) != "folder":
+        export(alone, outputs)
+        return
+    failed = 0
+    with show_progress() as progress:
+        for source in progress.track(find_sources(source_dir), description="Exporting"):
+            try:
+                export(source, outputs.below(source.name))
+            except DataError as error:
+                failed += 1
+                err.print(printable(f"{source.name}: {error}", "red"))
+    if failed:
+        msg = f"{failed} of the sources could not be exported; the others are written."
+        raise DataError(msg)
+
+
+def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None:
+    kept = study.table(view.thresholds)
+    rows = filter_table(kept, view.filters, view.metric)
+    if rows.empty:
+        err.print(printable(f"Note: {study.title(view)}: {_why_empty(kept, view)}", "yellow"))
+    written = dict.fromkeys(filter(None, outputs.paths), len(rows))
+    if outputs.csv and view.chart == "ranking":
+        ranked = rank(rows, view.metric, study.run, view.top)
+        write_whole(outputs.csv, ranking_csv(ranked))
+        written[outputs.csv] = len(ranked)
+    elif outputs.csv:
+        write_whole(outputs.csv, files.csv_text(rows, view.metric))
+    if outputs.parquet:
+        write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
+    if outputs.html:
+        provenance = study.provenance(view, len(rows), len(kept))
+        drawing = study.draw(kept, view)
+        page = files.html_bytes(drawing, study.page, provenance, study.title(view), offline=offline)
+        write_whole(outputs.html, page)
+    for path, number in written.items():
+        err.print(printable(f"{path}: {plural(number, 'row')}"))
+
+
+def _why_empty(kept: pd.DataFrame, view: View) -> str:
+    if kept.empty:
+        return f"no feature is exclusive, that is {view.rule()}."
+    return f"no feature is left by the filter on {blocking_filter(kept, view.filters, view.metric)}."

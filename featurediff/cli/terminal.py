@@ -1,0 +1,36 @@
+"""What commands print: texts of strangers, tables, progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    pass
+
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+_NO_TERMINAL = 10_000
+"""Columns where no terminal says how many there are, so that a row stays a line for `grep`."""
+
+
+def printable(text: str, style: str = "") -> Text:
+    """Return what strangers wrote so that a terminal shows it as written: no markup, control characters as escapes."""
+    return Text("".join(char if char.isprintable() else repr(char)[1:-1] for char in text), style)
+
+
+def print_table(table: Table) -> None:
+    """Print a table; a row stays a line where no terminal says how wide it is."""
+    console = out if out.is_terminal else Console(width=_NO_TERMINAL)
+    console.print(table)
+
+
+def show_progress() -> Progress:
+    """Return a progress bar on standard error."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err
+    )
