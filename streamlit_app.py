@@ -7,42 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from featurediff.charts.view import heading
-from featurediff.errors import DataError
-from featurediff.features.filters import blocking_filter
-from featurediff.features.table import Thresholds
-from featurediff.sources.results import is_synthetic
-from featurediff.sources.tree import in_one_state
-from pages import (
-    COMPARISON,
-    DASHBOARD,
-    DATA,
-    DEMO,
-    UPLOAD,
-    demo_sources,
-    list_sources,
-    open_page,
-    plain,
-    settings,
-    settle,
-    show_error,
-    written,
-)
-from pages.dashboard.choices import choose_stars, choose_view
-from pages.dashboard.details import show_feature
-from pages.dashboard.following import follow_pick, write_picked
-from pages.dashboard.panes import (
-    DETAIL_WIDTH,
-    show_about,
-    show_chart,
-    show_counts,
-    show_downloads,
-)
-from pages.dashboard.picking import begin, clear_box, forget, stars_here
-from pages.dashboard.reading import (
+from featurediff.app.dashboard.about import show_about
+from featurediff.app.dashboard.cache import (
     CHART_WIDTH,
     MOST_ROWS,
-    Opened,
     cache_key,
     keep,
     narrow,
@@ -51,9 +19,26 @@ from pages.dashboard.reading import (
     read_study,
     refer,
 )
-from pages.turns import turn
+from featurediff.app.dashboard.chart import DETAIL_WIDTH, show_chart
+from featurediff.app.dashboard.counts import show_counts
+from featurediff.app.dashboard.detail import show_feature
+from featurediff.app.dashboard.downloads import show_downloads
+from featurediff.app.dashboard.pick import follow_pick, write_picked
+from featurediff.app.dashboard.session import begin, clear_box, forget, stars_here
+from featurediff.app.dashboard.shown import Opened
+from featurediff.app.dashboard.sidebar import choose_stars, choose_view
+from featurediff.app.rerun_lock import turn
+from featurediff.app.safe_text import plain, show_error
+from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
+from featurediff.app.url import COMPARISON, DASHBOARD, open_page, settle
+from featurediff.charts.view import heading
+from featurediff.errors import DataError
+from featurediff.features.filters import blocking_filter
+from featurediff.features.table import Thresholds
+from featurediff.sources.results import is_synthetic
+from featurediff.sources.tree import in_one_state
 
-st.set_page_config(page_title="featurediff", page_icon=str(DATA / "icon.png"), layout="wide")
+st.set_page_config(page_title="featurediff", page_icon=str(STATIC / "icon.png"), layout="wide")
 
 dashboard, comparison = st.Page(DASHBOARD, default=True), st.Page(COMPARISON)
 left = st.session_state.setdefault("left", {})

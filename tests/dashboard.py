@@ -36,7 +36,7 @@ def open_compare(**link):
     at = AppTest.from_file(APP, default_timeout=60)
     for name, value in link.items():
         at.query_params[name] = value
-    return at.switch_page("pages/compare.py").run()
+    return at.switch_page("featurediff/app/compare.py").run()
 
 
 def send(at, element, value):

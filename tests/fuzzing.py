@@ -24,13 +24,13 @@ import torch
 from builders import TOKEN_TYPES, model_data
 from corpus import bytes_of, rewritten, saved
 
+from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.errors import DataError
 from featurediff.export import csv_text
 from featurediff.labels import VERSIONS
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import Activations
 from featurediff.sources.results import notes, parse_results
-from featurediff.stars import parse_stars, stars_csv
 from featurediff.study import assemble
 
 Outcome = Literal["refused", "right"]

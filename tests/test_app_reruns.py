@@ -10,9 +10,9 @@ from conftest import SAE_FOLDER
 from dashboard import click_row, figure, open_app, rows, table_of, tiles
 
 from featurediff import load
+from featurediff.app.sources import demo_sources
 from featurediff.charts.view import View
 from featurediff.sources import demo
-from pages import demo_sources
 
 STRANGE = 'it’s </script> → 日本語 \U0001f600 \x7f \\ " é < > / $'
 

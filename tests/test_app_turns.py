@@ -7,7 +7,7 @@ from builders import make_source
 from conftest import SAE_FOLDER
 from dashboard import open_app, tiles
 
-from pages import turns
+from featurediff.app import rerun_lock as turns
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ from builders import NUM_FEATURES, TOKEN_TYPES, make_source, model_data
 from corpus import ACTIVATIONS, EXPLANATIONS, RAN, SOURCES, STARS, rewritten, saved
 
 from featurediff import cli, load
+from featurediff.app.dashboard.stars import parse_stars
 from featurediff.errors import DataError
 from featurediff.export import csv_text
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import find_activations
 from featurediff.sources.results import parse_results
-from featurediff.stars import parse_stars
 
 
 def check(message, says):

@@ -25,8 +25,8 @@ from dashboard import (
 )
 
 from featurediff import load
+from featurediff.app.sources import demo_sources
 from featurediff.errors import DataError
-from pages import demo_sources
 
 SOURCE, OTHER = f"{SAE_FOLDER}/personal_40", f"{SAE_FOLDER}/second_40"
 

@@ -8,12 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pandas.api.types import is_numeric_dtype
 
+from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.csv_files import _RUNS, guard, read_back, to_csv, unguard
 from featurediff.export import csv_text
 from featurediff.features.changes import ranking_csv
 from featurediff.meaning.explain import Explained, write_rows, written_rows
 from featurediff.meaning.explanations import parse_explanations, read_explanations
-from featurediff.stars import parse_stars, stars_csv
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "＝1", "＋1", "－1", "＠x"]  # noqa: RUF001
 STARTS = st.text(st.sampled_from("'=+-@ \t\r\n\"a,"), max_size=6)

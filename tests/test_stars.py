@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurediff.app.dashboard.stars import MAX_NOTE, parse_stars, stars_csv
 from featurediff.errors import DataError
-from featurediff.stars import MAX_NOTE, parse_stars, stars_csv
 
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from featurediff.app.safe_text import plain, show_error
+from featurediff.app.sources import list_sources, settings, written
+from featurediff.app.url import COMPARISON, DASHBOARD, MOST_LABEL, bad_numbers, beside_the_point, open_page, settle
 from featurediff.charts.view import View
 from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, table
 from featurediff.compare.figures import count_bars, layer_lines, overlap_map
@@ -22,20 +25,6 @@ from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import PROMPTS, VERSIONS, Labels
 from featurediff.sources.tree import in_one_state
 from featurediff.wording import plural
-from pages import (
-    COMPARISON,
-    DASHBOARD,
-    MOST_LABEL,
-    bad_numbers,
-    beside_the_point,
-    list_sources,
-    open_page,
-    plain,
-    settings,
-    settle,
-    show_error,
-    written,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +40,6 @@ MOST_ROWS = 20_000
 MOST_THRESHOLD = 12
 LENGTHS = dict.fromkeys((*VERSIONS, *PROMPTS), MOST_LABEL) | dict.fromkeys(("at_least", "at_most"), MOST_THRESHOLD)
 AMONG = {"kept": "Kept", "significant": "Significant"}
-
-if "left" not in st.session_state:  # until the dashboard has called st.navigation, a new server runs this file alone
-    st.navigation([st.Page(DASHBOARD, default=True), st.Page(COMPARISON)], position="hidden")
-    st.rerun()
 
 # ----------------------------------------------------------------------------
 # Set things up.

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from featurediff.app.dashboard.cache import list_prompts
+from featurediff.app.dashboard.session import pick, switch_star, write_note
+from featurediff.app.dashboard.shown import Opened
+from featurediff.app.dashboard.stars import MAX_NOTE, Key
+from featurediff.app.safe_text import plain, show_error
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import PROMPTS, Labels
-from featurediff.stars import MAX_NOTE, Key
 from featurediff.wording import plural
-from pages import plain, show_error
-from pages.dashboard.picking import pick, switch_star, write_note
-from pages.dashboard.reading import Opened, list_prompts
 
 if TYPE_CHECKING:
     from featurediff.study import Study

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
+from featurediff.app.dashboard.session import clear_box, import_stars, stars_here
+from featurediff.app.dashboard.stars import stars_csv
+from featurediff.app.safe_text import plain, show_error
+from featurediff.app.sources import settings
+from featurediff.app.url import MOST_LABEL, bad_numbers, settle
 from featurediff.charts.view import DEFAULT_METRIC, View
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Filters, parse_ids
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, Labels
-from featurediff.stars import stars_csv
 from featurediff.study import Study
 from featurediff.wording import plural
-from pages import MOST_LABEL, bad_numbers, plain, settings, settle, show_error
-from pages.dashboard.picking import clear_box, import_stars, stars_here
 
 if TYPE_CHECKING:
     from featurediff.charts.scale import Choice

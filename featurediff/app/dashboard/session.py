@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from featurediff.app.dashboard.stars import Key, parse_stars
+from featurediff.app.url import MOST_LABEL, beside_the_point
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, VERSIONS
-from featurediff.stars import Key, parse_stars
-from pages import MOST_LABEL, beside_the_point
 
 state = st.session_state
 LENGTHS = {f"{name}_label": MOST_LABEL for name in (*VERSIONS, *PROMPTS)}

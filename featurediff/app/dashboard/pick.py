@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from featurediff.app.dashboard.chart import link_chart
+from featurediff.app.dashboard.detail import show_feature
+from featurediff.app.dashboard.downloads import show_share
+from featurediff.app.dashboard.table import show_table
+from featurediff.app.rerun_lock import turn
+from featurediff.app.url import write_url
 from featurediff.errors import DataError
 from featurediff.sources.tree import identify
-from pages import write_url
-from pages.dashboard.details import show_feature
-from pages.dashboard.panes import link_chart, show_share, show_table
-from pages.turns import turn
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+    from featurediff.app.dashboard.picture import Picture
+    from featurediff.app.dashboard.shown import Opened, Shown
     from featurediff.charts.chart import Chart
     from featurediff.charts.view import View
     from featurediff.sources.tree import Source
-    from pages.dashboard.reading import Opened, Picture, Shown
 
 state = st.session_state
 

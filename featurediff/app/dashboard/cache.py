@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import orjson
 import pandas as pd
-import plotly.graph_objects as go
 import pyarrow as pa
 import streamlit as st
 
+from featurediff.app.dashboard.picture import Picture
+from featurediff.app.dashboard.shown import Drawn, Opened, Shown
 from featurediff.charts.chart import make_chart
-from featurediff.charts.plotly_json import to_json
 from featurediff.charts.points import EXPLAINED_POINTS, mark
 from featurediff.charts.texts import hover_texts
 from featurediff.charts.view import View
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.charts.chart import Chart
-    from featurediff.charts.plotly_json import Drawing
     from featurediff.sources.activations import Activations
 
 CHART_WIDTH, CHART_HEIGHT = 840, 560
@@ -45,130 +41,6 @@ CHART_WIDTH, CHART_HEIGHT = 840, 560
 
 MOST_ROWS = 3_000
 MOST_IDS = 1_000
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """The source that is shown."""
-
-    name: str
-    """Beside stars: as in the URL, and of uploads what tells them from others."""
-
-    files: tuple[str, ...]
-    """Identifies its files; see `sources.identify`."""
-
-    key: str
-    """Identifies its files, its pages and the explanations preferred: what caches go by."""
-
-    study: Study
-    """What was read."""
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What a view leaves of the kept features, and what the page says of them."""
-
-    kept: pd.DataFrame
-    """The whole feature table."""
-
-    passing: NDArray[np.intp]
-    """Rows of `kept` that pass the filters: those in the chart."""
-
-    digest: str
-    """Identifies them: filters that leave the same rows make the same figure."""
-
-    at: NDArray[np.intp]
-    """Rows of `kept` that are also in the box and starred, where that is asked for: those in table and downloads."""
-
-    counts: NDArray[np.int64]
-    """From `significance.count_evidence`, of the rows `at`."""
-
-    ids: tuple[int, ...]
-    """Features of the largest |difference|, at most `MOST_IDS`."""
-
-    order: list[tuple[str, int]]
-    """(token_type, feature_id) of the table's rows, the largest |difference| first, at most `MOST_ROWS`."""
-
-    cells: pa.Table
-    """The table as it is sent."""
-
-    def rows(self) -> pd.DataFrame:
-        """Return the rows of table and downloads."""
-        return self._take(self.at)
-
-    def drawn(self) -> pd.DataFrame:
-        """Return the rows of the chart."""
-        return self._take(self.passing)
-
-    def find(self, feature_id: int) -> pd.DataFrame:
-        """Return where a feature is in the chart: `token_type` and `feature_id` of its rows, which keep their index."""
-        near = self.passing[self.kept["feature_id"].to_numpy()[self.passing] == feature_id]
-        rows: pd.DataFrame = self.kept[["token_type", "feature_id"]].iloc[near]
-        return rows
-
-    def _take(self, at: NDArray[np.intp]) -> pd.DataFrame:
-        return self.kept if len(at) == len(self.kept) else self.kept.iloc[at]
-
-
-class Picture(go.Figure):  # type: ignore[misc]
-    """
-    A figure as it is sent.
-
-    Streamlit turns a figure into JSON at every rerun; this one was turned into it when it was made.
-    """
-
-    def __init__(self, drawing: Drawing) -> None:
-        super().__init__()
-        self._sent = _Sent(_to_ascii(to_json(drawing)), drawing["layout"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the layout, and instead of the data what knows its JSON."""
-        return self._sent
-
-
-def _to_ascii(spec: bytes) -> bytes:
-    """Return JSON in ASCII, which Python handles four times as fast, and without what Plotly would escape each time."""
-    if not spec.isascii():
-        spec = spec.decode().encode("ascii", _ESCAPES)
-    return spec.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"/", b"\\u002f")
-
-
-def _escape(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
-
-
-codecs.register_error(_ESCAPES := "featurediff-json", _escape)
-
-
-class _Sent(dict[str, Any]):
-    """What stands for a figure on its way to Plotly’s `to_json`, which asks it for a form of itself."""
-
-    def __init__(self, spec: bytes, layout: dict[str, Any]) -> None:
-        super().__init__(data=[], layout=layout)
-        self._spec = orjson.Fragment(spec)
-
-    def to_plotly_json(self) -> orjson.Fragment:
-        """Return the JSON that was made before."""
-        return self._spec
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What the chart was drawn for, and how it began; a box or zoom made since then is in the browser alone."""
-
-    figure: int
-    """Identifies everything that the figure shows."""
-
-    axes: str
-    """Identifies what its axes mean: a zoom is carried over only to the same ones."""
-
-    zoom: tuple[float, float, float, float] | None
-    """Left, right, lower and upper end in drawn units; None for the whole range."""
-
-    marked: tuple[tuple[str, int], ...]
-    """Features of a box that an earlier figure showed: this one dims the others."""
 
 
 def cache_key(*parts: object) -> str:

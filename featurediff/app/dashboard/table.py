@@ -1,0 +1,72 @@
+"""The table beside the chart."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from featurediff.app.dashboard.counts import state
+from featurediff.app.dashboard.session import on_row
+from featurediff.app.dashboard.shown import Opened
+from featurediff.app.safe_text import plain
+from featurediff.features.evidence import CAVEAT
+from featurediff.labels import Labels
+
+if TYPE_CHECKING:
+    from featurediff.app.dashboard.shown import Shown
+    from featurediff.charts.view import View
+    from featurediff.study import Study
+
+
+def q_column(name: str, meaning: str) -> Any:  # noqa: ANN401  Streamlit's own type is not public
+    """Return the column of a q-value."""
+    return st.column_config.NumberColumn(name, format="%.2g", width=75, help=f"{meaning} {CAVEAT}")
+
+
+def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any]:
+    """Say what the table's columns are called, and how they look."""
+    columns: dict[str, Any] = {
+        "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
+        "star": st.column_config.TextColumn("★", width=35, help="Starred by you, in its details."),
+        "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="open ↗", width=65),
+        "token_type": st.column_config.TextColumn("Position", width=75),
+        "exclusivity": st.column_config.TextColumn("Exclusive in", width=90),
+        "inconsistent": st.column_config.CheckboxColumn(
+            "Inconsistent", width=85, help="Also active on the other model’s control prompts."
+        ),
+        f"base_{metric}": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
+        f"chat_{metric}": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
+        "difference": st.column_config.NumberColumn(
+            "Difference", format="%+.4g", width=85, help=f"{plain(labels.chat)} − {plain(labels.base)}"
+        ),
+        "explanation": st.column_config.TextColumn("Explanation", width=420),
+        "exclusive_positions": st.column_config.NumberColumn(
+            "Positions", width=75, help="At how many positions the feature is kept."
+        ),
+        "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
+        "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
+        "change_q": q_column("q change", "Activation frequency on target prompts, chat against base."),
+        "explanation_type": st.column_config.TextColumn("Type", width=110),
+    }
+    for (version, which), number in study.run.num_prompts.items():
+        columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
+            f"{labels.of(version)} {labels.of(which)}", format=f"%d/{number}", width=105
+        )
+    return columns
+
+
+def show_table(shown: Shown, opened: Opened, view: View) -> None:
+    """Show the features as a table; a click on a row picks one."""
+    looks = describe_columns(view.metric, opened.study, view.labels)
+    st.dataframe(
+        shown.cells,
+        key=f"table_{state['round']}",
+        on_select=partial(on_row, shown.order),
+        selection_mode="single-row",
+        hide_index=True,
+        column_config={name: looks[name] for name in shown.cells.column_names},
+        height=min(36 + 33 * (len(shown.order) + 1), 430),
+        placeholder="",
+    )

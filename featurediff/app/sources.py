@@ -1,0 +1,114 @@
+"""Settings of the app, and the sources that it offers: of a results tree, or else of the demo."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from featurediff.errors import DataError
+from featurediff.files import kind_of
+from featurediff.sources import demo
+from featurediff.sources.tree import FILES, Source, describe_source, find_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATIC = Path(__file__).parent / "static"
+"""What the browser gets as it is: the icon, and the script beside the chart."""
+
+DEMO, UPLOAD = "demo", "upload"
+DEMO_LAYERS = 5
+
+
+def settings() -> argparse.Namespace:
+    """Read what stands behind `streamlit run streamlit_app.py --`, or in the environment."""
+    return _parse_settings(tuple(sys.argv[1:]), os.environ.get("FEATUREDIFF_RESULTS") or None)
+
+
+@cache
+def _parse_settings(arguments: tuple[str, ...], results: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --", allow_abbrev=False)
+    parser.add_argument("--results", type=Path, default=results)
+    parser.add_argument("--neuronpedia-template", default="")
+    return parser.parse_known_args(arguments)[0]
+
+
+def have_a_place(sources: Mapping[str, Source]) -> bool:
+    """Whether the folder that the demo is written to is there."""
+    return kind_of(_tree_of(sources[DEMO])) == "folder"
+
+
+@st.cache_resource(show_spinner=False, validate=have_a_place)
+def demo_sources() -> dict[str, Source]:
+    """
+    Return the demo's sources by their names in the URL, none of them written yet; `DEMO` is the usual one.
+
+    Raises
+    ------
+    DataError
+        If there is no place to write them.
+    """
+    try:
+        tree = Path(tempfile.mkdtemp(prefix="featurediff-demo-"))
+    except OSError as error:
+        msg = f"The demo cannot be written ({error.strerror}). TMPDIR names the folder for it: is there room?"
+        raise DataError(msg) from error
+    usual = demo.folder_of(tree, demo.LAYER, demo.PROMPT_SET)
+    planned = [demo.folder_of(tree, layer, prompt_set) for layer, prompt_set in sorted(demo.plan(DEMO_LAYERS))]
+    return {DEMO if source.folder == usual else source.name: source for source in map(describe_source, planned)}
+
+
+def _tree_of(source: Source) -> Path:
+    return source.folder.parents[2]
+
+
+def written(source: Source) -> Source:
+    """
+    Return a source that can be read: one of the demo is written first, once per server.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    is_planned = bool(source.missing) and source in demo_sources().values()
+    return _write_demo(str(source.folder), source) if is_planned else source
+
+
+def are_there(source: Source) -> bool:
+    """Whether a source of the demo still is where it was written: some systems sweep folders for temporary files."""
+    return all(kind_of(source.folder / name) == "file" for name in FILES)
+
+
+@st.cache_resource(show_spinner="Making the demo…", validate=are_there)
+def _write_demo(folder: str, _source: Source) -> Source:
+    del folder
+    tree = _tree_of(_source)
+    try:
+        demo.make_demo(layer=_source.layer or 0, prompt_set=_source.prompt_set or "").write(tree)
+    except DataError:
+        shutil.rmtree(tree, ignore_errors=True)
+        raise
+    return describe_source(_source.folder)
+
+
+def list_sources(results: Path | None) -> dict[str, Source]:
+    """
+    Return the sources of the results tree, or else of the demo, by their names in the URL.
+
+    Raises
+    ------
+    DataError
+        If the tree cannot be read, or there is no source in it.
+    """
+    if results is None:
+        return demo_sources()
+    return {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in find_sources(results)}
