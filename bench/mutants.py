@@ -22,7 +22,7 @@ from typing import NamedTuple
 from report import publish, table
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("bench", "featurediff", "pages", "scripts", "tests", "pyproject.toml", "streamlit_app.py")
+COPIED = ("bench", "featurediff", "scripts", "tests", "pyproject.toml", "streamlit_app.py")
 MINUTES, ALL_MINUTES = 5, 30
 """A test run that takes longer has noticed: a mutant may loop. The second is for the run with nothing broken."""
 
@@ -31,7 +31,7 @@ class Mutant(NamedTuple):
     """One line, broken."""
 
     file: str
-    """In `featurediff/`; of the app, the path from the project's folder, with a slash."""
+    """Its path below `featurediff/`, without `.py`."""
 
     old: str
     """What stands there, once in the file."""
@@ -48,135 +48,394 @@ class Mutant(NamedTuple):
     @property
     def path(self) -> str:
         """From the project's folder."""
-        return f"{self.file}.py" if "/" in self.file else f"featurediff/{self.file}.py"
+        return f"featurediff/{self.file}.py"
 
 
 MUTANTS = (
-    Mutant("diff", ">= target.value", "> target.value", "diff", "“at least K” is more than K"),
-    Mutant("diff", "> control.value", ">= control.value", "diff", "“at most J” is fewer than J"),
-    Mutant("diff", "(chat & base_control[kept])", "(chat & chat_control[kept])", "diff", "chat for base"),
-    Mutant("diff", "metadata.num_control_prompts) >", "metadata.num_target_prompts) >", "diff", "target for control"),
-    Mutant("diff", "difference=chat - base", "difference=base - chat", "diff export", "the sign of a difference"),
-    Mutant("diff", "vectors = getattr(results, version).vectors[token_type]",
-           "vectors = getattr(results, version).vectors[results.token_types[0]]", "diff", "another token type"),
-    Mutant("diff", "np.maximum(*values", "np.minimum(*values", "diff", "the smaller value passes the minimum"),
-    Mutant("diff", "evidence_q(table) <= filters.max_q", "evidence_q(table) < filters.max_q", "diff significance",
-           "“q at most” is below"),
-    Mutant("results", "counts.max() <= n", "counts.max() <= n + 1", "results", "one prompt too many passes"),
-    Mutant("results", "base_version in _CHAT_VERSIONS or", "base_version in _CHAT_VERSIONS and", "results",
-           "swapped files pass"),
-    Mutant("metadata", 'if prompts == "target" else', 'if prompts != "target" else', "results", "control for target"),
-    Mutant("archive", " or zlib.crc32(record) != entry.CRC", "", "results", "a flipped bit passes"),
-    Mutant("archive", "directories != {directory}", "not directories", "hostile", "a hidden directory passes"),
-    Mutant("archive", "if claimed > file_size:\n            msg", "if claimed > 10**15:\n            msg",
-           "results hostile", "10^12 elements of a kilobyte pass"),
-    Mutant("pickles", '("REDUCE", "BUILD", "NEWOBJ")', '("BUILD", "NEWOBJ")', "pickles", "a call passes"),
-    Mutant("pickles", "weight += stack.pop().weight", "weight += min(stack.pop().weight, 1)", "pickles",
-           "a pickle unfolds without end"),
-    Mutant("significance", "hypergeom.sf(target - 1,", "hypergeom.sf(target,", "significance", "> for >= in a tail"),
-    Mutant("significance", "target + control, num_target)", "target + control, num_control)", "significance",
-           "control for target"),
-    Mutant("significance", "2 * binom.cdf", "binom.cdf", "significance", "one-sided for two-sided"),
-    Mutant("significance", '("both", version)', '("both", "base")', "significance", "base for chat"),
-    Mutant("significance", "(target > 0) | (control > 0)", "target > 0", "significance", "a smaller family"),
-    Mutant("significance", "/ np.cumsum(numbers[order])", "/ np.arange(1, len(order) + 1)", "significance",
-           "q of another pair"),
-    Mutant("points", "{count}/{run.num_prompts[version, prompts]}", "{count}/{run.num_prompts['base', prompts]}",
-           "figures", "n of the wrong model"),
-    Mutant("points", "sizes = [run.num_prompts[v, p]", 'sizes = [run.num_prompts[v, "target"]', "figures",
-           "n of the wrong prompts"),
-    Mutant("points", "html.escape(legible(written), quote=False)", "written", "figures hostile_pages",
-           "a missing escape"),
-    Mutant("points", '.replace("<", "&lt;")', "", "figures hostile_pages", "a missing escape"),
+    Mutant("features/table", ">= target.value", "> target.value", "table", "“at least K” is more than K"),
+    Mutant("features/table", "> control.value", ">= control.value", "table", "“at most J” is fewer than J"),
+    Mutant("features/table", "(chat & base_control[kept])", "(chat & chat_control[kept])", "table", "chat for base"),
+    Mutant(
+        "features/table",
+        "metadata.num_control_prompts) >",
+        "metadata.num_target_prompts) >",
+        "table",
+        "target for control",
+    ),
+    Mutant(
+        "features/table", "difference=chat - base", "difference=base - chat", "table export", "the sign of a difference"
+    ),
+    Mutant(
+        "features/table",
+        "vectors = getattr(results, version).vectors[token_type]",
+        "vectors = getattr(results, version).vectors[results.token_types[0]]",
+        "table",
+        "another token type",
+    ),
+    Mutant(
+        "features/filters", "np.maximum(*values", "np.minimum(*values", "table", "the smaller value passes the minimum"
+    ),
+    Mutant(
+        "features/filters",
+        "evidence_q(table) <= filters.max_q",
+        "evidence_q(table) < filters.max_q",
+        "table evidence",
+        "“q at most” is below",
+    ),
+    Mutant("sources/results", "counts.max() <= n", "counts.max() <= n + 1", "results", "one prompt too many passes"),
+    Mutant(
+        "sources/results",
+        "base_version in _CHAT_VERSIONS or",
+        "base_version in _CHAT_VERSIONS and",
+        "results",
+        "swapped files pass",
+    ),
+    Mutant(
+        "sources/metadata",
+        'if prompts == "target" else',
+        'if prompts != "target" else',
+        "results",
+        "control for target",
+    ),
+    Mutant("sources/pt_archive", " or zlib.crc32(record) != entry.CRC", "", "results", "a flipped bit passes"),
+    Mutant(
+        "sources/pt_archive",
+        "directories != {directory}",
+        "not directories",
+        "hostile_files",
+        "a hidden directory passes",
+    ),
+    Mutant(
+        "sources/pt_archive",
+        "if claimed > file_size:\n            msg",
+        "if claimed > 10**15:\n            msg",
+        "results hostile_files",
+        "10^12 elements of a kilobyte pass",
+    ),
+    Mutant("sources/pt_pickle", '("REDUCE", "BUILD", "NEWOBJ")', '("BUILD", "NEWOBJ")', "pt_pickle", "a call passes"),
+    Mutant(
+        "sources/pt_pickle",
+        "weight += stack.pop().weight",
+        "weight += min(stack.pop().weight, 1)",
+        "pt_pickle",
+        "a pickle unfolds without end",
+    ),
+    Mutant(
+        "features/exact_tests", "hypergeom.sf(target - 1,", "hypergeom.sf(target,", "evidence", "> for >= in a tail"
+    ),
+    Mutant(
+        "features/exact_tests",
+        "target + control, num_target)",
+        "target + control, num_control)",
+        "evidence",
+        "control for target",
+    ),
+    Mutant("features/exact_tests", "2 * binom.cdf", "binom.cdf", "evidence", "one-sided for two-sided"),
+    Mutant("features/evidence", '("both", version)', '("both", "base")', "evidence", "base for chat"),
+    Mutant("features/evidence", "(target > 0) | (control > 0)", "target > 0", "evidence", "a smaller family"),
+    Mutant(
+        "features/evidence",
+        "/ np.cumsum(numbers[order])",
+        "/ np.arange(1, len(order) + 1)",
+        "evidence",
+        "q of another pair",
+    ),
+    Mutant(
+        "charts/points",
+        "{count}/{run.num_prompts[version, prompts]}",
+        "{count}/{run.num_prompts['base', prompts]}",
+        "scatter",
+        "n of the wrong model",
+    ),
+    Mutant(
+        "charts/points",
+        "sizes = [run.num_prompts[v, p]",
+        'sizes = [run.num_prompts[v, "target"]',
+        "scatter",
+        "n of the wrong prompts",
+    ),
+    Mutant(
+        "charts/texts",
+        "html.escape(legible(written), quote=False)",
+        "written",
+        "scatter hostile_pages",
+        "a missing escape",
+    ),
+    Mutant("charts/texts", '.replace("<", "&lt;")', "", "scatter hostile_pages", "a missing escape"),
     Mutant("export", "{html.escape(v)}", "{v}", "export", "a missing escape"),
     Mutant("export", 'template).replace("<", "\\\\u003c")', "template)", "export", "a script that a template ends"),
-    Mutant("export", '.replace(b"<", b"\\\\u003c")', "", "export", "a script that a text ends"),
-    Mutant("figures", '{"text": f"{text(labels.chat)}: {name}"}', '{"text": f"{text(labels.base)}: {name}"}',
-           "figures", "chat's axis called base"),
-    Mutant("labels", 'self.chat) if exclusivity == "base" else', 'self.chat) if exclusivity == "chat" else', "labels",
-           "base for chat"),
-    Mutant("changes", "chat * base_n - base * chat_n", "chat * chat_n - base * base_n", "ranking",
-           "n of the wrong model"),
-    Mutant("changes", "n = run.num_prompts[version, prompts]", 'n = run.num_prompts["base", prompts]', "ranking",
-           "n of the wrong model"),
-    Mutant("explanations", "is_last[:-1] = ids", "is_last[1:] = ids", "explanations",
-           "the first of several texts"),
-    Mutant("overlap", "sizes[:, None] + sizes - shared", "sizes[:, None] + sizes", "overlap", "Jaccard's denominator"),
-    Mutant("activations", "alone.append(counts - both)", "alone.append(counts)", "activations",
-           "prompts of both models counted as of one"),
-    Mutant("spreadsheet", "[-=+@", "[-=+", "spreadsheet", "a cell that a spreadsheet runs"),
-    Mutant("scales", "PAD = 0.05", "PAD = 0.5", "scales figures", "another range of the axes"),
-    Mutant("spread", 'no_base = (table[f"base_{prompts}', 'no_base = (table[f"chat_{prompts}', "spread",
-           "base's gutter for what chat is silent on"),
-    Mutant("compare", "evidence_q(self.kept) <= max_q", "evidence_q(self.kept) < max_q", "compare overlap",
-           "“q at most” is below"),
-    Mutant("compare", "(layers > 1) & (layers == sources)", "layers > 1", "compare",
-           "a line over layers through two sources of one layer"),
-    Mutant("compare", 'prompt_set=(source.prompt_set if source else None) or ""', 'prompt_set=""', "compare",
-           "prompt sets of one SAE in one line"),
-    Mutant("overlap", "second.ids(token_type, max_q))", "second.ids(token_type))", "overlap",
-           "shared with what is not significant"),
-    Mutant("overlap", "second.ids(token_type, max_q))", "second.ids(None, max_q))", "overlap", "another position"),
-    Mutant("overlap", "if all(source.sae.is_same(other.sae)", "if any(source.sae.is_same(other.sae)", "overlap",
-           "an SAE is compared with one that it need not be"),
-    Mutant("overlap", "if not all(source.sae.is_same", "if not any(source.sae.is_same", "overlap",
-           "SAEs that differ are compared"),
-    Mutant("sae", "self.num_features != other.num_features:", "self.num_features < other.num_features:", "compare",
-           "SAEs of other widths are the same"),
-    Mutant("sae", "return ours == theirs", "if ours == theirs:\n                    return True", "compare",
-           "another page, and yet the same"),
-    Mutant("sae", "                page = None", "                page = page", "compare",
-           "a folder's name against what its files say"),
-    Mutant("changes", "        -np.abs(change),", "        np.abs(change),", "ranking", "the smallest change first"),
-    Mutant("changes", 'found[found["rank"] <= top]', 'found[found["rank"] < top]', "ranking", "one too few"),
-    Mutant("changes", "order[change[order] != 0]", "order", "ranking", "what does not change is ranked"),
-    Mutant("changes", '"base": base,', '"base": chat,', "ranking", "chat for base"),
-    Mutant("volcano", 'kept["change_q"].to_numpy()', 'kept["change_p"].to_numpy()', "volcano", "p for q"),
-    Mutant("volcano", "change_of(kept, metric, run)[2]", "change_of(kept, metric, run)[1]", "volcano",
-           "chat's value for the change"),
-    Mutant("volcano", "in_gutter = (evidence == 0)", "in_gutter = (evidence >= 0)", "volcano",
-           "evidence in the strip for none"),
-    Mutant("neuronpedia", "if layer not in (None, sae.layer):", "if layer is None:", "neuronpedia",
-           "the page of another layer, by release and id"),
-    Mutant("neuronpedia", "if layer is not None and layer not in", "if layer is None and layer not in", "neuronpedia",
-           "the page of another layer, by Neuronpedia id"),
-    Mutant("neuronpedia", "    if all(differs):", "    if not differs:", "neuronpedia",
-           "an id that its own SAE contradicts is linked"),
-    Mutant("neuronpedia", '"index": str(int(feature_id))}', '"index": int(feature_id)}', "neuronpedia",
-           "ids in a quick list as numbers, which shows an error"),
-    Mutant("neuronpedia", "(?i:https?)://", "(?i:[a-z]+)://", "neuronpedia hostile_pages", "links that are not http"),
-    Mutant("registry", "if str(number) == l0), None)", "if number), None)", "neuronpedia", "the page of another L0"),
-    Mutant("registry", 'int(said["layer"]) != layer:', 'int(said["layer"]) == layer:', "neuronpedia",
-           "a trainer of another layer"),
-    Mutant("registry", "if facts[fact] == value]", "if facts[fact]]", "neuronpedia", "the first SAE of a family"),
-    Mutant("activations", "if count != expected:", "if count > expected:", "activations",
-           "prompts of another run are listed"),
-    Mutant("activations", 'rows.duplicated(["model", "prompt_set", "prompt_id"]).any()',
-           'rows.duplicated(["model", "prompt_set", "prompt_id"]).all()', "activations", "the mean of two activations"),
-    Mutant("activations", "ascending=[True, False, True]", "ascending=[True, True, True]", "activations",
-           "the weakest prompt first"),
-    Mutant("activations", "differ = counts != expected", "differ = counts > expected", "activations",
-           "pairs of another run are tested"),
-    Mutant("stars", "guard(note)) for", "note) for", "spreadsheet stars", "a note that a spreadsheet runs"),
-    Mutant("stars", 'stars[unguard(row["source"] or ""), int(feature_id)] = note',
-           'stars.setdefault((unguard(row["source"] or ""), int(feature_id)), note)', "stars",
-           "the first of several notes"),
-    Mutant("stars", "len(note) > MAX_NOTE", "len(note) >= MAX_NOTE", "stars hostile", "a note of the full length"),
-    Mutant("files", "if file_identity(path) == before and len(data) == before.size:", "if len(data) == before.size:",
-           "results", "half of one file and half of the next"),
-    Mutant("sources", "        if identify(source) == key:", "        if key:", "hostile_app",
-           "files of two states, kept as of one"),
-    Mutant("sources", "not child.is_symlink() and", "", "sources", "links out of the results tree are followed"),
-    Mutant("pages/__init__", "found = [value for value in asked if value in options]", "found = asked", "app_links",
-           "a value of the link that there is not"),
-    Mutant("pages/__init__", "least <= number <= most", "least < number < most", "hostile_links app_findings",
-           "the largest number is refused"),
-    Mutant("pages/__init__", "([!-/:-@", "([#-/:-@", "app", "pictures of strangers in Markdown"),
-    Mutant("pages/dashboard/picking", 'if source == state["opened"]', "if source", "hostile_app app_findings",
-           "stars of another source"),
-    Mutant("pages/dashboard/picking", 'order[rows[0]] if rows', 'order[rows[-1] - 1] if rows', "app",
-           "the feature of another row"),
-)  # fmt: skip
+    Mutant("app/dashboard/picture", '.replace(b"<", b"\\\\u003c")', "", "export", "a script that a text ends"),
+    Mutant(
+        "charts/scatter",
+        '{"text": f"{text(labels.chat)}: {name}"}',
+        '{"text": f"{text(labels.base)}: {name}"}',
+        "scatter",
+        "chat's axis called base",
+    ),
+    Mutant(
+        "labels",
+        'self.chat) if exclusivity == "base" else',
+        'self.chat) if exclusivity == "chat" else',
+        "labels",
+        "base for chat",
+    ),
+    Mutant(
+        "features/changes",
+        "chat * base_n - base * chat_n",
+        "chat * chat_n - base * base_n",
+        "ranking",
+        "n of the wrong model",
+    ),
+    Mutant(
+        "features/changes",
+        "n = run.num_prompts[version, prompts]",
+        'n = run.num_prompts["base", prompts]',
+        "ranking",
+        "n of the wrong model",
+    ),
+    Mutant(
+        "meaning/explanations", "is_last[:-1] = ids", "is_last[1:] = ids", "explanations", "the first of several texts"
+    ),
+    Mutant(
+        "compare/overlap",
+        "sizes[:, None] + sizes - shared",
+        "sizes[:, None] + sizes",
+        "overlap",
+        "Jaccard's denominator",
+    ),
+    Mutant(
+        "sources/activations",
+        "alone.append(counts - both)",
+        "alone.append(counts)",
+        "activations",
+        "prompts of both models counted as of one",
+    ),
+    Mutant("csv_files", "[-=+@", "[-=+", "csv_files", "a cell that a spreadsheet runs"),
+    Mutant("charts/scale", "PAD = 0.05", "PAD = 0.5", "scale scatter", "another range of the axes"),
+    Mutant(
+        "charts/scatter",
+        'no_base = (table[f"base_{prompts}',
+        'no_base = (table[f"chat_{prompts}',
+        "packing",
+        "base's gutter for what chat is silent on",
+    ),
+    Mutant(
+        "compare/summary",
+        "evidence_q(self.kept) <= max_q",
+        "evidence_q(self.kept) < max_q",
+        "summary overlap",
+        "“q at most” is below",
+    ),
+    Mutant(
+        "compare/counts",
+        "(layers > 1) & (layers == sources)",
+        "layers > 1",
+        "summary",
+        "a line over layers through two sources of one layer",
+    ),
+    Mutant(
+        "compare/summary",
+        'prompt_set=(source.prompt_set if source else None) or ""',
+        'prompt_set=""',
+        "summary",
+        "prompt sets of one SAE in one line",
+    ),
+    Mutant(
+        "compare/overlap",
+        "second.ids(token_type, max_q))",
+        "second.ids(token_type))",
+        "overlap",
+        "shared with what is not significant",
+    ),
+    Mutant(
+        "compare/overlap", "second.ids(token_type, max_q))", "second.ids(None, max_q))", "overlap", "another position"
+    ),
+    Mutant(
+        "compare/overlap",
+        "if all(source.sae.is_same(other.sae)",
+        "if any(source.sae.is_same(other.sae)",
+        "overlap",
+        "an SAE is compared with one that it need not be",
+    ),
+    Mutant(
+        "compare/overlap",
+        "if not all(source.sae.is_same",
+        "if not any(source.sae.is_same",
+        "overlap",
+        "SAEs that differ are compared",
+    ),
+    Mutant(
+        "compare/same_sae",
+        "self.num_features != other.num_features:",
+        "self.num_features < other.num_features:",
+        "summary",
+        "SAEs of other widths are the same",
+    ),
+    Mutant(
+        "compare/same_sae",
+        "return ours == theirs",
+        "if ours == theirs:\n                    return True",
+        "summary",
+        "another page, and yet the same",
+    ),
+    Mutant(
+        "compare/same_sae",
+        "                page = None",
+        "                page = page",
+        "summary",
+        "a folder's name against what its files say",
+    ),
+    Mutant(
+        "features/changes",
+        "        -np.abs(change),",
+        "        np.abs(change),",
+        "ranking",
+        "the smallest change first",
+    ),
+    Mutant("features/changes", 'found[found["rank"] <= top]', 'found[found["rank"] < top]', "ranking", "one too few"),
+    Mutant("features/changes", "order[change[order] != 0]", "order", "ranking", "what does not change is ranked"),
+    Mutant("features/changes", '"base": base,', '"base": chat,', "ranking", "chat for base"),
+    Mutant("charts/volcano", 'kept["change_q"].to_numpy()', 'kept["change_p"].to_numpy()', "volcano", "p for q"),
+    Mutant(
+        "charts/volcano",
+        "change_of(kept, metric, run)[2]",
+        "change_of(kept, metric, run)[1]",
+        "volcano",
+        "chat's value for the change",
+    ),
+    Mutant(
+        "charts/volcano",
+        "in_gutter = (evidence == 0)",
+        "in_gutter = (evidence >= 0)",
+        "volcano",
+        "evidence in the strip for none",
+    ),
+    Mutant(
+        "meaning/pages",
+        "if layer not in (None, sae.layer):",
+        "if layer is None:",
+        "pages",
+        "the page of another layer, by release and id",
+    ),
+    Mutant(
+        "meaning/pages",
+        "if layer is not None and layer not in",
+        "if layer is None and layer not in",
+        "pages",
+        "the page of another layer, by Neuronpedia id",
+    ),
+    Mutant(
+        "meaning/pages",
+        "    if all(differs):",
+        "    if not differs:",
+        "pages",
+        "an id that its own SAE contradicts is linked",
+    ),
+    Mutant(
+        "meaning/pages",
+        '"index": str(int(feature_id))}',
+        '"index": int(feature_id)}',
+        "pages",
+        "ids in a quick list as numbers, which shows an error",
+    ),
+    Mutant("meaning/pages", "(?i:https?)://", "(?i:[a-z]+)://", "pages hostile_pages", "links that are not http"),
+    Mutant("meaning/registry", "if str(number) == l0), None)", "if number), None)", "pages", "the page of another L0"),
+    Mutant(
+        "meaning/registry",
+        'int(said["layer"]) != layer:',
+        'int(said["layer"]) == layer:',
+        "pages",
+        "a trainer of another layer",
+    ),
+    Mutant("meaning/registry", "if facts[fact] == value]", "if facts[fact]]", "pages", "the first SAE of a family"),
+    Mutant(
+        "sources/activations",
+        "if count != expected:",
+        "if count > expected:",
+        "activations",
+        "prompts of another run are listed",
+    ),
+    Mutant(
+        "sources/activations",
+        'rows.duplicated(["model", "prompt_set", "prompt_id"]).any()',
+        'rows.duplicated(["model", "prompt_set", "prompt_id"]).all()',
+        "activations",
+        "the mean of two activations",
+    ),
+    Mutant(
+        "sources/activations",
+        "ascending=[True, False, True]",
+        "ascending=[True, True, True]",
+        "activations",
+        "the weakest prompt first",
+    ),
+    Mutant(
+        "sources/activations",
+        "differ = counts != expected",
+        "differ = counts > expected",
+        "activations",
+        "pairs of another run are tested",
+    ),
+    Mutant("app/dashboard/stars", "guard(note)) for", "note) for", "csv_files stars", "a note that a spreadsheet runs"),
+    Mutant(
+        "app/dashboard/stars",
+        'stars[unguard(row["source"] or ""), int(feature_id)] = note',
+        'stars.setdefault((unguard(row["source"] or ""), int(feature_id)), note)',
+        "stars",
+        "the first of several notes",
+    ),
+    Mutant(
+        "app/dashboard/stars",
+        "len(note) > MAX_NOTE",
+        "len(note) >= MAX_NOTE",
+        "stars hostile_files",
+        "a note of the full length",
+    ),
+    Mutant(
+        "files",
+        "if file_identity(path) == before and len(data) == before.size:",
+        "if len(data) == before.size:",
+        "results",
+        "half of one file and half of the next",
+    ),
+    Mutant(
+        "sources/tree",
+        "        if identify(source) == key:",
+        "        if key:",
+        "hostile_app",
+        "files of two states, kept as of one",
+    ),
+    Mutant("sources/tree", "not child.is_symlink() and", "", "tree", "links out of the results tree are followed"),
+    Mutant(
+        "app/url",
+        "found = [value for value in asked if value in options]",
+        "found = asked",
+        "app_links",
+        "a value of the link that there is not",
+    ),
+    Mutant(
+        "app/url",
+        "least <= number <= most",
+        "least < number < most",
+        "hostile_links app_findings",
+        "the largest number is refused",
+    ),
+    Mutant("app/safe_text", "([!-/:-@", "([#-/:-@", "app", "pictures of strangers in Markdown"),
+    Mutant(
+        "app/dashboard/session",
+        'if source == state["opened"]',
+        "if source",
+        "hostile_app app_findings",
+        "stars of another source",
+    ),
+    Mutant(
+        "app/dashboard/session",
+        "order[rows[0]] if rows",
+        "order[rows[-1] - 1] if rows",
+        "app",
+        "the feature of another row",
+    ),
+)
 
 
 def copy(folder: Path) -> None:
@@ -188,9 +447,18 @@ def copy(folder: Path) -> None:
             shutil.copy(ROOT / name, folder / name)
 
 
+def check_list() -> None:
+    """Say which of the lines no longer stand in the code once, or are to be noticed by tests that are not there."""
+    for mutant in MUTANTS:
+        times = (ROOT / mutant.path).read_text(encoding="utf-8").count(mutant.old)
+        missing = [name for name in mutant.tests.split() if not list((ROOT / "tests").rglob(f"test_{name}.py"))]
+        if times != 1 or missing:
+            sys.exit(f"{mutant.path}: {mutant.old!r} stands there {times} times; missing tests: {missing}")
+
+
 def failed_test(folder: Path, tests: str, minutes: float = MINUTES) -> str:
     """Run tests in a copy, and return the first that fails; empty where none does."""
-    files = [f"tests/test_{name}.py" for name in tests.split()]
+    files = [str(found) for name in tests.split() for found in (folder / "tests").rglob(f"test_{name}.py")]
     command = [
         sys.executable,
         "-m",
@@ -230,6 +498,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="FILE", help="the lines of one file")
     parser.add_argument("--no-write", action="store_true", help="leave bench/README.md alone")
     given = parser.parse_args()
+    check_list()
     chosen = [mutant for mutant in MUTANTS if given.only in (None, mutant.file)]
     rows, survivors = [], 0
     with tempfile.TemporaryDirectory() as name:

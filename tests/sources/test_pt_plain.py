@@ -102,6 +102,6 @@ def test_source_is_read_without_torch(tmp_path):
     """Its import took a second and 200 MB."""
     code = "import sys, featurediff; print(len(featurediff.load(sys.argv[1]).table()), 'torch' in sys.modules)"
     run = [sys.executable, "-c", code, str(make_source(tmp_path))]
-    path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(run, capture_output=True, text=True, check=True, env=os.environ | path)
     assert done.stdout.split()[1] == "False"

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from featurediff.cli import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GIVEN = [part for name in ("base", "chat", "sae", "target", "control", "out") for part in (f"--{name}", f"some-{name}")]
 
 

@@ -581,8 +581,9 @@ def test_every_widget_says_what_it_does():
 
 def test_dashboard_does_without_the_command_line():
     """It took `parse_ids` from there, and a tenth of a second longer until the first chart."""
-    code = "import sys, featurediff.app.dashboard.counts; print({'featurediff.cli', 'typer', 'urllib3'} & set(sys.modules))"
-    path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    modules = "{'featurediff.cli', 'typer', 'urllib3'} & set(sys.modules)"
+    code = f"import sys, featurediff.app.dashboard.counts; print({modules})"
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | path
     )

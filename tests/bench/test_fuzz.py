@@ -1,17 +1,12 @@
 """A fixed slice of what `make fuzz` does, and that it would notice."""
 
 import os
-import sys
 import time
-from pathlib import Path
 
 import fuzzing
 import pytest
 from builders import model_data
 from corpus import saved
-
-sys.path.append(str(Path(__file__).parents[1] / "bench"))
-
 from fuzz import Readers
 
 

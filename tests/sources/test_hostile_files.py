@@ -125,7 +125,7 @@ def test_pickle_allocates_nothing_by_itself():
         "    except ValueError as error:\n"
         "        print(error)\n"
     )
-    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))
+    path = os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parents[2])))
     run = [sys.executable, "-c", code, *names]
     done = subprocess.run(run, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": path})
     lines = done.stdout.splitlines()
