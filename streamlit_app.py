@@ -152,12 +152,12 @@ with turn():  # not before: reading may take long
         st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
         if is_synthetic(results):
             st.badge("synthetic demo data", icon=":material/science:", color="orange")
-    st.caption(plain(study.run.caption))
+    st.caption(plain(study.origin.caption))
     for fault in state["url_faults"]:
         st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
 
     show_counts(shown, study, view)
-    phrases = view.shown() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
+    phrases = view.filters_in_words() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
     if view.thresholds != Thresholds():
         phrases.append(f"exclusive means {view.rule()}")
     if phrases:

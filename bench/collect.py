@@ -174,7 +174,7 @@ def load_encoder(folder: Path) -> tuple[Encoder, list[Any]]:
     planned = run.plan(settings(folder, "none"))
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     recipe = Recipe(planned.settings.base, None, planned.settings.sae, None, dtype, None, 1)
-    shards = [shard for shard in cut(planned.chats) if shard.version == "base"]
+    shards = [shard for shard in cut(planned.chats) if shard.side == "base"]
     return Encoder(describe_model(recipe.model), load_sae(recipe.sae), recipe), shards
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import PROMPTS, SIDES
 from featurediff.sources import demo
 
 if TYPE_CHECKING:
@@ -151,21 +151,19 @@ def _write_models(rng: np.random.Generator, size: Size, folder: Path) -> None:
     ids = {name: np.sort(rng.choice(size.features, size.active, replace=False)) for name in names}
     order = rng.permutation(size.active)
     counts = {name: demo._background(rng, size.active, order, sizes, TAIL) for name in names}
-    for version in VERSIONS:
+    for side in SIDES:
         content: dict[str, object] = {
             name: {
                 vector: torch.from_numpy(_at(ids[name], values, size.features))
                 for prompts in PROMPTS
-                for vector, values in demo._statistics(
-                    rng, counts[name][version, prompts], size.prompts, prompts
-                ).items()
+                for vector, values in demo._statistics(rng, counts[name][side, prompts], size.prompts, prompts).items()
             }
             for name in names
         }
         content["metadata"] = {
-            "source": f"bench, {version}",
+            "source": f"bench, {side}",
             "model_type": "bench",
-            "model_ver": version,
+            "model_ver": side,
             "sae_layer": LAYER,
             "sae_trainer": str(size.features),
             "num_target_prompts": size.prompts,
@@ -173,7 +171,7 @@ def _write_models(rng: np.random.Generator, size: Size, folder: Path) -> None:
             "num_features": size.features,
             "token_types": list(names),
         }
-        torch.save(content, folder / f"{version}.pt")
+        torch.save(content, folder / f"{side}.pt")
 
 
 def _at(ids: NDArray[np.int64], values: NDArray[np.generic], width: int) -> NDArray[np.generic]:

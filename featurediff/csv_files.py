@@ -21,7 +21,7 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow import csv
 
 from featurediff.errors import DataError
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,6 +175,6 @@ def _read(data: bytes, name: str) -> pd.DataFrame:
         msg = f"`{name}` is empty, but expected a CSV file with a header."
         raise DataError(msg) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        detail = shown(str(error).strip().removeprefix("Error tokenizing data. C error: "))
+        detail = quoted(str(error).strip().removeprefix("Error tokenizing data. C error: "))
         msg = f"`{name}` is not a CSV file: {detail}. Is a comma or a quote within a text left unquoted?"
         raise DataError(msg) from error

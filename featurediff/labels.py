@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Version = Literal["base", "chat"]
+Side = Literal["base", "chat"]
 Prompts = Literal["target", "control"]
 Exclusivity = Literal["both", "base", "chat"]
 
-VERSIONS: tuple[Version, ...] = ("base", "chat")
+SIDES: tuple[Side, ...] = ("base", "chat")
 PROMPTS: tuple[Prompts, ...] = ("target", "control")
 EXCLUSIVITIES: tuple[Exclusivity, ...] = ("both", "base", "chat")
 
@@ -43,7 +43,7 @@ class Labels:
         """Whether two of what they name would be called the same."""
         return len({"Both", self.base, self.chat}) < 3 or self.target == self.control
 
-    def of(self, name: Version | Prompts) -> str:
+    def of(self, name: Side | Prompts) -> str:
         """Return the label of a model or of a prompt set."""
         return str(getattr(self, name))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -24,19 +24,17 @@ from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import Page, find_page
 from featurediff.sources.activations import Activations, find_activations
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 from featurediff.sources.results import Results, notes, read_results
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.version import package_version
-from featurediff.wording import listed, plural, shown
+from featurediff.wording import listed, plural, quoted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.charts.plotly_json import Drawing
     from featurediff.features.evidence import Discordant
-
-version = cache(package_version)  # it is looked up on the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +98,9 @@ class Study:
         return replace(self, explanations=explanations, page=page)
 
     @property
-    def run(self) -> Run:
+    def origin(self) -> Origin:
         """What the chart says of where its numbers come from."""
-        return Run.of(self.results, (self.source.prompt_set or "") if self.source else "")
+        return Origin.of(self.results, (self.source.prompt_set or "") if self.source else "")
 
     @property
     def files(self) -> dict[str, str]:
@@ -125,7 +123,7 @@ class Study:
             ):
                 if named != said:
                     found.append(
-                        f"The folder's name says {what} {shown(named)}, `{file}` says {shown(said)}: "
+                        f"The folder's name says {what} {quoted(named)}, `{file}` says {quoted(said)}: "
                         "links go by the folder's name unless the files name their page, the chart's title by the file."
                     )
         if self.explanations and self.explanations.outside:
@@ -239,26 +237,26 @@ class Study:
 
     def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
         """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
-        return make_chart(kept, view, self.run).draw(filter_table(kept, view.filters, view.metric), view)
+        return make_chart(kept, view, self.origin).draw(filter_table(kept, view.filters, view.metric), view)
 
     def title(self, view: View) -> str:
         """Return the chart's title, plain text."""
-        return f"{heading(view.metric, view.labels)} · {self.run.caption}"
+        return f"{heading(view.metric, view.labels)} · {self.origin.caption}"
 
     def citation(self, view: View, link: str) -> str:
         """Return a text that says what a view shows, of which files, and where; `link` opens it."""
         made = datetime.now(UTC).strftime("%Y-%m-%d")
-        filters = "; ".join(view.shown()) or "no filter"
+        filters = "; ".join(view.filters_in_words()) or "no filter"
         files = "\n".join(f"{name}: SHA-256 {digest}" for name, digest in self.files.items())
         return (
-            f"{self.title(view)}. featurediff {version()}, {made}.\n{link}\n"
+            f"{self.title(view)}. featurediff {package_version()}, {made}.\n{link}\n"
             f"Exclusive means {view.rule()}; {filters}.\n{files}"
         )
 
     def provenance(self, view: View, rows: int, kept: int) -> Provenance:
         """Return what an exported page says of itself: `rows` shown of `kept`."""
         labels = view.labels
-        shown_words = "; ".join(view.shown()) or "no filter"
+        shown_words = "; ".join(view.filters_in_words()) or "no filter"
         return Provenance(
             (
                 *((name, f"SHA-256 {digest}") for name, digest in self.files.items()),
@@ -334,8 +332,8 @@ def assemble(
     meta, other = results.base.metadata, results.chat.metadata
     activations = find_activations(source.folder) if source else None
     if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
-        said = f"`{results.base.name}` says neuronpedia_id {shown(meta.neuronpedia_id)}"
-        page = Page(None, f"{said}, but `{results.chat.name}` says {shown(other.neuronpedia_id)}.")
+        said = f"`{results.base.name}` says neuronpedia_id {quoted(meta.neuronpedia_id)}"
+        page = Page(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
         return Study(source, results, explanations, page, activations)
     named = source is not None and source.model is not None
     page = find_page(

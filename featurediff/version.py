@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     pass
 
 
+@cache  # it is looked up on the disk
 def package_version() -> str:
     """Return the installed version, or the one that this folder is on the way to."""
     try:

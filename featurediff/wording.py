@@ -14,7 +14,7 @@ _MAX_LENGTH = 80
 _MAX_LISTED = 5
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Write a value as in Python source, cut at 80 characters; of anything but a scalar only the type is named."""
     if isinstance(value, int) and value.bit_length() > 256:
         return "a huge integer"
@@ -27,7 +27,7 @@ def shown(value: object) -> str:
 
 def listed(values: Iterable[object]) -> str:
     """List at most five values, shortened, and say how many more there are; "none" for no value."""
-    parts = [shown(value) for value in values]
+    parts = [quoted(value) for value in values]
     more = len(parts) - _MAX_LISTED
     return ", ".join(parts[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
 

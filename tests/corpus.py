@@ -546,12 +546,12 @@ def pairs():
             ("`base.pt` says model_ver 'chat', `chat.pt` says 'base'", "Expected 'base' and then 'chat'", "swapped"),
         ),
     )
-    for version in ("instruct", "IT", " Chat "):
+    for side in ("instruct", "IT", " Chat "):
         yield (
-            f"base says {version}",
+            f"base says {side}",
             Bad(
-                put(bytes_of(model_ver=version)),
-                (f"`base.pt` says model_ver {version!r}", "`chat.pt` says 'chat'", "Expected"),
+                put(bytes_of(model_ver=side)),
+                (f"`base.pt` says model_ver {side!r}", "`chat.pt` says 'chat'", "Expected"),
             ),
         )
     yield (

@@ -27,7 +27,7 @@ from corpus import bytes_of, rewritten, saved
 from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.errors import DataError
 from featurediff.export import csv_text
-from featurediff.labels import VERSIONS
+from featurediff.labels import SIDES
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import Activations
 from featurediff.sources.results import notes, parse_results
@@ -325,13 +325,13 @@ def without_guard(text: str) -> str:
 def activation_rows(shift: int = 1) -> pd.DataFrame:
     """Rows that fire as often as the files say: in base on the first prompts, in chat on those after `shift`."""
     rows = []
-    for version, results in zip(VERSIONS, (RESULTS.base, RESULTS.chat), strict=True):
+    for side, results in zip(SIDES, (RESULTS.base, RESULTS.chat), strict=True):
         for token_type, vectors in results.vectors.items():
             for prompts in ("target", "control"):
                 n = results.metadata.num_prompts(prompts)
                 for feature, count in enumerate(vectors[f"{prompts}_num_active"]):
-                    start = shift if version == "chat" else 0
-                    rows += [(version, prompts, token_type, (start + i) % n, feature, 1.5 + i) for i in range(count)]
+                    start = shift if side == "chat" else 0
+                    rows += [(side, prompts, token_type, (start + i) % n, feature, 1.5 + i) for i in range(count)]
     return pd.DataFrame(rows, columns=["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"])
 
 
@@ -403,12 +403,12 @@ def check_activations(data: bytes, folder: Path) -> None:
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
     for token_type, (base_only, chat_only) in found.items():
         active = {
-            version: {
+            side: {
                 (row["feature_id"], row["prompt_id"])
                 for row in rows
-                if (row["model"], row["token_type"], row["prompt_set"]) == (version, token_type, "target")
+                if (row["model"], row["token_type"], row["prompt_set"]) == (side, token_type, "target")
             }
-            for version in VERSIONS
+            for side in SIDES
         }
         for counts, alone in (
             (base_only, active["base"] - active["chat"]),
@@ -419,9 +419,9 @@ def check_activations(data: bytes, folder: Path) -> None:
         (row["prompt_set"], row["prompt_id"]) for row in rows if (row["feature_id"], row["token_type"]) == (2, "model")
     }
     assert set(zip(listing["prompt_set"], listing["prompt_id"], strict=True)) == shown
-    for version, prompts in product(VERSIONS, ("target", "control")):
-        count = getattr(RESULTS, version).vectors["model"][f"{prompts}_num_active"][2]
-        assert (listing.loc[listing["prompt_set"] == prompts, version] != 0).sum() == count
+    for side, prompts in product(SIDES, ("target", "control")):
+        count = getattr(RESULTS, side).vectors["model"][f"{prompts}_num_active"][2]
+        assert (listing.loc[listing["prompt_set"] == prompts, side] != 0).sum() == count
     assert np.isfinite(listing[["base", "chat"]].to_numpy()).all()
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from featurediff.labels import EXCLUSIVITIES, PROMPTS, VERSIONS
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, SIDES
 from featurediff.sources.metadata import Metadata
 from featurediff.sources.results import ModelResults, Results
 
 SHARES = {"target": "target_sparsity", "control": "control_sparsity"}
 
 
-def make_model(version, vectors, prompts):
+def make_model(side, vectors, prompts):
     """One model's statistics; `vectors` maps token type and name to numbers, `prompts` is (target, control)."""
     arrays = {
         token_type: {
@@ -26,7 +26,7 @@ def make_model(version, vectors, prompts):
     metadata = Metadata(
         source="toy",
         model_type="gemma",
-        model_ver=version,
+        model_ver=side,
         sae_layer=20,
         sae_trainer="131k-l0-114",
         num_target_prompts=prompts[0],
@@ -37,7 +37,7 @@ def make_model(version, vectors, prompts):
         sae_id=None,
         neuronpedia_id=None,
     )
-    return ModelResults(f"{version}.pt", version, metadata, arrays)
+    return ModelResults(f"{side}.pt", side, metadata, arrays)
 
 
 def make_results(counts, prompts):
@@ -47,14 +47,14 @@ def make_results(counts, prompts):
     `counts` maps token type → version → prompt set → counts, `prompts` maps version → (target, control).
     """
     models = []
-    for version in VERSIONS:
+    for side in SIDES:
         vectors = {}
         for token_type, of_versions in counts.items():
-            of_sets = dict(zip(PROMPTS, (of_versions[version][p] for p in PROMPTS), strict=True))
+            of_sets = dict(zip(PROMPTS, (of_versions[side][p] for p in PROMPTS), strict=True))
             vectors[token_type] = {f"{p}_num_active": cells for p, cells in of_sets.items()} | {
-                SHARES[p]: np.array(cells) / n for (p, cells), n in zip(of_sets.items(), prompts[version], strict=True)
+                SHARES[p]: np.array(cells) / n for (p, cells), n in zip(of_sets.items(), prompts[side], strict=True)
             }
-        models.append(make_model(version, vectors, prompts[version]))
+        models.append(make_model(side, vectors, prompts[side]))
     return Results(*models)
 
 
@@ -68,10 +68,10 @@ def make_table(base, chat, *, metric="target_all_mean", silent=None, seed=0, tok
     n = len(base)
     prompts = metric.partition("_")[0]
     columns = {}
-    for version, cells in (("base", base), ("chat", chat)):
-        none = np.asarray(cells) == 0 if silent is None else silent[version]
-        columns[f"{version}_{metric}"] = np.asarray(cells)
-        columns[f"{version}_{prompts}_num_active"] = np.where(none, 0, rng.integers(1, 9, n))
+    for side, cells in (("base", base), ("chat", chat)):
+        none = np.asarray(cells) == 0 if silent is None else silent[side]
+        columns[f"{side}_{metric}"] = np.asarray(cells)
+        columns[f"{side}_{prompts}_num_active"] = np.where(none, 0, rng.integers(1, 9, n))
     return pd.DataFrame(
         {
             "feature_id": rng.permutation(n).astype(np.int32),

@@ -23,7 +23,7 @@ from featurediff.files import write_whole
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.meaning.pages import Page
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 from featurediff.sources.results import Results, read_results
 from featurediff.version import package_version
 
@@ -46,7 +46,7 @@ def table(results):
 
 def draw(results, table, labels=None):
     layout, scale = lay_out(table, METRIC)
-    return scatter(table, METRIC, layout, scale, Run.of(results, "personal_40"), labels)
+    return scatter(table, METRIC, layout, scale, Origin.of(results, "personal_40"), labels)
 
 
 # ----------------------------------------------------------------------------
@@ -81,7 +81,7 @@ FLOATS = st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), mi
 def test_numbers_come_back_exactly(numbers, dtype):
     n = len(numbers)
     vectors = {"target_num_active": [1] * n, "control_num_active": [0] * n, "target_max": numbers}
-    results = Results(*(make_model(version, {"model": vectors}, (3, 4)) for version in ("base", "chat")))
+    results = Results(*(make_model(side, {"model": vectors}, (3, 4)) for side in ("base", "chat")))
     cells = np.array(numbers, dtype=dtype) / (1 if dtype is np.float32 else 3)
     table = feature_table(results).assign(base_target_max=cells)
     with np.errstate(over="ignore"):

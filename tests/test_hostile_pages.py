@@ -94,13 +94,13 @@ def make_tree(root, words):
     for layer in (1, 2):
         folder = root / "results" / f"{name}_trainer{name}_layer{layer}" / name
         folder.mkdir(parents=True)
-        for version in ("base", "chat"):
+        for side in ("base", "chat"):
             data = model_data(
-                version, (words, "model"), model_type=words, sae_trainer=words, source=words, sae_layer=layer
+                side, (words, "model"), model_type=words, sae_trainer=words, source=words, sae_layer=layer
             )
             for token_type in (words, "model"):
-                data[token_type][f"target_{words}"] = torch.arange(float(NUM_FEATURES)) * (1 + (version == "chat"))
-            torch.save(data, folder / f"{version}.pt")
+                data[token_type][f"target_{words}"] = torch.arange(float(NUM_FEATURES)) * (1 + (side == "chat"))
+            torch.save(data, folder / f"{side}.pt")
         texts = [(str(i), f"{i} {words}".replace('"', '""')) for i in range(NUM_FEATURES)]
         make_explanations(root / "explanations" / f"{name}_trainer{name}_layer{layer}.csv", texts)
     return root / "results"

@@ -47,7 +47,7 @@ def test_a_folder_is_enough(study, source_dir, explanations_file):
     assert study.source.folder == source_dir
     assert study.explanations.name == explanations_file.name
     assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
-    assert study.run.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
+    assert study.origin.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
 
 
 def test_paths_may_be_text(source_dir, tmp_path):
@@ -110,7 +110,7 @@ def test_folder_names_come_before_the_metadata(tmp_path):
 def test_the_files_count_where_the_folder_says_nothing(tmp_path):
     study = load(make_source(tmp_path / "mine" / "run"))
     assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
-    assert study.run.prompt_set == "run"
+    assert study.origin.prompt_set == "run"
 
 
 def test_a_page_named_by_the_files_comes_before_both(tmp_path):
@@ -153,7 +153,7 @@ def test_uploads_go_by_their_metadata(source_dir):
     study = uploaded(source_dir / "base.pt", source_dir / "chat.pt")
     assert study.source is None
     assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
-    assert study.run.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
+    assert study.origin.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
     assert study.table().equals(load(source_dir).table())
     assert len(study.scatter().data) > 1
 
@@ -205,7 +205,7 @@ def test_scatter_draws_the_table(study):
     fig = study.scatter()
     assert points(fig) == sorted(zip(table["token_type"], table["feature_id"], strict=True))
     assert fig.layout.title.text == "Base → Instruct Target SAE Features: Mean activation"
-    assert fig.layout.title.subtitle.text == study.run.caption
+    assert fig.layout.title.subtitle.text == study.origin.caption
 
 
 def test_scatter_takes_every_choice(study):
@@ -315,7 +315,7 @@ def test_feature_that_there_is_not(study, feature_id):
 
 def test_a_source_with_nothing_odd_has_no_notes(tmp_path):
     counts = {"num_target_prompts": 9, "num_control_prompts": 7}
-    data = [model_data(version, **counts) for version in ("base", "chat")]
+    data = [model_data(side, **counts) for side in ("base", "chat")]
     for of_model in data:
         for token_type in ("model", "newline"):
             del of_model[token_type]["target_sparsity"], of_model[token_type]["control_sparsity"]
@@ -352,9 +352,9 @@ def test_rule_in_words():
 
 
 def test_filters_in_words():
-    assert View().shown() == []
+    assert View().filters_in_words() == []
     filters = Filters(("model", "newline"), ("both", "base", "chat"), "inconsistent", 0.5, "<b>", (1, 2))
-    assert View("target_sparsity", filters=filters, labels=LABELS).shown() == [
+    assert View("target_sparsity", filters=filters, labels=LABELS).filters_in_words() == [
         "position model, newline",
         "exclusive in both models, Pre, Post",
         "inconsistent only",
@@ -362,7 +362,10 @@ def test_filters_in_words():
         "explanation contains “<b>”",
         "2 feature ids",
     ]
-    assert View(filters=Filters(min_value=0.0, ids=(7,))).shown() == ["Mean activation at least 0", "1 feature id"]
+    assert View(filters=Filters(min_value=0.0, ids=(7,))).filters_in_words() == [
+        "Mean activation at least 0",
+        "1 feature id",
+    ]
 
 
 def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanations_file):

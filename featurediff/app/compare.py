@@ -22,7 +22,7 @@ from featurediff.errors import DataError
 from featurediff.export import PLOT_CONFIG
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.table import Threshold, Thresholds
-from featurediff.labels import PROMPTS, VERSIONS, Labels
+from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.sources.tree import in_one_state
 from featurediff.wording import plural
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MOST_SOURCES = 12
 MOST_ROWS = 20_000
 MOST_THRESHOLD = 12
-LENGTHS = dict.fromkeys((*VERSIONS, *PROMPTS), MOST_LABEL) | dict.fromkeys(("at_least", "at_most"), MOST_THRESHOLD)
+LENGTHS = dict.fromkeys((*SIDES, *PROMPTS), MOST_LABEL) | dict.fromkeys(("at_least", "at_most"), MOST_THRESHOLD)
 AMONG = {"kept": "Kept", "significant": "Significant"}
 
 # ----------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def show_counts(rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> No
 
 state = st.session_state
 state.setdefault("url_faults", [])
-words = {name: st.query_params.get(name, "").strip()[:MOST_LABEL] for name in (*VERSIONS, *PROMPTS)}
+words = {name: st.query_params.get(name, "").strip()[:MOST_LABEL] for name in (*SIDES, *PROMPTS)}
 labels = Labels(**{name: word or getattr(Labels, name) for name, word in words.items()})
 if labels.are_alike:
     state["url_faults"] += ["labels of which two are the same"] * ("q" not in state)

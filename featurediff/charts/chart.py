@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from featurediff.charts.scatter import Layout
     from featurediff.charts.view import View
     from featurediff.charts.volcano import Places
-    from featurediff.sources.origin import Run
+    from featurediff.sources.origin import Origin
 
 
 class Chart(Protocol):
@@ -44,7 +44,7 @@ class ScatterChart:
     scale: Scale
     """Of both axes."""
 
-    run: Run
+    origin: Origin
     """For titles and colours."""
 
     texts: NDArray[np.object_] | None
@@ -53,7 +53,7 @@ class ScatterChart:
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
         places, scale = self.layout, self.scale
-        return scatter(rows, view.metric, places, scale, self.run, view.labels, texts=self.texts, titled=titled)
+        return scatter(rows, view.metric, places, scale, self.origin, view.labels, texts=self.texts, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -67,7 +67,7 @@ class VolcanoChart:
     places: Places
     """Where every kept feature stands."""
 
-    run: Run
+    origin: Origin
     """For titles and colours."""
 
     texts: NDArray[np.object_] | None
@@ -75,7 +75,7 @@ class VolcanoChart:
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure; the line is of the change, so at no q that a filter asks for."""
-        return volcano(rows, self.places, view.metric, self.run, view.labels, texts=self.texts, titled=titled)
+        return volcano(rows, self.places, view.metric, self.origin, view.labels, texts=self.texts, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -92,12 +92,12 @@ class RankingChart:
     top: int
     """How many increases, and how many decreases, of each token type."""
 
-    run: Run
+    origin: Origin
     """For titles and colours."""
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
-        return ranking(self.ranked(rows), view.metric, self.run, view.labels, titled=titled)
+        return ranking(self.ranked(rows), view.metric, self.origin, view.labels, titled=titled)
 
     def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature's dot for chat stands."""
@@ -109,10 +109,10 @@ class RankingChart:
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the ranking; see `changes.rank`."""
-        return rank(rows, self.metric, self.run, self.top)
+        return rank(rows, self.metric, self.origin, self.top)
 
 
-def make_chart(kept: pd.DataFrame, view: View, run: Run, texts: NDArray[np.object_] | None = None) -> Chart:
+def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np.object_] | None = None) -> Chart:
     """
     Place every kept feature for a view's chart; its filters and labels do not count.
 
@@ -122,17 +122,19 @@ def make_chart(kept: pd.DataFrame, view: View, run: Run, texts: NDArray[np.objec
         The whole feature table with its tests.
     view : View
         Kind of chart, metric, scale and spread.
-    run : Run
+    origin : Origin
         For titles, colours and numbers of prompts.
     texts : ndarray of shape (kept,), optional
         From `points.hover_texts`; without them each figure makes its own.
     """
     choice: Choice = view.scale
     if view.chart == "ranking":
-        return RankingChart(view.metric, view.top, run)
+        return RankingChart(view.metric, view.top, origin)
     if view.chart == "volcano":
-        return VolcanoChart(lay_out_volcano(kept, view.metric, run, choice, spread_points=view.spread), run, texts)
-    return ScatterChart(*lay_out(kept, view.metric, choice, spread_points=view.spread), run, texts)
+        return VolcanoChart(
+            lay_out_volcano(kept, view.metric, origin, choice, spread_points=view.spread), origin, texts
+        )
+    return ScatterChart(*lay_out(kept, view.metric, choice, spread_points=view.spread), origin, texts)
 
 
 def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:

@@ -13,8 +13,8 @@ from featurediff.charts.style import (
     hover_label,
 )
 from featurediff.charts.texts import hover_texts, text
-from featurediff.labels import PROMPTS, VERSIONS, Labels
-from featurediff.sources.origin import Run
+from featurediff.labels import PROMPTS, SIDES, Labels
+from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -40,7 +40,7 @@ CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 def point_traces(
     table: pd.DataFrame,
     at: tuple[NDArray[np.floating], NDArray[np.floating]],
-    run: Run,
+    origin: Origin,
     labels: Labels,
     numbers: Callable[[pd.DataFrame], NDArray[np.floating]],
     lines: Sequence[str],
@@ -55,7 +55,7 @@ def point_traces(
         Rows of the feature table to draw. Its index picks their places.
     at : pair of ndarrays of shape (kept,)
         x and y of every kept feature, drawn units.
-    run, labels : Run, Labels
+    origin, labels : Origin, Labels
         For colours and names.
     numbers : callable
         Rows → their `custom_data`, and more columns after it.
@@ -66,7 +66,7 @@ def point_traces(
     """
     explained = len(table) <= EXPLAINED_POINTS
     outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
-    palette = colours(run.token_types)
+    palette = colours(origin.token_types)
     traces: list[dict[str, object]] = []
     found, x, y = numbers(table), at[0][table.index], at[1][table.index]
     ends = (hover_texts(table) if texts is None else texts[table.index]) if explained else None
@@ -89,7 +89,9 @@ def point_traces(
                 },
                 "customdata": found[here],
                 **({} if ends is None else {"text": ends[here]}),
-                "hovertemplate": _hover(token_type, exclusivity, inconsistent, run, labels, lines, explained=explained),
+                "hovertemplate": _hover(
+                    token_type, exclusivity, inconsistent, origin, labels, lines, explained=explained
+                ),
                 "hoverlabel": hover_label(palette[token_type]),
             }
         )
@@ -109,7 +111,7 @@ def _kinds(table: pd.DataFrame) -> dict[tuple[str, str, bool], NDArray[np.intp]]
     return found
 
 
-def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], run: Run) -> NDArray[np.float32]:
+def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], origin: Origin) -> NDArray[np.float32]:
     """
     Return what the hover template shows of each point.
 
@@ -119,7 +121,7 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], r
         Rows of the feature table.
     numbers : tuple of three ndarrays of shape (rows,)
         The chart's own.
-    run : Run
+    origin : Origin
         For the numbers of prompts.
 
     Returns
@@ -128,8 +130,8 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], r
         Feature id, the three numbers, four counts (base before chat, target before control), their shares. float32
         holds ids below 2**24.
     """
-    found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in VERSIONS for p in PROMPTS]
-    sizes = [run.num_prompts[v, p] for v in VERSIONS for p in PROMPTS]
+    found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in SIDES for p in PROMPTS]
+    sizes = [origin.num_prompts[v, p] for v in SIDES for p in PROMPTS]
     shares = [count / size for count, size in zip(found, sizes, strict=True)]
     columns = [rows["feature_id"].to_numpy(), *numbers, *found, *shares]
     data = np.empty((len(rows), len(columns)), np.float32)
@@ -142,7 +144,7 @@ def _hover(
     token_type: str,
     exclusivity: str,
     inconsistent: bool,
-    run: Run,
+    origin: Origin,
     labels: Labels,
     lines: Sequence[str],
     *,
@@ -156,10 +158,10 @@ def _hover(
         f"<b>{text(labels.explain(exclusivity))}</b>",
         *([f"<b>{text(labels.explain_inconsistent(exclusivity))}</b>"] if inconsistent else []),
     ]
-    for i, (version, prompts) in enumerate((v, p) for v in VERSIONS for p in PROMPTS):
-        whose = text(f"{labels.of(version)} {labels.of(prompts)}")
+    for i, (side, prompts) in enumerate((v, p) for v in SIDES for p in PROMPTS):
+        whose = text(f"{labels.of(side)} {labels.of(prompts)}")
         count, share = f"%{{customdata[{4 + i}]:d}}", f"%{{customdata[{8 + i}]:.1%}}"
-        found.append(f"{whose}: {count}/{run.num_prompts[version, prompts]} ({share})")
+        found.append(f"{whose}: {count}/{origin.num_prompts[side, prompts]} ({share})")
     found += ["", "%{text}"] if explained else []
     return "<br>".join(found) + "<extra></extra>"
 

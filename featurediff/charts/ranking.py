@@ -10,15 +10,15 @@ from featurediff.charts.points import value_lines
 from featurediff.charts.style import GRID, LOOK, colours, hover_label, title
 from featurediff.charts.texts import shorten, text, wrap
 from featurediff.charts.view import heading
-from featurediff.labels import VERSIONS, Labels
-from featurediff.sources.origin import Run
+from featurediff.labels import SIDES, Labels
+from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from featurediff.charts.plotly_json import Drawing
-    from featurediff.labels import Version
+    from featurediff.labels import Side
 
 ROW_HEIGHT = 20
 """Pixels a row."""
@@ -52,7 +52,7 @@ def row_places(ranked: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def ranking(
-    ranked: pd.DataFrame, metric: str, run: Run, labels: Labels | None = None, *, titled: bool = True
+    ranked: pd.DataFrame, metric: str, origin: Origin, labels: Labels | None = None, *, titled: bool = True
 ) -> Drawing:
     """
     Draw a ranking.
@@ -63,7 +63,7 @@ def ranking(
         From `changes.rank`.
     metric : str
         What it was ranked by.
-    run : Run
+    origin : Origin
         For title and colours.
     labels : Labels, optional
         What models and prompt sets are called.
@@ -78,7 +78,7 @@ def ranking(
         a row a feature, at `row_places`. As high as its rows need.
     """
     labels = labels or Labels()
-    palette = colours(run.token_types)
+    palette = colours(origin.token_types)
     at = row_places(ranked)
     traces = [
         trace
@@ -98,7 +98,7 @@ def ranking(
     }
     if titled:
         top = {"y": 1, "yanchor": "top", "pad": {"t": 14}}
-        look["title"] = title(f"{heading(metric, labels)}: largest changes", run) | top
+        look["title"] = title(f"{heading(metric, labels)}: largest changes", origin) | top
     return {"data": traces, "layout": look}
 
 
@@ -113,28 +113,28 @@ def _dots(
     """Return the traces of one token type: the lines between the dots, and the dots of each model."""
     token_type = str(rows["token_type"].iloc[0])
     pairs = np.full((len(rows), 3, 2), np.nan)  # a gap after each pair
-    for i, version in enumerate(VERSIONS):
-        pairs[:, i] = np.column_stack([rows[version], at + APART[version]])
+    for i, side in enumerate(SIDES):
+        pairs[:, i] = np.column_stack([rows[side], at + APART[side]])
     x, y = pairs.reshape(-1, 2).T
     line = {"color": colour, "width": 1}
     traces: list[dict[str, object]] = [
         {"x": x, "y": y, "mode": "lines", "line": line, "opacity": 0.5, "hoverinfo": "skip", "showlegend": False}
     ]
-    ends = [f"{version}_{end}" for version in VERSIONS for end in ("low", "high")]
-    for version in VERSIONS:
+    ends = [f"{side}_{end}" for side in SIDES for end in ("low", "high")]
+    for side in SIDES:
         traces.append(
             {
-                "x": rows[version].to_numpy(),
-                "y": at + APART[version],
-                **({"error_x": _error_bars(rows, version, colour)} if _has_intervals(rows) else {}),
+                "x": rows[side].to_numpy(),
+                "y": at + APART[side],
+                **({"error_x": _error_bars(rows, side, colour)} if _has_intervals(rows) else {}),
                 "mode": "markers",
-                "name": text(labels.of(version)),
+                "name": text(labels.of(side)),
                 "legendgroup": token_type,
                 "showlegend": False,
                 "marker": {
                     "size": 8,
                     "color": colour,
-                    "symbol": SYMBOLS[version],
+                    "symbol": SYMBOLS[side],
                     "line": {"width": 1.5, "color": colour},
                 },
                 "customdata": rows[["feature_id", "base", "chat", "difference", *ends]].to_numpy(dtype=np.float32),
@@ -150,8 +150,8 @@ def _has_intervals(ranked: pd.DataFrame) -> bool:
     return bool(ranked["base_low"].notna().any())
 
 
-def _error_bars(rows: pd.DataFrame, version: Version, colour: str) -> dict[str, object]:
-    value, low, high = (rows[name].to_numpy() for name in (version, f"{version}_low", f"{version}_high"))
+def _error_bars(rows: pd.DataFrame, side: Side, colour: str) -> dict[str, object]:
+    value, low, high = (rows[name].to_numpy() for name in (side, f"{side}_low", f"{side}_high"))
     look = {"color": colour, "thickness": 1, "width": 2}
     return {"type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, **look}
 
@@ -159,7 +159,7 @@ def _error_bars(rows: pd.DataFrame, version: Version, colour: str) -> dict[str, 
 def _hover(rows: pd.DataFrame, metric: str, labels: Labels) -> str:
     lines = value_lines(metric, labels)
     if _has_intervals(rows):
-        for i in range(len(VERSIONS)):
+        for i in range(len(SIDES)):
             lines[i] += f" (95 %: %{{customdata[{4 + 2 * i}]:.3~g}} to %{{customdata[{5 + 2 * i}]:.3~g}})"
     first = f"<b>Feature %{{customdata[0]:d}}</b> at {text(str(rows['token_type'].iloc[0]))}"
     return "<br>".join([first, *lines, "", "%{text}"]) + "<extra></extra>"

@@ -28,7 +28,7 @@ from featurediff.charts.texts import text
 from featurediff.charts.view import heading
 from featurediff.features.table import values
 from featurediff.labels import Labels
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +156,7 @@ def scatter(
     metric: str,
     layout: Layout,
     scale: Scale,
-    run: Run,
+    origin: Origin,
     labels: Labels | None = None,
     *,
     texts: NDArray[np.object_] | None = None,
@@ -173,7 +173,7 @@ def scatter(
         Which metric to show.
     layout, scale : Layout, Scale
         From `lay_out` on the whole table.
-    run : Run
+    origin : Origin
         For title, colours and numbers of prompts.
     labels : Labels, optional
         What models and prompt sets are called.
@@ -193,11 +193,11 @@ def scatter(
 
     def numbers(rows: pd.DataFrame) -> NDArray[np.float32]:
         base, chat = values(rows, metric)
-        return custom_data(rows, (base, chat, chat - base), run)
+        return custom_data(rows, (base, chat, chat - base), origin)
 
     lines = value_lines(metric, labels)
-    traces = point_traces(table, (layout.x, layout.y), run, labels, numbers, lines, texts)
-    look = look_of_points(heading(metric, labels) if titled else None, run)
+    traces = point_traces(table, (layout.x, layout.y), origin, labels, numbers, lines, texts)
+    look = look_of_points(heading(metric, labels) if titled else None, origin)
     return {"data": [*traces, _no_change(scale)], "layout": look | _axes(metric, layout.frame, scale, labels)}
 
 

@@ -52,7 +52,7 @@ class View:
             f"of its {words.control} prompts"
         )
 
-    def shown(self) -> list[str]:
+    def filters_in_words(self) -> list[str]:
         """Say in words which filters are on, one phrase each."""
         on = self.filters
         labels = {"both": "both models", "base": self.labels.base, "chat": self.labels.chat}

@@ -26,7 +26,7 @@ from featurediff.charts.view import heading
 from featurediff.features.changes import change_of
 from featurediff.features.evidence import ALPHA
 from featurediff.labels import Labels
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ class Places:
 
 
 def lay_out_volcano(
-    kept: pd.DataFrame, metric: str, run: Run, choice: Choice = "auto", *, spread_points: bool = True
+    kept: pd.DataFrame, metric: str, origin: Origin, choice: Choice = "auto", *, spread_points: bool = True
 ) -> Places:
     """
     Place every kept feature; a chart of some of them picks its rows from this.
@@ -96,7 +96,7 @@ def lay_out_volcano(
         The whole feature table with its tests, before filters.
     metric : str
         Whose change the x-axis shows.
-    run : Run
+    origin : Origin
         For the numbers of prompts.
     choice : {"auto", "linear", "sqrt", "symlog"}
         The scale of both axes. `auto` finds one for each, and is linear without spread.
@@ -106,7 +106,7 @@ def lay_out_volcano(
     if choice == "auto" and not spread_points:
         choice = "linear"
     smallest, q = 10.0**-CEILING, kept["change_q"].to_numpy()
-    change, evidence = change_of(kept, metric, run)[2], 0.0 - np.log10(np.maximum(q, smallest))
+    change, evidence = change_of(kept, metric, origin)[2], 0.0 - np.log10(np.maximum(q, smallest))
     x_scale = fit_scale(np.append(change, 0), choice, metric)
     y_scale = fit_scale(np.append(evidence, [0, -np.log10(ALPHA)]), choice, "change_q")
     in_gutter = (evidence == 0) & spread_points
@@ -194,7 +194,7 @@ def volcano(
     table: pd.DataFrame,
     places: Places,
     metric: str,
-    run: Run,
+    origin: Origin,
     labels: Labels | None = None,
     *,
     line: float = ALPHA,
@@ -212,7 +212,7 @@ def volcano(
         From `lay_out_volcano` on the whole table.
     metric : str
         Whose change to show.
-    run : Run
+    origin : Origin
         For title, colours and numbers of prompts.
     labels : Labels, optional
         What models and prompt sets are called.
@@ -235,14 +235,14 @@ def volcano(
         evidence = rows[["change_p", "change_q"]].to_numpy()
         fits = evidence.min(initial=1) > np.finfo(np.float32).tiny
         shown = evidence.astype(np.float32) if fits else evidence
-        return np.column_stack([custom_data(rows, change_of(rows, metric, run), run), shown])
+        return np.column_stack([custom_data(rows, change_of(rows, metric, origin), origin), shown])
 
     lines = [
         *value_lines(metric, labels),
         f"Change of {text(labels.target)} frequency: q = %{{customdata[13]:.2~g}}, p = %{{customdata[12]:.2~g}}",
         f"({tests})",
     ]
-    traces = point_traces(table, (places.x, places.y), run, labels, numbers, lines, texts)
+    traces = point_traces(table, (places.x, places.y), origin, labels, numbers, lines, texts)
     name = text(labels.metric(metric))
     change = f"Change of {name[:1].lower()}{name[1:]} ({text(labels.chat)} − {text(labels.base)})"
     evidence = f"−log<sub>10</sub> q ({tests}, Benjamini–Hochberg)"
@@ -254,7 +254,7 @@ def volcano(
         "shapes": shapes,
         "annotations": annotations,
     }
-    look = look_of_points(f"{heading(metric, labels)}: change" if titled else None, run)
+    look = look_of_points(f"{heading(metric, labels)}: change" if titled else None, origin)
     return {"data": traces, "layout": look | axes_and_lines}
 
 

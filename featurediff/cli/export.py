@@ -152,7 +152,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         err.print(printable(f"Note: {study.title(view)}: {_why_empty(kept, view)}", "yellow"))
     written = dict.fromkeys(filter(None, outputs.paths), len(rows))
     if outputs.csv and view.chart == "ranking":
-        ranked = rank(rows, view.metric, study.run, view.top)
+        ranked = rank(rows, view.metric, study.origin, view.top)
         write_whole(outputs.csv, ranking_csv(ranked))
         written[outputs.csv] = len(ranked)
     elif outputs.csv:

@@ -11,7 +11,7 @@ from rich.table import Table
 from featurediff.cli.options import ResultsDir, SourceDir
 from featurediff.cli.terminal import out, print_table, printable
 from featurediff.features.evidence import ALPHA, CAVEAT, evidence_counts
-from featurediff.labels import VERSIONS
+from featurediff.labels import SIDES
 from featurediff.sources.demo import is_planted
 from featurediff.sources.results import is_synthetic
 from featurediff.sources.tree import find_sources
@@ -55,16 +55,16 @@ def check_source(source_dir: SourceDir) -> None:
     study = load(source_dir)
     results, table = study.results, study.table()
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("source", printable(study.run.caption))
+    facts.add_row("source", printable(study.origin.caption))
     facts.add_row("features", f"{results.num_features:,}")
     for model in (results.base, results.chat):
         meta = model.metadata
         said = f"{meta.model_ver}: {meta.num_target_prompts} target and {meta.num_control_prompts} control prompts"
         facts.add_row(printable(model.name), printable(said))
     facts.add_row("metrics", printable(", ".join(results.metrics)))
-    for version in VERSIONS:
-        families = (f"{study.evidence.exclusive[version, name].family:,} at {name}" for name in results.token_types)
-        facts.add_row(f"tested in {version}", printable(", ".join(families)))
+    for side in SIDES:
+        families = (f"{study.evidence.exclusive[side, name].family:,} at {name}" for name in results.token_types)
+        facts.add_row(f"tested in {side}", printable(", ".join(families)))
     inconsistent = (
         f"{n:,} at {name}" for name, n in table.groupby("token_type", observed=False)["inconsistent"].sum().items()
     )

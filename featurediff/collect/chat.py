@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurediff.errors import DataError
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def tokenise(
         If the tokenizer has no chat template, a prompt is bad, or fewer than two are left.
     """
     if not tokenizer.chat_template:
-        msg = f"The tokenizer of {shown(tokenizer.name_or_path)} has no chat template. Is --chat the chat model?"
+        msg = f"The tokenizer of {quoted(tokenizer.name_or_path)} has no chat template. Is --chat the chat model?"
         raise DataError(msg)
     header = tokenizer(positions.header, add_special_tokens=False)["input_ids"]
     kept: list[tuple[int, NDArray[np.int32], list[int]]] = []

@@ -197,7 +197,7 @@ def _to_table(batch: _Batch, found: _Found) -> pa.Table:
     if not found.is_finite.all():
         prompt = batch.chats.prompt_ids[found.is_finite.argmin() // num_types]
         msg = (
-            f"The {batch.shard.version} model gives NaN or infinite values for {batch.shard.prompts} prompt {prompt}. "
+            f"The {batch.shard.side} model gives NaN or infinite values for {batch.shard.prompts} prompt {prompt}. "
             "Use --dtype bfloat16 or float32."
         )
         raise DataError(msg)

@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class ModelInfo:
         DataError
             If the model has too few blocks, another width than the SAE, or a smaller vocabulary.
         """
-        where = f"The model {shown(self.name)}"
+        where = f"The model {quoted(self.name)}"
         if block >= self.text.num_hidden_layers:
             msg = f"{where} has {self.text.num_hidden_layers} blocks, but the SAE reads the output of block {block}."
             raise DataError(msg)
@@ -135,7 +135,7 @@ class Blocks:
                 **_devices(num_gpus),
             )
         if info["missing_keys"]:
-            msg = f"The model {shown(model.name)} lacks weights: {listed(sorted(info['missing_keys']))}."
+            msg = f"The model {quoted(model.name)} lacks weights: {listed(sorted(info['missing_keys']))}."
             raise DataError(msg)
         self._model.eval()
         self._last = _find_blocks(self._model, block + 1, model.name)[block]
@@ -185,7 +185,9 @@ def _find_blocks(model: torch.nn.Module, depth: int, name: str) -> torch.nn.Modu
         if isinstance(module, torch.nn.ModuleList) and len(module) == depth and path.split(".")[-1] in ("layers", "h")
     ]
     if len(lists) != 1:
-        msg = f"The model {shown(name)} is built in a way that featurediff does not know: {len(lists)} lists of blocks."
+        msg = (
+            f"The model {quoted(name)} is built in a way that featurediff does not know: {len(lists)} lists of blocks."
+        )
         raise DataError(msg)
     return lists[0]
 
@@ -210,9 +212,9 @@ def _refusing(what: str, name: str) -> Iterator[None]:
     except _CANNOT as error:
         if isinstance(error, DataError):
             raise
-        reason = shown(str(error).strip().partition("\n")[0])
+        reason = quoted(str(error).strip().partition("\n")[0])
         local = "" if kind_of(Path(name)) else " There is no such folder either."
-        msg = f"The {what} {shown(name)} cannot be loaded ({type(error).__name__}: {reason}).{local}"
+        msg = f"The {what} {quoted(name)} cannot be loaded ({type(error).__name__}: {reason}).{local}"
         raise DataError(msg) from error
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurediff.collect.statistics import Statistics
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from featurediff.collect.chat import Chats
     from featurediff.collect.prompts import PromptFile
     from featurediff.collect.shards import Shard, Workshop
-    from featurediff.labels import Prompts, Version
+    from featurediff.labels import Prompts, Side
 
 _WORD = pa.dictionary(pa.int8(), pa.string())
 
@@ -56,7 +56,7 @@ class Shape(NamedTuple):
 
 
 def write_files(
-    folder: Path, workshop: Workshop, shards: Sequence[Shard], shape: Shape, metadata: Mapping[Version, dict[str, Any]]
+    folder: Path, workshop: Workshop, shards: Sequence[Shard], shape: Shape, metadata: Mapping[Side, dict[str, Any]]
 ) -> None:
     """
     Write the two result files and the activations, one shard in memory at a time.
@@ -81,12 +81,12 @@ def write_files(
         pq.ParquetWriter(path, ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED) as writer,
         ThreadPoolExecutor(1) as pool,
     ):
-        for version in VERSIONS:
+        for side in SIDES:
             content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
             for prompts in PROMPTS:
                 merged: list[Statistics] = []
                 for shard in shards:
-                    if (shard.version, shard.prompts) == (version, prompts):
+                    if (shard.side, shard.prompts) == (side, prompts):
                         active = workshop.read(shard)
                         written = pool.submit(writer.write_table, _named(active, shard, shape.token_types))
                         parts = _statistics(active, len(shard.chats), shape)
@@ -95,7 +95,7 @@ def write_files(
                 for token_type, statistics in zip(shape.token_types, merged, strict=True):
                     for name, vector in statistics.vectors(prompts).items():
                         content[token_type][name] = torch.from_numpy(vector)
-            torch.save({**content, "metadata": metadata[version]}, folder / f"{version}.pt")
+            torch.save({**content, "metadata": metadata[side]}, folder / f"{side}.pt")
 
 
 def write_prompts(path: Path, files: Mapping[Prompts, PromptFile], chats: Mapping[Prompts, Chats]) -> None:
@@ -123,7 +123,7 @@ def _named(active: pa.Table, shard: Shard, token_types: Sequence[str]) -> pa.Tab
     """Return a shard as rows of `ACTIVATIONS`."""
     of_type = active["token_type"].combine_chunks()
     words = [
-        pa.DictionaryArray.from_arrays(np.zeros(len(active), dtype=np.int8), [shard.version]),
+        pa.DictionaryArray.from_arrays(np.zeros(len(active), dtype=np.int8), [shard.side]),
         pa.DictionaryArray.from_arrays(np.zeros(len(active), dtype=np.int8), [shard.prompts]),
         pa.DictionaryArray.from_arrays(of_type, list(token_types)),
     ]

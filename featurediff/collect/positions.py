@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +43,12 @@ class Positions:
         """
         start = _rfind(list(tokens), list(header))
         if start is None:
-            return f"no header {shown(self.header)} among its {len(tokens)} tokens."
+            return f"no header {quoted(self.header)} among its {len(tokens)} tokens."
         end = start + len(header)
         for name, offset in self.offsets:
             if not 0 <= end + offset < len(tokens):
                 return (
-                    f"position {shown(name)} at offset {offset:+d} is outside: the header {shown(self.header)} ends "
+                    f"position {quoted(name)} at offset {offset:+d} is outside: the header {quoted(self.header)} ends "
                     f"before token {end} of {len(tokens)}."
                 )
         return [end + offset for _, offset in self.offsets]
@@ -114,7 +114,7 @@ def find_preset(name: str | None, model_type: str) -> Preset | None:
     if name is None:
         return next((preset for preset in PRESETS.values() if preset.model_type == model_type), None)
     if name not in PRESETS:
-        msg = f"There is no preset {shown(name)}. Known are {listed(PRESETS)}; or give --header and --position."
+        msg = f"There is no preset {quoted(name)}. Known are {listed(PRESETS)}; or give --header and --position."
         raise DataError(msg)
     return PRESETS[name]
 
@@ -143,7 +143,7 @@ def parse_positions(header: str | None, positions: Sequence[str], preset: Preset
         name, _, offset = (part.strip() for part in text.rpartition("="))
         digits = offset.removeprefix("-").removeprefix("+")
         if not name or name in offsets or name == "metadata" or not (digits.isascii() and digits.isdigit()):
-            msg = f"--position is a new name and an offset, such as newline=0, but {shown(text)} was given."
+            msg = f"--position is a new name and an offset, such as newline=0, but {quoted(text)} was given."
             raise DataError(msg)
         offsets[name] = int(offset)
     return Positions(header, tuple(offsets.items()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from featurediff.errors import DataError
 from featurediff.files import read_whole
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Prompt:
 
     def place(self, file: str) -> str:
         """Say where the prompt is and how it begins, for messages."""
-        return f"`{file}`, line {self.line}, prompt {self.prompt_id} ({shown(self.content)})"
+        return f"`{file}`, line {self.line}, prompt {self.prompt_id} ({quoted(self.content)})"
 
 
 class Bad(NamedTuple):
@@ -89,7 +89,7 @@ def read_prompts(path: Path, column: str = "content", *, skip_bad: bool = False)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = shown(data[error.start : error.start + 1])
+        found = quoted(data[error.start : error.start + 1])
         msg = f"`{path}` is not UTF-8: byte {error.start} is {found}. Save it as UTF-8."
         raise DataError(msg) from error
     read = {".jsonl": _read_jsonl, ".csv": _read_csv}.get(path.suffix.lower())
@@ -128,12 +128,12 @@ def _parse_json(line: int, record: str, column: str) -> _Record:
     except (ValueError, RecursionError) as error:
         return Bad(line, f'not JSON ({error}). Expected an object such as {{{json.dumps(column)}: "…"}}.')
     if not isinstance(fields, dict):
-        return Bad(line, f"{shown(fields)}, but expected a JSON object with {column!r}.")
+        return Bad(line, f"{quoted(fields)}, but expected a JSON object with {column!r}.")
     if column not in fields:
         return Bad(line, f"no {column!r}, only {listed(fields)}. Name another with --column.")
     content, label = fields[column], fields.get("label")
     if not isinstance(content, str):
-        return Bad(line, f"{column!r} is {shown(content)}, but expected a string.")
+        return Bad(line, f"{column!r} is {quoted(content)}, but expected a string.")
     if not _is_text(content):
         return Bad(line, f"{column!r} holds half a surrogate pair, which is no text.")
     return line, content, None if label is None else str(label)

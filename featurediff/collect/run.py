@@ -21,7 +21,7 @@ from featurediff.collect.saes import Sae, load_sae
 from featurediff.collect.shards import Shard, Workshop, cut, fingerprint
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
+from featurediff.labels import PROMPTS, SIDES, Prompts, Side
 from featurediff.sources.results import read_results
 from featurediff.version import package_version
 
@@ -121,7 +121,7 @@ class Plan:
     settings: Settings
     """What was asked for."""
 
-    models: dict[Version, ModelInfo]
+    models: dict[Side, ModelInfo]
     """Both models, without weights."""
 
     sae: Sae
@@ -167,7 +167,7 @@ def plan(settings: Settings) -> Plan:
         prompts: read_prompts(path, settings.column, skip_bad=settings.skip_bad)
         for prompts, path in zip(PROMPTS, (settings.target, settings.control), strict=True)
     }
-    models: dict[Version, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
+    models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
     preset = find_preset(settings.preset, models["chat"].config.model_type)
     positions = parse_positions(settings.header, settings.positions, preset)
     sae = load_sae(settings.sae, settings.layer)
@@ -216,12 +216,12 @@ def execute(plan: Plan, progress: Progress) -> Path:
     workshop = Workshop(plan.settings.out / f".collect-{key}")
     todo = [shard for shard in shards if not workshop.has(shard)]
     progress.start(sum(len(shard.chats) for shard in todo))
-    for version, model in plan.models.items():
-        of_version = [shard for shard in todo if shard.version == version]
+    for side, model in plan.models.items():
+        of_version = [shard for shard in todo if shard.side == side]
         if of_version:
             progress.stage(f"Loading {model.name}")
             gc.collect()  # the model before holds references to itself, and there may be no room for two
-            encoded = _encode(plan, version, dtype, of_version, progress)
+            encoded = _encode(plan, side, dtype, of_version, progress)
             for shard, active in encoded:
                 with _writing(workshop.folder):
                     workshop.save(shard, active)
@@ -232,10 +232,10 @@ def execute(plan: Plan, progress: Progress) -> Path:
 
 
 def _encode(
-    plan: Plan, version: Version, dtype: str, shards: Sequence[Shard], progress: Progress
+    plan: Plan, side: Side, dtype: str, shards: Sequence[Shard], progress: Progress
 ) -> Iterator[tuple[Shard, pa.Table]]:
     """Load one model, here or on the cluster, and yield the shards as they are encoded."""
-    settings, model = plan.settings, plan.models[version]
+    settings, model = plan.settings, plan.models[side]
     recipe = Recipe(
         model=model.name,
         revision=model.revision,
@@ -272,7 +272,7 @@ def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], dtype: str) 
     made = workshop.folder / "source"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    metadata = {version: _metadata(plan, version, dtype) for version in VERSIONS}
+    metadata = {side: _metadata(plan, side, dtype) for side in SIDES}
     write_files(made, workshop, shards, plan.shape, metadata)
     write_prompts(made / "prompts.parquet", plan.files, plan.chats)
     read_results(made)
@@ -281,12 +281,12 @@ def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], dtype: str) 
     shutil.rmtree(workshop.folder)
 
 
-def _metadata(plan: Plan, version: Version, dtype: str) -> dict[str, Any]:
+def _metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
     model, trainer = plan.names
     return {
-        "source": f"{plan.folder.name}, {version}, collected by featurediff {package_version()}",
+        "source": f"{plan.folder.name}, {side}, collected by featurediff {package_version()}",
         "model_type": model,
-        "model_ver": version,
+        "model_ver": side,
         "sae_layer": plan.sae.layer,
         "sae_trainer": trainer,
         "num_target_prompts": len(plan.chats["target"]),
@@ -296,8 +296,8 @@ def _metadata(plan: Plan, version: Version, dtype: str) -> dict[str, Any]:
         "sae_release": plan.sae.release,
         "sae_id": plan.sae.sae_id,
         "neuronpedia_id": plan.sae.neuronpedia_id,
-        "model_id": plan.models[version].name,
-        "model_revision": plan.models[version].revision,
+        "model_id": plan.models[side].name,
+        "model_revision": plan.models[side].revision,
         "skipped_prompts": len(plan.notes),
         "command": plan.settings.command,
         **_facts(plan, dtype),
@@ -307,7 +307,7 @@ def _metadata(plan: Plan, version: Version, dtype: str) -> dict[str, Any]:
 def _facts(plan: Plan, dtype: str) -> dict[str, Any]:
     """Return what a result depends on, in plain Python values."""
     return {
-        "models": {version: [model.name, model.revision] for version, model in plan.models.items()},
+        "models": {side: [model.name, model.revision] for side, model in plan.models.items()},
         "sae": plan.settings.sae,
         "sae_block": plan.sae.block,
         "dtype": dtype,

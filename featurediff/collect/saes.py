@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ def load_sae(name: str, layer: int | None = None) -> Sae:
     is_local = kind_of(Path(name)) == "folder"
     release, colon, sae_id = name.partition(":")
     if not is_local and not colon:
-        msg = f"--sae {shown(name)} is neither a folder nor RELEASE:SAE_ID as SAELens lists them."
+        msg = f"--sae {quoted(name)} is neither a folder nor RELEASE:SAE_ID as SAELens lists them."
         raise DataError(msg)
     try:
         with warnings.catch_warnings():
@@ -99,7 +99,7 @@ def load_sae(name: str, layer: int | None = None) -> Sae:
             else:
                 module = SAE.from_pretrained(release, sae_id, device="cpu", dtype="float32")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        msg = f"The SAE {shown(name)} cannot be loaded ({type(error).__name__}: {_first_line(error)})."
+        msg = f"The SAE {quoted(name)} cannot be loaded ({type(error).__name__}: {_first_line(error)})."
         raise DataError(msg) from error
     _check_kind(module, name)
     layer, block = _place(module.cfg.metadata.hook_name, layer, name)
@@ -115,11 +115,13 @@ def load_sae(name: str, layer: int | None = None) -> Sae:
 
 def _check_kind(module: Any, name: str) -> None:  # noqa: ANN401  sae_lens is imported late
     if module.cfg.architecture() == "temporal":
-        msg = f"The SAE {shown(name)} is temporal: its features depend on all tokens before, but one is read at a time."
+        msg = (
+            f"The SAE {quoted(name)} is temporal: its features depend on all tokens before, but one is read at a time."
+        )
         raise DataError(msg)
     if module.cfg.normalize_activations in _UNFOLDED:
         msg = (
-            f"The SAE {shown(name)} wants its input scaled ({module.cfg.normalize_activations}), but the factor is not "
+            f"The SAE {quoted(name)} wants its input scaled ({module.cfg.normalize_activations}), but the factor is not "
             "known. Fold it into the weights with sae_lens and save the SAE again."
         )
         raise DataError(msg)
@@ -129,23 +131,23 @@ def _place(hook_name: str | None, layer: int | None, name: str) -> tuple[int, in
     """Return the layer of an SAE, and the block whose output it reads."""
     if hook_name is None:
         if layer is None:
-            msg = f"The SAE {shown(name)} does not say which layer it reads. Name it with --layer."
+            msg = f"The SAE {quoted(name)} does not say which layer it reads. Name it with --layer."
             raise DataError(msg)
         hook_name = f"blocks.{layer}.hook_resid_post"
     match = _HOOK.fullmatch(hook_name)
     block = -1 if match is None else int(match["post"]) if match["post"] else int(match["pre"]) - 1
     if match is None or block < 0:
         msg = (
-            f"The SAE {shown(name)} reads {shown(hook_name)}, but expected the residual stream after a block, such as "
+            f"The SAE {quoted(name)} reads {quoted(hook_name)}, but expected the residual stream after a block, such as "
             "'blocks.20.hook_resid_post'."
         )
         raise DataError(msg)
     own = int(match["post"] or match["pre"])
     if layer is not None and layer != own:
-        msg = f"The SAE {shown(name)} reads layer {own}, but --layer says {layer}. Leave --layer out."
+        msg = f"The SAE {quoted(name)} reads layer {own}, but --layer says {layer}. Leave --layer out."
         raise DataError(msg)
     return own, block
 
 
 def _first_line(error: Exception) -> str:
-    return shown(str(error).strip().partition("\n")[0])
+    return quoted(str(error).strip().partition("\n")[0])

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from featurediff.collect.chat import Chats
-    from featurediff.labels import Prompts, Version
+    from featurediff.labels import Prompts, Side
 
 _SIZE = 512
 """Prompts in a shard: what a crash can cost."""
@@ -39,7 +39,7 @@ ACTIVE = pa.schema(
 class Shard:
     """Some prompts of one set, for one model."""
 
-    version: Version
+    side: Side
     """Which model."""
 
     prompts: Prompts
@@ -54,7 +54,7 @@ class Shard:
     @property
     def name(self) -> str:
         """Name of its file."""
-        return f"{self.version}-{self.prompts}-{self.number:06}.parquet"
+        return f"{self.side}-{self.prompts}-{self.number:06}.parquet"
 
 
 def cut(chats: Mapping[Prompts, Chats]) -> list[Shard]:
@@ -68,7 +68,7 @@ def cut(chats: Mapping[Prompts, Chats]) -> list[Shard]:
         order = np.argsort(chats[prompts].lengths, kind="stable")
         pieces = np.array_split(order, -(-len(order) // _SIZE))
         parts = [chats[prompts].take(piece) for piece in pieces]
-        shards += [Shard(version, prompts, i, part) for version in VERSIONS for i, part in enumerate(parts)]
+        shards += [Shard(side, prompts, i, part) for side in SIDES for i, part in enumerate(parts)]
     return sorted(shards, key=lambda shard: shard.name)
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 from featurediff.csv_files import to_csv
 from featurediff.features.exact_tests import wilson
 from featurediff.features.table import values
-from featurediff.labels import VERSIONS, is_share
+from featurediff.labels import SIDES, is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from featurediff.labels import Prompts, Version
-    from featurediff.sources.origin import Run
+    from featurediff.labels import Prompts, Side
+    from featurediff.sources.origin import Origin
 
     Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ NORMAL_95 = 1.96
 """Standard errors to either side that hold 95 % of a normal distribution."""
 
 
-def change_of(table: pd.DataFrame, metric: str, run: Run) -> tuple[Floats, Floats, Floats]:
+def change_of(table: pd.DataFrame, metric: str, origin: Origin) -> tuple[Floats, Floats, Floats]:
     """
     Return a metric's values and their change.
 
@@ -37,7 +37,7 @@ def change_of(table: pd.DataFrame, metric: str, run: Run) -> tuple[Floats, Float
     metric : str
         A metric of the table. Shares of prompts are taken from the counts, as p-values and intervals are, so that equal
         changes of different counts, 1/40 − 0 and 3/40 − 2/40, are equal numbers.
-    run : Run
+    origin : Origin
         For the numbers of prompts.
 
     Returns
@@ -49,12 +49,12 @@ def change_of(table: pd.DataFrame, metric: str, run: Run) -> tuple[Floats, Float
         base, chat = (column.astype(np.float64) for column in values(table, metric))
         return base, chat, chat - base
     prompts = _prompts(metric)
-    base_n, chat_n = (run.num_prompts[version, prompts] for version in VERSIONS)
+    base_n, chat_n = (origin.num_prompts[side, prompts] for side in SIDES)
     base, chat = values(table, f"{prompts}_num_active")
     return base / base_n, chat / chat_n, (chat * base_n - base * chat_n) / (base_n * chat_n)
 
 
-def interval(table: pd.DataFrame, metric: str, version: Version, run: Run) -> tuple[Floats, Floats]:
+def interval(table: pd.DataFrame, metric: str, side: Side, origin: Origin) -> tuple[Floats, Floats]:
     """
     Return the 95 % interval of a metric in one model.
 
@@ -64,9 +64,9 @@ def interval(table: pd.DataFrame, metric: str, version: Version, run: Run) -> tu
         Rows of the feature table.
     metric : str
         A metric of the table.
-    version : {"base", "chat"}
+    side : {"base", "chat"}
         The model.
-    run : Run
+    origin : Origin
         For the numbers of prompts.
 
     Returns
@@ -77,13 +77,13 @@ def interval(table: pd.DataFrame, metric: str, version: Version, run: Run) -> tu
         standard deviation: NaN.
     """
     prompts = _prompts(metric)
-    n = run.num_prompts[version, prompts]
-    deviation = f"{version}_{metric.removesuffix('mean')}std"
+    n = origin.num_prompts[side, prompts]
+    deviation = f"{side}_{metric.removesuffix('mean')}std"
     if is_share(metric) or metric.endswith("_num_active"):
-        low, high = wilson(table[f"{version}_{prompts}_num_active"].to_numpy(), n)
+        low, high = wilson(table[f"{side}_{prompts}_num_active"].to_numpy(), n)
         return (low, high) if is_share(metric) else (low * n, high * n)
     if metric.endswith("_all_mean") and deviation in table:
-        mean = table[f"{version}_{metric}"].to_numpy(dtype=np.float64)
+        mean = table[f"{side}_{metric}"].to_numpy(dtype=np.float64)
         half = NORMAL_95 * table[deviation].to_numpy(dtype=np.float64) / n**0.5
         return np.where(mean < 0, mean - half, (mean - half).clip(min=0)), mean + half
     unknown = np.full(len(table), np.nan)
@@ -94,7 +94,7 @@ def _prompts(metric: str) -> Prompts:
     return "target" if metric.startswith("target") else "control"
 
 
-def rank(table: pd.DataFrame, metric: str, run: Run, top: int = 20) -> pd.DataFrame:
+def rank(table: pd.DataFrame, metric: str, origin: Origin, top: int = 20) -> pd.DataFrame:
     """
     List the features that change most, at each token type.
 
@@ -104,7 +104,7 @@ def rank(table: pd.DataFrame, metric: str, run: Run, top: int = 20) -> pd.DataFr
         Rows of the feature table with its tests.
     metric : str
         Whose change counts.
-    run : Run
+    origin : Origin
         For the numbers of prompts.
     top : int
         How many increases, and how many decreases, at most.
@@ -117,11 +117,11 @@ def rank(table: pd.DataFrame, metric: str, run: Run, top: int = 20) -> pd.DataFr
         `difference` (chat − base, never 0), `base_low`, `base_high`, `chat_low`, `chat_high` (see `interval`),
         `explanation`, `page` (URL; missing is NaN).
     """
-    base, chat, change = change_of(table, metric, run)
+    base, chat, change = change_of(table, metric, origin)
     ends = {
-        f"{version}_{end}": at
-        for version in VERSIONS
-        for end, at in zip(("low", "high"), interval(table, metric, version, run), strict=True)
+        f"{side}_{end}": at
+        for side in SIDES
+        for end, at in zip(("low", "high"), interval(table, metric, side, origin), strict=True)
     }
     by = ("feature_id", "change_p")
     keys = [

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from featurediff.features.exact_tests import _MOST_TABLES, fisher, fisher_two_sided, mcnemar
-from featurediff.labels import PROMPTS, VERSIONS, Version
+from featurediff.labels import PROMPTS, SIDES, Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -82,8 +82,8 @@ class Tested:
 class Evidence:
     """Every test of one source."""
 
-    exclusive: Mapping[tuple[Version, str], Tested]
-    """(version, token type) → target over control; pairs are (target_num_active, control_num_active)."""
+    exclusive: Mapping[tuple[Side, str], Tested]
+    """(side, token type) → target over control; pairs are (target_num_active, control_num_active)."""
 
     change: Mapping[str, Tested]
     """Token type → chat against base on the target prompts; pairs as `change_test` needs them."""
@@ -120,18 +120,16 @@ def assess(results: Results, discordant: Discordant | None = None) -> Evidence:
         chat, or McNemar's exact test on the discordant prompts; its family is the features active on at least one
         target prompt in either model. q after Benjamini and Hochberg (1995).
     """
-    exclusive: dict[tuple[Version, str], Tested] = {}
+    exclusive: dict[tuple[Side, str], Tested] = {}
     change: dict[str, Tested] = {}
-    models: dict[Version, ModelResults] = {"base": results.base, "chat": results.chat}
+    models: dict[Side, ModelResults] = {"base": results.base, "chat": results.chat}
     sizes = {v: (m.metadata.num_target_prompts, m.metadata.num_control_prompts) for v, m in models.items()}
     for token_type in results.token_types:
         whole = [m.vectors[token_type][f"{prompts}_num_active"] for m in models.values() for prompts in PROMPTS]
         active = np.flatnonzero(reduce(np.logical_or, whole))
         counts = [vector[active] for vector in whole]
-        for version, (target, control) in zip(VERSIONS, (counts[:2], counts[2:]), strict=True):
-            exclusive[version, token_type] = _test(
-                target, control, (target > 0) | (control > 0), fisher, sizes[version]
-            )
+        for side, (target, control) in zip(SIDES, (counts[:2], counts[2:]), strict=True):
+            exclusive[side, token_type] = _test(target, control, (target > 0) | (control > 0), fisher, sizes[side])
         base, chat = counts[0], counts[2]
         is_on_target = (base > 0) | (chat > 0)
         if discordant is None:
@@ -162,21 +160,19 @@ def with_evidence(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
         `chat_q`, `change_p`, `change_q` (float64, NaN where the feature is not of the family) and `change_test`
         (category) before the column `explanation`.
     """
-    names = [f"{what}_{value}" for what in (*VERSIONS, "change") for value in "pq"]
+    names = [f"{what}_{value}" for what in (*SIDES, "change") for value in "pq"]
     columns: dict[str, Floats] = {name: np.full(len(table), np.nan) for name in names}
     ids = table["feature_id"].to_numpy()
     for token_type, tested in evidence.change.items():
         here = np.flatnonzero(table["token_type"] == token_type)
         counts = {
-            f"{version}_{prompts}": table[f"{version}_{prompts}_num_active"].to_numpy()[here]
-            for version in VERSIONS
+            f"{side}_{prompts}": table[f"{side}_{prompts}_num_active"].to_numpy()[here]
+            for side in SIDES
             for prompts in ("target", "control")
         }
-        for version in VERSIONS:
-            pair = counts[f"{version}_target"], counts[f"{version}_control"]
-            columns[f"{version}_p"][here], columns[f"{version}_q"][here] = evidence.exclusive[version, token_type].at(
-                *pair
-            )
+        for side in SIDES:
+            pair = counts[f"{side}_target"], counts[f"{side}_control"]
+            columns[f"{side}_p"][here], columns[f"{side}_q"][here] = evidence.exclusive[side, token_type].at(*pair)
         if evidence.discordant is None:
             pair = counts["base_target"], counts["chat_target"]
         else:
@@ -208,8 +204,7 @@ def evidence_q(table: pd.DataFrame) -> Floats:
         least, and significant if that is so in one of them.
     """
     base, chat = (
-        np.where(is_among(table["exclusivity"], ("both", version)), table[f"{version}_q"], np.inf)
-        for version in VERSIONS
+        np.where(is_among(table["exclusivity"], ("both", side)), table[f"{side}_q"], np.inf) for side in SIDES
     )
     return np.fmin(base, chat)
 

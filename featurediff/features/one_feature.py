@@ -10,8 +10,8 @@ import pandas as pd
 from featurediff.errors import DataError
 from featurediff.features.evidence import Tested
 from featurediff.features.exact_tests import wilson
-from featurediff.labels import PROMPTS, VERSIONS, Labels, Version
-from featurediff.wording import shown
+from featurediff.labels import PROMPTS, SIDES, Labels, Side
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from featurediff.features.evidence import Evidence
@@ -43,14 +43,14 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
     """
     if not 0 <= feature_id < results.num_features:
         last = results.num_features - 1
-        msg = f"There is no feature {shown(feature_id)} in the SAE. Its features run from 0 to {last}."
+        msg = f"There is no feature {quoted(feature_id)} in the SAE. Its features run from 0 to {last}."
         raise DataError(msg)
     columns = {}
     for token_type in results.token_types:
-        for version in VERSIONS:
-            model: ModelResults = getattr(results, version)
+        for side in SIDES:
+            model: ModelResults = getattr(results, side)
             vectors = model.vectors[token_type]
-            columns[f"{token_type} · {_named(version, labels)}"] = [
+            columns[f"{token_type} · {_named(side, labels)}"] = [
                 f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
                 if name == f"{prompts}_num_active"
                 else f"{vectors[name][feature_id]:.4g}"
@@ -88,12 +88,12 @@ def counts_and_tests(
     rows: dict[str, list[str]] = {}
     shares: list[float] = []
     target: list[int] = []
-    for version in VERSIONS:
-        model: ModelResults = getattr(results, version)
+    for side in SIDES:
+        model: ModelResults = getattr(results, side)
         sizes = [model.metadata.num_prompts(prompts) for prompts in PROMPTS]
         counts = [int(model.vectors[token_type][f"{prompts}_num_active"][feature_id]) for prompts in PROMPTS]
         cells = [_count(count, n) for count, n in zip(counts, sizes, strict=True)]
-        rows[_named(version, labels)] = [*cells, *_tested(evidence.exclusive[version, token_type], *counts)]
+        rows[_named(side, labels)] = [*cells, *_tested(evidence.exclusive[side, token_type], *counts)]
         target.append(counts[0])
         shares.append(counts[0] / sizes[0])
     if evidence.discordant:
@@ -103,9 +103,9 @@ def counts_and_tests(
     return pd.DataFrame.from_dict(rows, orient="index", columns=[labels.target, labels.control, "p", "q", "tested"])
 
 
-def _named(version: Version, labels: Labels) -> str:
-    """Return a model's label; with its version where both models are called the same."""
-    return labels.of(version) + (f" ({version})" if labels.base == labels.chat else "")
+def _named(side: Side, labels: Labels) -> str:
+    """Return a model's label; with its side where both models are called the same."""
+    return labels.of(side) + (f" ({side})" if labels.base == labels.chat else "")
 
 
 def _count(count: int, n: int) -> str:

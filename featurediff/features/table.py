@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from featurediff.errors import DataError
-from featurediff.labels import EXCLUSIVITIES, VERSIONS
+from featurediff.labels import EXCLUSIVITIES, SIDES
 from featurediff.meaning.pages import Page
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def _kept(results: Results, token_type: str, thresholds: Thresholds) -> dict[str
         "exclusivity": np.where(base & chat, 0, np.where(base, 1, 2)).astype(np.int8),
         "inconsistent": (base & chat_control[kept]) | (chat & base_control[kept]),
     }
-    for version in VERSIONS:
-        vectors = getattr(results, version).vectors[token_type]
-        columns |= {f"{version}_{name}": vectors[name].take(kept) for name in results.vector_names}
+    for side in SIDES:
+        vectors = getattr(results, side).vectors[token_type]
+        columns |= {f"{side}_{name}": vectors[name].take(kept) for name in results.vector_names}
     return columns
 
 

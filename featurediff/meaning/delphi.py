@@ -11,7 +11,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
-from featurediff.wording import is_name, listed, shown
+from featurediff.wording import is_name, listed, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def _parse(data: bytes, name: str) -> str:
         msg = f"`{name}` is not JSON, but expected a file of delphi: one string in quotes."
         raise DataError(msg) from error
     if not isinstance(text, str):
-        msg = f"`{name}` holds {shown(text)}, but expected a file of delphi: one string in quotes."
+        msg = f"`{name}` holds {quoted(text)}, but expected a file of delphi: one string in quotes."
         raise DataError(msg)
     return "" if text == _FAILED else text.encode(errors="replace").decode()  # half a surrogate pair is no text
 

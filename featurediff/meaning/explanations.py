@@ -15,7 +15,7 @@ from featurediff.csv_files import parse_csv, read_back
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole, start_hash
 from featurediff.meaning import delphi
-from featurediff.wording import legible, listed, shown
+from featurediff.wording import legible, listed, quoted
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -237,7 +237,7 @@ def _parse_ids(cells: pd.Series[str], name: str) -> tuple[NDArray[np.bool_], NDA
         first = int(is_bad.to_numpy().argmax())
         row = int(np.flatnonzero(has_id)[first]) + 1
         msg = (
-            f"`{name}`: `feature_id` in row {row} below the header is {shown(ids.iloc[first])}, "
+            f"`{name}`: `feature_id` in row {row} below the header is {quoted(ids.iloc[first])}, "
             f"but expected a whole number ({is_bad.sum()} such rows)."
         )
         raise DataError(msg)

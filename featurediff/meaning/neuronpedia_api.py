@@ -17,7 +17,7 @@ from urllib3.util.retry import Retry
 
 from featurediff.errors import DataError
 from featurediff.version import package_version
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -231,7 +231,7 @@ def read_bulk(exports: Server, file: BulkFile) -> list[Text]:
             said = json.loads(line)
             texts += _texts([said], int(said["index"]))
         except _OTHER_FORMAT as error:
-            msg = f"{exports.url}/{file.key}: line {number} is not an object with an `index`, but {shown(line)}."
+            msg = f"{exports.url}/{file.key}: line {number} is not an object with an `index`, but {quoted(line)}."
             raise DataError(msg) from error
     return texts
 
@@ -251,7 +251,7 @@ def read_feature(api: Server, source: str, feature_id: int) -> list[Text]:
         said = json.loads(data) if data else None  # an unknown feature is `null` or 404
         return _texts(reversed(said["explanations"]), feature_id) if said else []
     except _OTHER_FORMAT as error:
-        msg = f"{api.url}/{path} is not an object with a list of `explanations`, but {shown(data)}."
+        msg = f"{api.url}/{path} is not an object with a list of `explanations`, but {quoted(data)}."
         raise DataError(msg) from error
 
 

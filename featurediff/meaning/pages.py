@@ -13,7 +13,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.meaning import registry
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +145,7 @@ def find_page(
         if page := _page_of_id(neuronpedia_id, layer, sae_release, sae_id):
             return page
         passed_over = (
-            f" The metadata's neuronpedia_id {shown(neuronpedia_id)} is passed over: "
+            f" The metadata's neuronpedia_id {quoted(neuronpedia_id)} is passed over: "
             "the SAELens registry has no SAE of this layer, width and L0."
         )
     if sae_release or sae_id:
@@ -196,21 +196,21 @@ def _linked(neuronpedia_id: str, reason: str) -> Page:
 
 def _page_of_sae(sae: registry.Sae, layer: int | None, neuronpedia_id: str | None) -> Page:
     """Return the page of an SAE that the SAELens registry knows, whatever id the metadata has beside its names."""
-    names = f"sae_id {shown(sae.sae_id)} of release {shown(sae.release)}"
+    names = f"sae_id {quoted(sae.sae_id)} of release {quoted(sae.release)}"
     if layer not in (None, sae.layer):
-        return Page(None, f"The metadata's {names} is not of layer {shown(layer)}.")
+        return Page(None, f"The metadata's {names} is not of layer {quoted(layer)}.")
     reason = f"Found in the SAELens registry by the metadata's {names}."
     if neuronpedia_id and neuronpedia_id != sae.neuronpedia_id:
         is_same = registry.canonical(neuronpedia_id) == sae.neuronpedia_id
         differs = "" if is_same else _differences(sae.facts, registry.facts_of_page(neuronpedia_id))
         fault = f"says {differs}" if differs else "is not the canonical page of these weights"
-        reason += f" Preferred to the metadata's neuronpedia_id {shown(neuronpedia_id)}, which {fault}."
+        reason += f" Preferred to the metadata's neuronpedia_id {quoted(neuronpedia_id)}, which {fault}."
     return _linked(sae.neuronpedia_id, reason)
 
 
 def _page_of_id(neuronpedia_id: str, layer: int | None, release: str | None, sae_id: str | None) -> Page | None:
     """Return the page that the metadata names, or why it cannot be right; None for an L0 that the registry lacks."""
-    name = f"The metadata's neuronpedia_id {shown(neuronpedia_id)}"
+    name = f"The metadata's neuronpedia_id {quoted(neuronpedia_id)}"
     match = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/(0|[1-9][0-9]{0,3})-[A-Za-z0-9][A-Za-z0-9._-]*", neuronpedia_id)
     if match is None:
         return Page(
@@ -223,13 +223,13 @@ def _page_of_id(neuronpedia_id: str, layer: int | None, release: str | None, sae
     # One source of gpt2-small is filed under the index after its layer, so the table is asked first.
     saes = [sae for sae in registry.table().values() if sae.neuronpedia_id == page]
     if layer is not None and layer not in ({sae.layer for sae in saes} or {int(match[1])}):
-        return Page(None, f"{name} is not of layer {shown(layer)}.")
+        return Page(None, f"{name} is not of layer {quoted(layer)}.")
     said = registry.facts_of_name(release or "", sae_id or "")
     differs = [_differences(said, facts) for facts in [s.facts for s in saes] or [registry.facts_of_page(page)]]
     if all(differs):
-        return Page(None, f"{name} disagrees with its sae_id {shown(sae_id)}: it says {differs[0]}.")
+        return Page(None, f"{name} disagrees with its sae_id {quoted(sae_id)}: it says {differs[0]}.")
     is_canonical = "" if page == neuronpedia_id else ": the canonical page of the same weights"
-    return _linked(page, f"Found by the metadata's neuronpedia_id {shown(neuronpedia_id)}{is_canonical}.")
+    return _linked(page, f"Found by the metadata's neuronpedia_id {quoted(neuronpedia_id)}{is_canonical}.")
 
 
 def _differences(said: registry.Facts, other: registry.Facts) -> str:
@@ -240,9 +240,9 @@ def _differences(said: registry.Facts, other: registry.Facts) -> str:
 
 def _why_unknown(release: str | None, sae_id: str | None) -> str:
     if release and sae_id:
-        return f"The SAELens registry has no Neuronpedia page for {shown(sae_id)} of release {shown(release)}."
+        return f"The SAELens registry has no Neuronpedia page for {quoted(sae_id)} of release {quoted(release)}."
     given, missing = ("sae_release", "sae_id") if release else ("sae_id", "sae_release")
-    return f"The metadata has {given} {shown(release or sae_id)} but no {missing}, and both are needed."
+    return f"The metadata has {given} {quoted(release or sae_id)} but no {missing}, and both are needed."
 
 
 def quick_list_url(page: Page, feature_ids: Sequence[int], name: str) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 # How names other than Gemma Scope's say a width.
 _WIDTHS = {"8x": "32k", "32x": "131k", "2pow12": "4k", "2pow14": "16k", "2pow16": "65k"}
@@ -216,19 +216,19 @@ def id_of_folder(model: str | None, trainer: str | None, layer: int | None) -> t
         return None, "The model is not known."
     families = [family for family in _FAMILIES if _plain_model(model) in map(_plain_model, family.models)]
     if not families:
-        return None, f"No Neuronpedia pages are known for the SAEs of model {shown(model)}, only for {_KNOWN}."
+        return None, f"No Neuronpedia pages are known for the SAEs of model {quoted(model)}, only for {_KNOWN}."
     if not trainer or layer is None:
-        return None, f"The {'layer' if trainer else 'trainer'} of the {shown(model)} SAE is not known."
+        return None, f"The {'layer' if trainer else 'trainer'} of the {quoted(model)} SAE is not known."
     plain = re.sub(r"[-_/\s]+", "-", trainer.lower())
     family, match = next(((f, match) for f in families if (match := f.naming.pattern.fullmatch(plain))), (None, None))
     if family is None or match is None:
         examples = " or ".join(f"{family.naming.example} ({family.name})" for family in families)
-        return None, f"Trainer {shown(trainer)} of {shown(model)} is not understood. Expected one such as {examples}."
+        return None, f"Trainer {quoted(trainer)} of {quoted(model)} is not understood. Expected one such as {examples}."
     said = match.groupdict("")
     if said.get("layer") and int(said["layer"]) != layer:
-        return None, f"Trainer {shown(trainer)} is of layer {int(said['layer'])}, not of layer {shown(layer)}."
+        return None, f"Trainer {quoted(trainer)} is of layer {int(said['layer'])}, not of layer {quoted(layer)}."
     site, width = said.get("site") or "res", said.get("width", "")
-    said |= {"layer": shown(layer), "site": _SITES.get(site, site), "width": _WIDTHS.get(width, width)}
+    said |= {"layer": quoted(layer), "site": _SITES.get(site, site), "width": _WIDTHS.get(width, width)}
     return _id_in_family(family, said, trainer)
 
 
@@ -250,7 +250,7 @@ def _id_in_family(family: _Family, said: dict[str, str], trainer: str) -> tuple[
         known = _listed([_WORDS.get(value, value) for value in sorted(values, key=_size)])
         value = said.get(fact)
         if not value:
-            return None, f"Trainer {shown(trainer)} does not say which {fact} is meant; {place} has pages for {known}."
+            return None, f"Trainer {quoted(trainer)} does not say which {fact} is meant; {place} has pages for {known}."
         words = _WORDS.get(value, f"{fact} {value}")
         if value not in values:
             return None, f"{place} has no page for {words}, only for {known}."

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import PROMPTS, SIDES
 from featurediff.sources.tree import BESIDE
-from featurediff.wording import listed, plural, shown
+from featurediff.wording import listed, plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from featurediff.sources.results import ModelResults, Results
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
-_CHOICES = {"model": VERSIONS, "prompt_set": PROMPTS}
+_CHOICES = {"model": SIDES, "prompt_set": PROMPTS}
 _HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text")
 _HOLDS |= {"prompt_id": "whole numbers", "feature_id": "whole numbers", "activation": "fractions"}
 
@@ -78,12 +78,12 @@ class Activations:
             here = rows[rows["token_type"] == token_type]
             prompts, code = np.unique(here["prompt_id"], return_inverse=True)
             pairs = here["feature_id"].to_numpy(np.int64) * max(len(prompts), 1) + code
-            base, chat = (pairs[(here["model"] == version).to_numpy()] for version in VERSIONS)
+            base, chat = (pairs[(here["model"] == side).to_numpy()] for side in SIDES)
             both = self._count(np.intersect1d(base, chat), len(prompts), results.num_features)
             alone = []
-            for version, active in (("base", base), ("chat", chat)):
+            for side, active in (("base", base), ("chat", chat)):
                 counts = self._count(np.unique(active), len(prompts), results.num_features)
-                self._compare(counts, results, version, token_type)
+                self._compare(counts, results, side, token_type)
                 alone.append(counts - both)
             found[token_type] = (alone[0], alone[1])
         return found
@@ -117,14 +117,14 @@ class Activations:
         rows = self._read(["model", "prompt_set", "prompt_id", "activation"], wanted)
         if rows.duplicated(["model", "prompt_set", "prompt_id"]).any():
             msg = (
-                f"`{self.path.name}` has two activations of feature {feature_id} at {shown(token_type)} on one prompt "
+                f"`{self.path.name}` has two activations of feature {feature_id} at {quoted(token_type)} on one prompt "
                 "in one model. Expected one."
             )
             raise DataError(msg)
         if results is not None:
             self._compare_listing(rows, results, feature_id, token_type)
         by_prompt = rows.pivot_table(index=["prompt_set", "prompt_id"], columns="model", values="activation")
-        by_prompt = by_prompt.reindex(columns=list(VERSIONS)).fillna(0.0).rename_axis(columns=None)
+        by_prompt = by_prompt.reindex(columns=list(SIDES)).fillna(0.0).rename_axis(columns=None)
         order = by_prompt.max(axis="columns")
         listing = by_prompt.assign(order=order).reset_index()
         listing["prompt_set"] = pd.Categorical(
@@ -145,7 +145,7 @@ class Activations:
         for column in rows.columns.intersection(list(_CHOICES)):
             odd = rows[column][~rows[column].isin(_CHOICES[column])]
             if len(odd):
-                msg = f"`{self.path.name}`: `{column}` is {shown(odd.iloc[0])} in {len(odd)} rows, but expected "
+                msg = f"`{self.path.name}`: `{column}` is {quoted(odd.iloc[0])} in {len(odd)} rows, but expected "
                 raise DataError(msg + f"{listed(_CHOICES[column])}.")
         return rows
 
@@ -154,28 +154,28 @@ class Activations:
         counts: NDArray[np.int64] = np.bincount(pairs // max(num_prompts, 1), minlength=num_features)
         return counts
 
-    def _compare(self, counts: NDArray[np.int64], results: Results, version: str, token_type: str) -> None:
-        expected = getattr(results, version).vectors[token_type]["target_num_active"]
+    def _compare(self, counts: NDArray[np.int64], results: Results, side: str, token_type: str) -> None:
+        expected = getattr(results, side).vectors[token_type]["target_num_active"]
         differ = counts != expected
         if differ.any():
             first = int(differ.argmax())
             msg = (
-                f"`{self.path.name}` has feature {first} active on {counts[first]} target prompts in {version} at "
-                f"{shown(token_type)}, but `{getattr(results, version).name}` says {expected[first]} "
+                f"`{self.path.name}` has feature {first} active on {counts[first]} target prompts in {side} at "
+                f"{quoted(token_type)}, but `{getattr(results, side).name}` says {expected[first]} "
                 f"({differ.sum()} such features). Were they made together?"
             )
             raise DataError(msg)
 
     def _compare_listing(self, rows: pd.DataFrame, results: Results, feature_id: int, token_type: str) -> None:
-        for version in VERSIONS:
-            model: ModelResults = getattr(results, version)
+        for side in SIDES:
+            model: ModelResults = getattr(results, side)
             for prompts in PROMPTS:
-                count = ((rows["model"] == version) & (rows["prompt_set"] == prompts)).sum()
+                count = ((rows["model"] == side) & (rows["prompt_set"] == prompts)).sum()
                 expected = model.vectors[token_type][f"{prompts}_num_active"][feature_id]
                 if count != expected:
                     msg = (
                         f"`{self.path.name}` has feature {feature_id} active on {plural(count, f'{prompts} prompt')} "
-                        f"in {version} at {shown(token_type)}, but `{model.name}` says {expected}. "
+                        f"in {side} at {quoted(token_type)}, but `{model.name}` says {expected}. "
                         "Were they made together?"
                     )
                     raise DataError(msg)
@@ -197,7 +197,7 @@ def _read_parquet(path: Path, columns: Sequence[str], only: Mapping[str, object]
     try:
         table = _matching(path, list(dict.fromkeys((*columns, *only))), only).select(list(columns))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        msg = f"`{path.name}` cannot be read as Parquet ({shown(str(error).splitlines()[0])}). Was it written whole?"
+        msg = f"`{path.name}` cannot be read as Parquet ({quoted(str(error).splitlines()[0])}). Was it written whole?"
         raise DataError(msg) from error
     for name in columns:
         is_there = pc.is_finite(table[name]) if _HOLDS[name] == "fractions" else table[name].is_valid()
@@ -244,7 +244,7 @@ def _check_schema(schema: pa.Schema, columns: Sequence[str], name: str) -> None:
     for column in columns:
         kind = schema.field(column).type
         if not _is(kind, _HOLDS[column]):
-            msg = f"`{name}`: `{column}` holds {shown(str(kind))}, but expected {_HOLDS[column]}."
+            msg = f"`{name}`: `{column}` holds {quoted(str(kind))}, but expected {_HOLDS[column]}."
             raise DataError(msg)
 
 

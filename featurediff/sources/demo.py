@@ -11,7 +11,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.files import write_whole
-from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
+from featurediff.labels import PROMPTS, SIDES, Prompts, Side
 from featurediff.sources.results import _MARK
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Vectors = dict[str, NDArray[np.generic]]
 
-Key = tuple[Version, Prompts]
+Key = tuple[Side, Prompts]
 
 TOKEN_TYPES = ("model", "newline")
 MODEL, TRAINER, LAYER, PROMPT_SET = "demo", "16k", 12, "synthetic_40"
@@ -200,29 +200,29 @@ def make_demo(
         other, planted, _ = _draw(rng, num_features, active, sizes)
         is_alike = rng.random(num_features) < PROMPT_SETS[prompt_set]
         is_alike[[*texts, *planted]] = True
-        for version, token_type, name in ((v, t, n) for v in VERSIONS for t in TOKEN_TYPES for n in content[v][t]):
-            vectors = content[version][token_type]
-            vectors[name] = np.where(is_alike, vectors[name], other[version][token_type][name])
-    base, chat = (_pack(content[version], version, num_features, sizes, seed, layer) for version in VERSIONS)
+        for side, token_type, name in ((v, t, n) for v in SIDES for t in TOKEN_TYPES for n in content[v][t]):
+            vectors = content[side][token_type]
+            vectors[name] = np.where(is_alike, vectors[name], other[side][token_type][name])
+    base, chat = (_pack(content[side], side, num_features, sizes, seed, layer) for side in SIDES)
     return Demo(base, chat, explanations, layer, prompt_set)
 
 
 def _draw(
     rng: np.random.Generator, num_features: int, active: int, sizes: dict[str, int]
-) -> tuple[dict[Version, dict[str, Vectors]], dict[int, str], bytes]:
-    """Return the vectors by version and token type, the planted features with their texts, and all explanations."""
-    content: dict[Version, dict[str, Vectors]] = {version: {} for version in VERSIONS}
+) -> tuple[dict[Side, dict[str, Vectors]], dict[int, str], bytes]:
+    """Return the vectors by side and token type, the planted features with their texts, and all explanations."""
+    content: dict[Side, dict[str, Vectors]] = {side: {} for side in SIDES}
     texts: dict[int, str] = {}
     each = PLANTED_EACH * len(_CATEGORIES)
     *plots, free = np.split(rng.permutation(num_features), each * np.arange(1, 1 + len(TOKEN_TYPES)))
     for token_type, planted in zip(TOKEN_TYPES, plots, strict=True):
         counts = _background(rng, num_features, rng.choice(free, active, replace=False), sizes, _TAILS[token_type])
         texts |= _plant(rng, planted, token_type, counts, sizes)
-        for version in VERSIONS:
-            content[version][token_type] = {
+        for side in SIDES:
+            content[side][token_type] = {
                 name: vector
                 for prompts in PROMPTS
-                for name, vector in _statistics(rng, counts[version, prompts], sizes[prompts], prompts).items()
+                for name, vector in _statistics(rng, counts[side, prompts], sizes[prompts], prompts).items()
             }
     described = rng.choice(free, size=int(0.8 * len(free)), replace=False)
     return content, texts, _explain(rng, described, texts)
@@ -231,9 +231,9 @@ def _draw(
 def _background(
     rng: np.random.Generator, num_features: int, active: NDArray[np.int64], sizes: dict[str, int], tail: int
 ) -> dict[Key, NDArray[np.int64]]:
-    """Return how many prompts each feature fires on, by (version, prompts): only `active` features do."""
+    """Return how many prompts each feature fires on, by (side, prompts): only `active` features do."""
     counts: dict[Key, NDArray[np.int64]] = {
-        (v, p): np.zeros(num_features, dtype=np.int64) for v in VERSIONS for p in PROMPTS
+        (v, p): np.zeros(num_features, dtype=np.int64) for v in SIDES for p in PROMPTS
     }
     exclusive, shared = np.split(active, [int(_EXCLUSIVE * len(active))])
     for (_, prompts), of_set in counts.items():
@@ -262,18 +262,18 @@ def _set_category(
 ) -> None:
     """Set the counts of features so that they fall into a category."""
     own, _, other = category.partition(" + ")
-    for version in VERSIONS:
+    for side in SIDES:
         for prompts in PROMPTS:
-            counts[version, prompts][ids] = 0
-    for version in VERSIONS:
-        if own == version:
-            counts[version, "target"][ids] = target
+            counts[side, prompts][ids] = 0
+    for side in SIDES:
+        if own == side:
+            counts[side, "target"][ids] = target
         if own == "both":
-            fewer = rng.integers(1, target + 1) if version == "base" else target
-            counts[version, "target"][ids] = fewer
-        if other.startswith(version):
-            counts[version, "control"][ids] = rng.integers(1, 1 + sizes["control"] // 3, len(ids))
-            counts[version, "target"][ids] = np.maximum(0, rng.integers(-6, 4, len(ids)))
+            fewer = rng.integers(1, target + 1) if side == "base" else target
+            counts[side, "target"][ids] = fewer
+        if other.startswith(side):
+            counts[side, "control"][ids] = rng.integers(1, 1 + sizes["control"] // 3, len(ids))
+            counts[side, "target"][ids] = np.maximum(0, rng.integers(-6, 4, len(ids)))
 
 
 def _plant(
@@ -290,8 +290,8 @@ def _plant(
         _set_category(rng, ids, category, strong, counts, sizes)
         for i in ids.tolist():
             said = ", ".join(
-                f"{version} {prompts} {counts[version, prompts][i]} of {sizes[prompts]}"
-                for version in VERSIONS
+                f"{side} {prompts} {counts[side, prompts][i]} of {sizes[prompts]}"
+                for side in SIDES
                 for prompts in PROMPTS
             )
             texts[i] = f"{_PLANTED}{_SAID[category]} at {token_type}. Fires on {said}."
@@ -319,7 +319,7 @@ def _statistics(
 
 def _pack(
     content: dict[str, Vectors],
-    version: str,
+    side: str,
     num_features: int,
     sizes: dict[str, int],
     seed: int,
@@ -329,9 +329,9 @@ def _pack(
     import torch
 
     metadata = {
-        "source": f"{_MARK} demo, seed {seed}, {version}",
+        "source": f"{_MARK} demo, seed {seed}, {side}",
         "model_type": MODEL,
-        "model_ver": version,
+        "model_ver": side,
         "sae_layer": layer,
         "sae_trainer": TRAINER,
         "num_target_prompts": sizes["target"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from featurediff.errors import DataError
-from featurediff.wording import MAX_NAME, is_name, shown
+from featurediff.wording import MAX_NAME, is_name, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +96,7 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
         raise DataError(msg)
     fields = content["metadata"]
     if not isinstance(fields, dict):
-        msg = f"`{name}`: `metadata` is {shown(fields)}, but expected a dict."
+        msg = f"`{name}`: `metadata` is {quoted(fields)}, but expected a dict."
         raise DataError(msg)
     return Metadata(
         **{field: _string(fields, field, name) for field in _STRINGS},
@@ -117,7 +117,7 @@ def _required(fields: dict[Any, Any], field: str, expected: str, name: str) -> o
 
 def _expect(is_right: bool, field: str, value: object, expected: str, name: str) -> None:
     if not is_right:
-        msg = f"`{name}`: `{field}` in the metadata is {shown(value)}, but expected {expected}."
+        msg = f"`{name}`: `{field}` in the metadata is {quoted(value)}, but expected {expected}."
         raise DataError(msg)
 
 
@@ -148,7 +148,7 @@ def _trainer(fields: dict[Any, Any], name: str) -> str:
     expected = f"{_TEXT} or an integer"
     value = _required(fields, "sae_trainer", expected, name)
     _expect(is_name(value) or _is_integer(value), "sae_trainer", value, expected, name)
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else quoted(value)
 
 
 def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:

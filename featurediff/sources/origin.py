@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from featurediff.labels import PROMPTS, VERSIONS, Prompts, Version
+from featurediff.labels import PROMPTS, SIDES, Prompts, Side
 
 if TYPE_CHECKING:
     from featurediff.sources.results import Results
 
 
 @dataclass(frozen=True)
-class Run:
+class Origin:
     """What the chart says of where its numbers come from."""
 
     model: str
@@ -30,11 +30,11 @@ class Run:
     token_types: tuple[str, ...] = ()
     """All positions, in the files' order: what colours go by."""
 
-    num_prompts: dict[tuple[Version, Prompts], int] = field(default_factory=dict)
-    """Number of prompts of each (version, prompt set)."""
+    num_prompts: dict[tuple[Side, Prompts], int] = field(default_factory=dict)
+    """Number of prompts of each (side, target or control)."""
 
     @classmethod
-    def of(cls, results: Results, prompt_set: str = "") -> Run:
+    def of(cls, results: Results, prompt_set: str = "") -> Origin:
         """Describe results."""
         meta = results.base.metadata
         return cls(
@@ -43,7 +43,7 @@ class Run:
             trainer=meta.sae_trainer,
             prompt_set=prompt_set,
             token_types=results.token_types,
-            num_prompts={(v, p): getattr(results, v).metadata.num_prompts(p) for v in VERSIONS for p in PROMPTS},
+            num_prompts={(v, p): getattr(results, v).metadata.num_prompts(p) for v in SIDES for p in PROMPTS},
         )
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from featurediff.errors import DataError
 from featurediff.sources.pt_pickle import check_pickle
 from featurediff.sources.pt_plain import read_plain
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def load_archive(data: bytes, name: str) -> dict[str, Any]:
     if not is_plain:
         content = _load(data, name)
     if not isinstance(content, dict):
-        msg = f"`{name}` holds {shown(content)}, but expected a dict of token types and `metadata`."
+        msg = f"`{name}` holds {quoted(content)}, but expected a dict of token types and `metadata`."
         raise DataError(msg)
     other = [key for key in content if not isinstance(key, str)]
     if other:
@@ -107,7 +107,7 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
         If it is not a 1-D tensor of that length, or holds NaN, infinite or larger values.
     """
     if not isinstance(tensor, np.ndarray):
-        msg = f"{place} is {shown(tensor)}, but expected a tensor of {num_features} numbers."
+        msg = f"{place} is {quoted(tensor)}, but expected a tensor of {num_features} numbers."
         raise DataError(msg)
     if tensor.ndim != 1:
         msg = f"{place} has {tensor.ndim} dimensions, but expected 1: a number for each of {num_features} features."
@@ -160,7 +160,7 @@ def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
         msg = f"`{name}` is in the torch format from before 1.6. Load it and re-save it with today's torch.save."
         raise DataError(msg)
     if not data.startswith(_ZIP_START):
-        msg = f"`{name}` is not a torch file: it starts with {shown(data[:8])}, but expected what torch.save writes."
+        msg = f"`{name}` is not a torch file: it starts with {quoted(data[:8])}, but expected what torch.save writes."
         raise DataError(msg)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -177,7 +177,7 @@ def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
     for entry in entries:
         record = records[entry.filename]
         if record is None or zlib.crc32(record) != entry.CRC:
-            which = f"the checksum of its entry {shown(entry.filename)} is wrong"
+            which = f"the checksum of its entry {quoted(entry.filename)} is wrong"
             msg = f"`{name}` is damaged: {which}. Copy or write it again."
             raise DataError(msg)
     whole = {path: record for path, record in records.items() if record is not None}
@@ -233,14 +233,12 @@ def _check_entries(entries: list[zipfile.ZipInfo], file_size: int, name: str) ->
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             msg = (
-                f"`{name}`: the archive entry {shown(entry.filename)} is compressed or encrypted, but torch.save "
+                f"`{name}`: the archive entry {quoted(entry.filename)} is compressed or encrypted, but torch.save "
                 "stores entries as they are. Write the file again with torch.save."
             )
             raise DataError(msg)
         if entry.external_attr & _DOS_FOLDER or entry.filename.endswith("/"):  # is_dir() fails on an empty name
-            msg = (
-                f"`{name}` is damaged: its archive entry {shown(entry.filename)} is marked as a folder. Write it again."
-            )
+            msg = f"`{name}` is damaged: its archive entry {quoted(entry.filename)} is marked as a folder. Write it again."
             raise DataError(msg)
     claimed = sum(entry.file_size for entry in entries)
     if claimed > file_size:
@@ -264,7 +262,7 @@ def _load(data: bytes, name: str) -> object:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # the one broad except: torch raises nine kinds of error on foreign files
         reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
-        msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {shown(reason)}."
+        msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {quoted(reason)}."
         raise DataError(msg) from error
 
 
@@ -284,7 +282,7 @@ def _vectors(content: dict[str, Any], *, is_plain: bool) -> Iterator[tuple[str, 
 def _check_claims(vectors: list[tuple[str, str, Any]], file_size: int, name: str) -> None:
     total = 0
     for token_type, key, tensor in vectors:
-        place = f"`{name}`: token type {shown(token_type)}, {shown(key)}"
+        place = f"`{name}`: token type {quoted(token_type)}, {quoted(key)}"
         if not isinstance(tensor, np.ndarray):
             _check_kind(tensor, place)
         claimed = tensor.nbytes

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from featurediff.errors import DataError
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 _CALLED = re.compile(
     r"torch\._utils _rebuild_(tensor_v2|tensor_v3|parameter|meta_tensor_no_storage)"
@@ -84,7 +84,7 @@ def check_pickle(pickle: bytes, name: str) -> None:
     except (ValueError, IndexError, KeyError) as error:
         if isinstance(error, DataError):
             raise
-        detail = f"{type(error).__name__}, {shown(str(error))}"
+        detail = f"{type(error).__name__}, {quoted(str(error))}"
         msg = f"`{name}` is damaged: its pickle cannot be read ({detail}). Write it again with torch.save."
         raise DataError(msg) from error
 
@@ -116,12 +116,12 @@ def _check_call(called: str, stack: list[_Item], name: str) -> None:
             elif item.text is not None:
                 frames[-1].append(item.text)
         place = [frame[-1] for frame in frames if frame][-2:]
-        where = f"`{name}`: token type {', '.join(map(shown, place))}" if len(place) == 2 else f"`{name}`"
+        where = f"`{name}`: token type {', '.join(map(quoted, place))}" if len(place) == 2 else f"`{name}`"
         msg = f"{where} is a tensor that is {_KINDS[called]}, but expected a dense tensor of real numbers."
         raise DataError(msg)
     if not _CALLED.fullmatch(called):
         msg = (
-            f"`{name}` wants the code {shown(called.replace(' ', '.'))}, which is not run: the file may come from a "
+            f"`{name}` wants the code {quoted(called.replace(' ', '.'))}, which is not run: the file may come from a "
             "stranger. Store only tensors, and plain Python ints and strings in the metadata."
         )
         raise DataError(msg)

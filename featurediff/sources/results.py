@@ -13,7 +13,7 @@ from featurediff.errors import DataError
 from featurediff.files import LARGE, file_identity, kind_of, read_whole, start_hash
 from featurediff.sources.metadata import Metadata, parse_metadata
 from featurediff.sources.pt_archive import is_vector_name, load_archive, refuse, to_array
-from featurediff.wording import MAX_NAME, is_name, listed, plural, shown
+from featurediff.wording import MAX_NAME, is_name, listed, plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,8 +163,8 @@ def notes(results: Results) -> list[str]:
     found = []
     if base.metadata.model_type != chat.metadata.model_type:
         found.append(
-            f"`{base.name}` says model_type {shown(base.metadata.model_type)}, "
-            f"`{chat.name}` says {shown(chat.metadata.model_type)}."
+            f"`{base.name}` says model_type {quoted(base.metadata.model_type)}, "
+            f"`{chat.name}` says {quoted(chat.metadata.model_type)}."
         )
     for prompts in _PREFIXES:
         base_n, chat_n = base.metadata.num_prompts(prompts), chat.metadata.num_prompts(prompts)
@@ -184,7 +184,7 @@ def _sparsity_notes(model: ModelResults, token_type: str, prompts: Literal["targ
     sparsity = model.vectors[token_type].get(f"{prompts}_sparsity")
     if sparsity is None:
         return []
-    place = f"`{model.name}`: token type {shown(token_type)}, '{prompts}_sparsity'"
+    place = f"`{model.name}`: token type {quoted(token_type)}, '{prompts}_sparsity'"
     rate = model.vectors[token_type][f"{prompts}_num_active"] / model.metadata.num_prompts(prompts)
     tolerance = _SPARSITY_TOLERANCE + _rounding(sparsity)
     is_wrong = np.abs(sparsity - rate) > tolerance
@@ -233,7 +233,7 @@ def _parse_model(data: bytes, name: str) -> ModelResults:
         )
         raise DataError(msg)
     vectors = {
-        token_type: _parse_vectors(content.pop(token_type), metadata, f"`{name}`: token type {shown(token_type)}")
+        token_type: _parse_vectors(content.pop(token_type), metadata, f"`{name}`: token type {quoted(token_type)}")
         for token_type in metadata.token_types
     }
     first_type, first = next(iter(vectors.items()))
@@ -241,7 +241,7 @@ def _parse_model(data: bytes, name: str) -> ModelResults:
         for vector in sorted(set(first) ^ set(arrays)):
             has, lacks = (first_type, token_type) if vector in first else (token_type, first_type)
             msg = (
-                f"`{name}`: token type {shown(lacks)} has no {shown(vector)}, but token type {shown(has)} has. "
+                f"`{name}`: token type {quoted(lacks)} has no {quoted(vector)}, but token type {quoted(has)} has. "
                 "Expected the same vectors in every token type."
             )
             raise DataError(msg)
@@ -254,7 +254,7 @@ def _check_not_older(content: dict[Any, Any], name: str) -> None:
             older = [key for key in vectors if isinstance(key, str) and key in _OLDER_KEYS]
             if older:
                 msg = (
-                    f"`{name}`: token type {shown(token_type)} is in the older format without a control half: it has "
+                    f"`{name}`: token type {quoted(token_type)} is in the older format without a control half: it has "
                     f"{listed(older)}, but expected 'target_num_active', 'control_num_active' and so on. "
                     "Collect it again on target and control prompts."
                 )
@@ -263,7 +263,7 @@ def _check_not_older(content: dict[Any, Any], name: str) -> None:
 
 def _parse_vectors(content: object, metadata: Metadata, place: str) -> dict[str, NDArray[Any]]:
     if not isinstance(content, dict):
-        msg = f"{place} is {shown(content)}, but expected a dict of vectors."
+        msg = f"{place} is {quoted(content)}, but expected a dict of vectors."
         raise DataError(msg)
     for count in _COUNTS:
         if count not in content:
@@ -272,10 +272,11 @@ def _parse_vectors(content: object, metadata: Metadata, place: str) -> dict[str,
     named = {vector: tensor for vector, tensor in content.items() if is_vector_name(vector)}
     for vector in named:
         if not is_name(vector):
-            msg = f"{place} has {shown(vector)}, but expected a name of at most {MAX_NAME} Unicode characters."
+            msg = f"{place} has {quoted(vector)}, but expected a name of at most {MAX_NAME} Unicode characters."
             raise DataError(msg)
     vectors = {
-        vector: to_array(tensor, metadata.num_features, f"{place}, {shown(vector)}") for vector, tensor in named.items()
+        vector: to_array(tensor, metadata.num_features, f"{place}, {quoted(vector)}")
+        for vector, tensor in named.items()
     }
     for prompts in _PREFIXES:
         count = f"{prompts}_num_active"
@@ -312,7 +313,7 @@ def _check_pair(base: ModelResults, chat: ModelResults) -> None:
         base_value, chat_value = getattr(ours, field), getattr(theirs, field)
         if base_value != chat_value and base_value is not None and chat_value is not None:
             msg = (
-                f"{names[1]} says {field} {shown(chat_value)} but {names[0]} says {shown(base_value)}. "
+                f"{names[1]} says {field} {quoted(chat_value)} but {names[0]} says {quoted(base_value)}. "
                 "Were they made with the same SAE?"
             )
             raise DataError(msg)
@@ -325,7 +326,7 @@ def _check_pair(base: ModelResults, chat: ModelResults) -> None:
     base_vectors, chat_vectors = base.vectors[ours.token_types[0]], chat.vectors[ours.token_types[0]]
     for vector in sorted(base_vectors.keys() ^ chat_vectors.keys()):
         has, lacks = names if vector in base_vectors else names[::-1]
-        msg = f"{lacks} has no {shown(vector)}, but {has} has. Expected the same vectors in both."
+        msg = f"{lacks} has no {quoted(vector)}, but {has} has. Expected the same vectors in both."
         raise DataError(msg)
 
 
@@ -334,8 +335,8 @@ def _check_versions(base: ModelResults, chat: ModelResults) -> None:
         msg = f"`{base.name}` and `{chat.name}` are the same file. Expected one of the base and one of the chat model."
         raise DataError(msg)
     base_version, chat_version = (model.metadata.model_ver.strip().casefold() for model in (base, chat))
-    said = f"`{base.name}` says model_ver {shown(base.metadata.model_ver)}, `{chat.name}` says"
-    said = f"{said} {shown(chat.metadata.model_ver)}"
+    said = f"`{base.name}` says model_ver {quoted(base.metadata.model_ver)}, `{chat.name}` says"
+    said = f"{said} {quoted(chat.metadata.model_ver)}"
     if base_version == chat_version:
         msg = f"{said}. Expected a base and a chat model. Is it the same model twice?"
         raise DataError(msg)

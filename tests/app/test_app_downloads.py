@@ -32,7 +32,7 @@ def test_each_file_holds_what_is_shown(results, download):
     table = by_difference(shown, "target_all_mean")
     assert download("_target_all_mean.csv") == export.csv_text(table, "target_all_mean")
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
-    assert download("ranking.csv") == ranking_csv(rank(shown, "target_all_mean", study.run, 20))
+    assert download("ranking.csv") == ranking_csv(rank(shown, "target_all_mean", study.origin, 20))
     page = download(".html")
     assert "<title>Base → Instruct Target SAE Features: Mean activation" in page
     assert f"Shown</dt><dd>{len(shown)} of {len(kept)} kept features: position newline; exclusive in Base</dd>" in page

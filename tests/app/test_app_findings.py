@@ -80,7 +80,7 @@ def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
     at = open_app(chart="ranking", metric="target_sparsity", top="1")
     assert not at.exception
     study = load(results)
-    ranked = rank(study.table(), "target_sparsity", study.run, 1)
+    ranked = rank(study.table(), "target_sparsity", study.origin, 1)
     drawn = [trace for trace in figure(at)["data"] if "customdata" in trace]
     assert {trace["legendgroup"] for trace in drawn} == {"model", "newline"}
     assert [button.proto.label for button in at.get("download_button")][:4] == ["CSV", "HTML", "Parquet", "Ranking"]

@@ -37,9 +37,9 @@ def written(found):
     return [text.replace("\u2060", "") for text in found.all_inner_texts()]
 
 
-def hostile_data(version):
+def hostile_data(side):
     """Return what a file of a model holds, with a token type and a metric that are markup."""
-    data = model_data(version, ("model", HOSTILE_TYPE), 600)
+    data = model_data(side, ("model", HOSTILE_TYPE), 600)
     for token_type in ("model", HOSTILE_TYPE):
         data[token_type][HOSTILE_STATISTIC] = data[token_type]["target_all_mean"] * 2
     return data

@@ -16,16 +16,16 @@ FEATURES, PROMPTS, PILE, KEPT = 20_000, 40, 400, 3_000
 NAME = "gemma_trainer131k-l0-114_layer20"
 
 
-def crowded(version, rng):
+def crowded(side, rng):
     """Return what a file of a model holds: most of its features fire on one prompt, `PILE` of them equally strongly."""
     data = {}
     for index, token_type in enumerate(("model", "newline")):
         ids = np.random.default_rng(index).permutation(FEATURES)[: KEPT // 2]
         strength = np.zeros(FEATURES, dtype=np.float32)
-        own, both = (ids[:200], ids[200:250]) if version == "base" else (ids[250:], ids[200:250])
+        own, both = (ids[:200], ids[200:250]) if side == "base" else (ids[250:], ids[200:250])
         strength[own] = 0.05 + rng.gamma(1, 0.3, len(own))
         strength[both] = 0.5 + rng.gamma(2, 0.5, len(both))
-        if version == "chat" and index == 0:
+        if side == "chat" and index == 0:
             strength[own[:PILE]] = 0.1
         counts = np.where(strength > 1, 5, np.where(strength > 0, 1, 0))
         vectors = {
@@ -38,9 +38,9 @@ def crowded(version, rng):
         data[token_type] = {f"target_{name}": torch.tensor(vector) for name, vector in vectors.items()}
         data[token_type] |= {f"control_{name}": torch.tensor(vector * 0) for name, vector in vectors.items()}
     data["metadata"] = {
-        "source": f"crowded {version}",
+        "source": f"crowded {side}",
         "model_type": "gemma",
-        "model_ver": version,
+        "model_ver": side,
         "sae_layer": 20,
         "sae_trainer": "131k-l0-114",
         "num_target_prompts": PROMPTS,
@@ -60,7 +60,7 @@ def pile():
 @pytest.fixture(scope="module")
 def server(serve, site, tmp_path_factory):
     tree = tmp_path_factory.mktemp("tree") / "results"
-    files = {version: crowded(version, np.random.default_rng(7 + len(version))) for version in ("base", "chat")}
+    files = {side: crowded(side, np.random.default_rng(7 + len(side))) for side in ("base", "chat")}
     files["chat"]["metadata"]["source"] = "crowded too"
     make_source(tree / NAME / "crowded_40", **files)
     return serve("--results", str(tree), "--neuronpedia-template", site.template)

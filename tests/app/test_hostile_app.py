@@ -164,9 +164,9 @@ def test_activations_that_come_and_go_are_followed(paired):
 # Files that change, go, or are of two states
 
 
-def active_nowhere(version):
+def active_nowhere(side):
     """The file of a model in which no feature is active at `model`."""
-    data = model_data(version, num_target_prompts=9)
+    data = model_data(side, num_target_prompts=9)
     data["model"]["target_num_active"] = torch.zeros(8, dtype=torch.int64)
     return data
 

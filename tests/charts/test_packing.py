@@ -19,16 +19,16 @@ def lay_out(table, metric, choice="auto"):
     return spread(table, metric, scale), scale
 
 
-def silent_in(table, metric, version):
+def silent_in(table, metric, side):
     prompts = metric.partition("_")[0]
-    return ((table[f"{version}_{prompts}_num_active"] == 0) & (table[f"{version}_{metric}"] == 0)).to_numpy()
+    return ((table[f"{side}_{prompts}_num_active"] == 0) & (table[f"{side}_{metric}"] == 0)).to_numpy()
 
 
 def true_places(table, metric, scale):
     """Where the values themselves would be drawn, as float32."""
     return [
-        scale.place(table[f"{version}_{metric}"].to_numpy()).astype(np.float32).astype(np.float64)
-        for version in ("base", "chat")
+        scale.place(table[f"{side}_{metric}"].to_numpy()).astype(np.float32).astype(np.float64)
+        for side in ("base", "chat")
     ]
 
 
@@ -47,7 +47,7 @@ def check(table, metric, layout, scale):
         assert (at > frame.low).all()
         assert (at < frame.high).all()
 
-    silent = [silent_in(table, metric, version) for version in ("base", "chat")]
+    silent = [silent_in(table, metric, side) for side in ("base", "chat")]
     assert (frame.gutter is not None) == bool((silent[0] | silent[1]).any())
     assert frame.corner == bool((silent[0] & silent[1]).any())
     true = true_places(table, metric, scale)
@@ -135,10 +135,10 @@ def tables(draw, most=300):
     silent_share = draw(st.sampled_from([0, 0.1, 0.5, 0.97, 1]))
     zero_share = draw(st.sampled_from([0, 0, 0.2]))
     cells, silent = [], {}
-    for version in ("base", "chat"):
+    for side in ("base", "chat"):
         found = values_of(draw(st.sampled_from(KINDS)), n, rng)
-        silent[version] = rng.random(n) < silent_share
-        found[silent[version] | (rng.random(n) < zero_share)] = 0
+        silent[side] = rng.random(n) < silent_share
+        found[silent[side] | (rng.random(n) < zero_share)] = 0
         cells.append(found.astype(dtype))
     token_types = ("model", "newline", "asst")[: draw(st.integers(1, 3))]
     table = make_table(*cells, metric=metric, silent=silent, seed=int(rng.integers(1 << 30)), token_types=token_types)

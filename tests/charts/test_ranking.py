@@ -18,12 +18,12 @@ from featurediff.charts.view import View
 from featurediff.features.changes import change_of, interval, rank, ranking_csv
 from featurediff.features.exact_tests import wilson
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 
 SHARE, MEAN = "target_sparsity", "target_all_mean"
 MINE = Labels("Ancestor", "Tuned", "Introspective", "Other")
 SIZES = {("base", "target"): 8, ("base", "control"): 5, ("chat", "target"): 10, ("chat", "control"): 20}
-RUN = Run("gemma", 20, "131k", "personal_40", ("newline", "odd", "asst"), SIZES)
+RUN = Origin("gemma", 20, "131k", "personal_40", ("newline", "odd", "asst"), SIZES)
 
 
 def make(rows, token_types=("newline", "odd", "asst")):
@@ -37,13 +37,13 @@ def make(rows, token_types=("newline", "odd", "asst")):
         "exclusivity": pd.Categorical(["both"] * n, categories=EXCLUSIVITIES),
         "inconsistent": np.zeros(n, dtype=bool),
     }
-    for version, counts in (("base", base), ("chat", chat)):
-        columns[f"{version}_target_num_active"] = counts
-        columns[f"{version}_control_num_active"] = np.zeros(n, dtype=np.int64)
-        columns[f"{version}_target_sparsity"] = (counts / SIZES[version, "target"]).astype(np.float32)
-        columns[f"{version}_target_all_mean"] = counts.astype(np.float32) / 4
-        columns[f"{version}_target_all_std"] = np.full(n, 0.5, dtype=np.float32)
-        columns[f"{version}_target_max"] = counts.astype(np.float32)
+    for side, counts in (("base", base), ("chat", chat)):
+        columns[f"{side}_target_num_active"] = counts
+        columns[f"{side}_control_num_active"] = np.zeros(n, dtype=np.int64)
+        columns[f"{side}_target_sparsity"] = (counts / SIZES[side, "target"]).astype(np.float32)
+        columns[f"{side}_target_all_mean"] = counts.astype(np.float32) / 4
+        columns[f"{side}_target_all_std"] = np.full(n, 0.5, dtype=np.float32)
+        columns[f"{side}_target_max"] = counts.astype(np.float32)
     columns["change_p"] = np.array(p, dtype=np.float64)
     columns["explanation"] = pd.Series([f"what {i} is" for i in ids], dtype="str")
     columns["neuronpedia_url"] = pd.Series([f"https://x/{i}" if i % 2 else None for i in ids], dtype="str")
@@ -69,9 +69,9 @@ TABLE = make(
 
 def test_change_of_shares_is_of_counts():
     """Equal changes are equal numbers: 3/10 − 1/10 is not 2/10 − 0 in floating point."""
-    run = Run("gemma", 20, "x", "", ("newline",), dict.fromkeys(SIZES, 10))
+    origin = Origin("gemma", 20, "x", "", ("newline",), dict.fromkeys(SIZES, 10))
     table = make([("newline", i, i, i + 2, 1) for i in range(9)])
-    _, _, change = change_of(table, SHARE, run)
+    _, _, change = change_of(table, SHARE, origin)
     assert set(change) == {0.2}
     base, chat, change = change_of(TABLE, SHARE, RUN)
     np.testing.assert_allclose(base, [0.5, 0, 0.5, 0.5, 0, 0.5, 1])
@@ -89,10 +89,10 @@ def test_change_of_other_metrics_is_of_values():
 
 def test_intervals_of_shares_and_counts_are_wilsons():
     """Each model and prompt set has its own number of prompts; 95 % of 0 of 5 is 0 to z²/(5 + z²) = 0.4345."""
-    for version, n in (("base", 8), ("chat", 10)):
-        low, high = wilson(TABLE[f"{version}_target_num_active"].to_numpy(), n)
-        np.testing.assert_array_equal(interval(TABLE, SHARE, version, RUN), (low, high))
-        np.testing.assert_array_equal(interval(TABLE, "target_num_active", version, RUN), (low * n, high * n))
+    for side, n in (("base", 8), ("chat", 10)):
+        low, high = wilson(TABLE[f"{side}_target_num_active"].to_numpy(), n)
+        np.testing.assert_array_equal(interval(TABLE, SHARE, side, RUN), (low, high))
+        np.testing.assert_array_equal(interval(TABLE, "target_num_active", side, RUN), (low * n, high * n))
     low, high = interval(TABLE, "control_sparsity", "base", RUN)
     np.testing.assert_allclose(low, 0)
     np.testing.assert_allclose(high, 0.4345, atol=1e-4)
@@ -196,9 +196,9 @@ def test_ranking_is_that_of_a_slow_one_in_any_order_of_rows(table, metric, top, 
     shuffled = rank(table.sample(frac=1, random_state=seed), metric, RUN, top)
     pd.testing.assert_frame_equal(found, shuffled)
     assert (np.sign(found["difference"]) == np.where(found["direction"] == "increase", 1, -1)).all()
-    for version in ("base", "chat"):
-        assert (found[f"{version}_low"] <= found[version] + 1e-12).all()
-        assert (found[version] <= found[f"{version}_high"] + 1e-12).all()
+    for side in ("base", "chat"):
+        assert (found[f"{side}_low"] <= found[side] + 1e-12).all()
+        assert (found[side] <= found[f"{side}_high"] + 1e-12).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -257,11 +257,11 @@ def test_dots_and_intervals():
     ]  # fmt: skip
     for trace in dots(fig):
         rows = ranked[ranked["token_type"] == trace.legendgroup]
-        version = "base" if trace.name == "Ancestor" else "chat"
-        np.testing.assert_array_equal(trace.x, rows[version])
-        np.testing.assert_allclose(trace.y, row_places(ranked)[rows.index] + (-0.17 if version == "base" else 0.17))
-        np.testing.assert_allclose(trace.x + trace.error_x.array, rows[f"{version}_high"])
-        np.testing.assert_allclose(trace.x - trace.error_x.arrayminus, rows[f"{version}_low"])
+        side = "base" if trace.name == "Ancestor" else "chat"
+        np.testing.assert_array_equal(trace.x, rows[side])
+        np.testing.assert_allclose(trace.y, row_places(ranked)[rows.index] + (-0.17 if side == "base" else 0.17))
+        np.testing.assert_allclose(trace.x + trace.error_x.array, rows[f"{side}_high"])
+        np.testing.assert_allclose(trace.x - trace.error_x.arrayminus, rows[f"{side}_low"])
         expected = rows[["feature_id", "base", "chat", "difference", "base_low", "base_high", "chat_low", "chat_high"]]
         np.testing.assert_allclose(trace.customdata, expected, rtol=1e-6)
         assert trace.customdata.dtype == np.float32
@@ -330,8 +330,8 @@ def test_what_strangers_wrote_is_shown_as_written():
     hostile = "<script>alert(1)</script> <b>%{x} {y} %{customdata[0]} & &amp; $y$"
     labels = Labels(*(f"{name} {hostile}" for name in ("B", "C", "T", "K")))
     table = make([(hostile, 1, 0, 3, 1), (hostile, 2, 5, 0, 1)], (hostile,)).assign(explanation=hostile)
-    run = Run("gemma", 20, "x", "", (hostile,), SIZES)
-    fig = go.Figure(ranking(rank(table, SHARE, run), SHARE, run, labels))
+    origin = Origin("gemma", 20, "x", "", (hostile,), SIZES)
+    fig = go.Figure(ranking(rank(table, SHARE, origin), SHARE, origin, labels))
     layout = fig.layout
     texts = [layout.title.text, layout.xaxis.title.text, *(note.text for note in layout.annotations)]
     texts += [text.replace("{", "(") for text in layout.yaxis.ticktext]

@@ -24,7 +24,7 @@ from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
 BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}
@@ -53,7 +53,7 @@ def draw(results, *, table=None, labels=MINE, metric=METRIC, choice="auto", spre
     kept = feature_table(results, None, explained_by(*texts) if texts else None)
     layout, scale = lay_out(kept, metric, choice, spread_points=spread_points)
     shown = kept if table is None else table(kept)
-    return go.Figure(scatter(shown, metric, layout, scale, Run.of(results, "personal_40"), labels, **how))
+    return go.Figure(scatter(shown, metric, layout, scale, Origin.of(results, "personal_40"), labels, **how))
 
 
 def markers(fig):
@@ -195,11 +195,11 @@ def test_hover_template(results):
 def test_large_charts_leave_out_explanations(points, has_text):
     cells = np.arange(1, points + 1, dtype=np.float32)
     table = make_table(cells, cells, metric=METRIC, token_types=("model",))
-    control = {f"{version}_control_num_active": 0 for version in ("base", "chat")}
+    control = {f"{side}_control_num_active": 0 for side in ("base", "chat")}
     table = table.assign(explanation=pd.Series(["x"] * points, dtype="str"), **control)
     layout, scale = lay_out(table, METRIC)
-    sizes = {(version, prompts): 9 for version in ("base", "chat") for prompts in ("target", "control")}
-    fig = go.Figure(scatter(table, METRIC, layout, scale, Run("gemma", 20, "x", "", ("model",), sizes)))
+    sizes = {(side, prompts): 9 for side in ("base", "chat") for prompts in ("target", "control")}
+    fig = go.Figure(scatter(table, METRIC, layout, scale, Origin("gemma", 20, "x", "", ("model",), sizes)))
     assert all((trace.text is not None) == has_text for trace in markers(fig))
     assert all(("%{text}" in trace.hovertemplate) == has_text for trace in markers(fig))
 
@@ -344,8 +344,8 @@ def test_no_feature_at_all(spread_points):
 
 
 def test_caption_without_a_prompt_set(results):
-    assert Run.of(results).caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
-    assert Run.of(results).num_prompts == {
+    assert Origin.of(results).caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
+    assert Origin.of(results).num_prompts == {
         ("base", "target"): 8,
         ("base", "control"): 7,
         ("chat", "target"): 9,
@@ -367,7 +367,7 @@ def test_golden_figure(results):
 
 def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
     kept = feature_table(results)
-    drawing = scatter(kept, METRIC, *lay_out(kept, METRIC), Run.of(results))
+    drawing = scatter(kept, METRIC, *lay_out(kept, METRIC), Origin.of(results))
     first = drawing["data"][0]
     feature_id = int(first["customdata"][0, 0])
     mark(drawing, [(first["legendgroup"], feature_id), ("nowhere", feature_id)])
@@ -382,7 +382,7 @@ def test_figure_is_valid(results, spread_points):
     kept = with_evidence(feature_table(results, None, explained_by("zero", "one")), assess(results))
     for chart in get_args(Kind):
         view = View(METRIC, chart=chart, spread=spread_points)
-        drawing = make_chart(kept, view, Run.of(results)).draw(kept, view)
+        drawing = make_chart(kept, view, Origin.of(results)).draw(kept, view)
         assert json.loads(go.Figure(drawing).to_json()) == json.loads(to_json(drawing))
 
 

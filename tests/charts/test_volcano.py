@@ -19,7 +19,7 @@ from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
 from featurediff.labels import Labels
 from featurediff.sources.demo import make_demo
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 from featurediff.sources.results import parse_results
 
 SHARE, MEAN = "target_sparsity", "target_all_mean"
@@ -27,8 +27,8 @@ PROMPTS = {"base": (8, 7), "chat": (10, 40)}
 BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}
 CHAT = {"target": [5, 0, 5, 7, 4, 3, 0, 10], "control": [0, 0, 3, 0, 0, 20, 0, 0]}
 MINE = Labels("Ancestor", "Tuned", "Introspective", "Other")
-SIZES = {(version, prompts): 40 for version in ("base", "chat") for prompts in ("target", "control")}
-RUN = Run("gemma", 20, "x", "", ("model", "newline", "asst"), SIZES)
+SIZES = {(side, prompts): 40 for side in ("base", "chat") for prompts in ("target", "control")}
+RUN = Origin("gemma", 20, "x", "", ("model", "newline", "asst"), SIZES)
 
 
 def swap(results):
@@ -47,9 +47,9 @@ def table_of(results, texts="what it is"):
 
 def draw(results, *, metric=SHARE, rows=None, spread_points=True, labels=MINE, texts="what it is", **how):
     kept = table_of(results, texts)
-    run = Run.of(results, "personal_40")
-    places = lay_out_volcano(kept, metric, run, spread_points=spread_points)
-    return go.Figure(volcano(kept if rows is None else rows(kept), places, metric, run, labels, **how))
+    origin = Origin.of(results, "personal_40")
+    places = lay_out_volcano(kept, metric, origin, spread_points=spread_points)
+    return go.Figure(volcano(kept if rows is None else rows(kept), places, metric, origin, labels, **how))
 
 
 def markers(fig):
@@ -66,7 +66,7 @@ def made_up(change, q, *, metric=SHARE, seed=0, **how):
     change = np.asarray(change)
     n = len(change)
     table = make_table(np.zeros(n), change, metric=metric, seed=seed, **how)
-    counts = {f"{version}_{prompts}_num_active": rng.integers(1, 9, n) for version, prompts in SIZES}
+    counts = {f"{side}_{prompts}_num_active": rng.integers(1, 9, n) for side, prompts in SIZES}
     if metric == SHARE:
         steps = np.round(change * 40).astype(np.int64)
         counts |= {"base_target_num_active": np.maximum(0, -steps), "chat_target_num_active": np.maximum(0, steps)}
@@ -185,8 +185,8 @@ def test_values_that_only_float64_tells_apart_are_one():
 
 @pytest.mark.parametrize("spread_points", [True, False])
 def test_swapping_base_and_chat_mirrors_the_chart(results, spread_points):
-    run, mirrored = Run.of(results), Run.of(swap(results))
-    here = lay_out_volcano(table_of(results), SHARE, run, spread_points=spread_points)
+    origin, mirrored = Origin.of(results), Origin.of(swap(results))
+    here = lay_out_volcano(table_of(results), SHARE, origin, spread_points=spread_points)
     there = lay_out_volcano(table_of(swap(results)), SHARE, mirrored, spread_points=spread_points)
     assert here.x_range == pytest.approx([-end for end in there.x_range[::-1]])
     assert here.y_range == pytest.approx(there.y_range)
@@ -214,10 +214,10 @@ def test_first_sight_of_the_demo():
     """Unspread, the demo's 740 features stand in at most 100 cells of 3 pixels; spread, half have one of their own."""
     demo = make_demo()
     results = parse_results(demo.base, demo.chat)
-    kept, run = table_of(results), Run.of(results)
+    kept, origin = table_of(results), Origin.of(results)
 
     def cells(spread_points):
-        places = lay_out_volcano(kept, SHARE, run, spread_points=spread_points)
+        places = lay_out_volcano(kept, SHARE, origin, spread_points=spread_points)
         ends = np.array([places.x_range, places.y_range])
         px = (np.column_stack([places.x, places.y]) - ends[:, 0]) / (ends @ [-1, 1]) * PLOT
         return len(np.unique(np.floor(px / 3), axis=0))
@@ -299,9 +299,9 @@ def test_small_tables(change, q, spread_points):
 
 
 def test_traces_are_those_of_the_scatter(results):
-    kept, run = table_of(results), Run.of(results, "personal_40")
+    kept, origin = table_of(results), Origin.of(results, "personal_40")
     layout, scale = lay_out(kept, SHARE)
-    theirs = markers(go.Figure(scatter(kept, SHARE, layout, scale, run, MINE)))
+    theirs = markers(go.Figure(scatter(kept, SHARE, layout, scale, origin, MINE)))
     ours = markers(draw(results))
     assert len(ours) == 10
     for one, other in zip(ours, theirs, strict=True):
@@ -380,7 +380,7 @@ def test_axes_say_what_was_tested(results):
 def test_lines_and_strip(results):
     """One line at the q that was asked for, one at no change, and the strip of q = 1."""
     fig = draw(results, line=0.01)
-    scale = lay_out_volcano(table_of(results), SHARE, Run.of(results)).y_scale
+    scale = lay_out_volcano(table_of(results), SHARE, Origin.of(results)).y_scale
     threshold, no_change, strip = fig.layout.shapes
     assert threshold.y0 == threshold.y1 == pytest.approx(float(scale.place(2)))
     assert threshold.line.dash == "dash"
@@ -436,8 +436,8 @@ def test_what_strangers_wrote_is_shown_as_written():
 
 
 def test_box_is_marked(results):
-    table, run = table_of(results), Run.of(results)
-    drawing = volcano(table, lay_out_volcano(table, SHARE, run), SHARE, run)
+    table, origin = table_of(results), Origin.of(results)
+    drawing = volcano(table, lay_out_volcano(table, SHARE, origin), SHARE, origin)
     mark(drawing, [("odd", 3)])
     fig = go.Figure(drawing)
     caught = {(trace.legendgroup, int(trace.customdata[i, 0])) for trace in markers(fig) for i in trace.selectedpoints}

@@ -582,7 +582,7 @@ def test_ranking_is_drawn_and_written(source_dir, tmp_path):
     ]
     assert said.splitlines() == [f"{csv}: 4 rows", f"{html}: 12 rows"]
     study = load(source_dir)
-    assert csv.read_text("utf-8") == ranking_csv(rank(study.table(), SHARE, study.run, 1))
+    assert csv.read_text("utf-8") == ranking_csv(rank(study.table(), SHARE, study.origin, 1))
     assert "more in Instruct" in html.read_text("utf-8")
 
 

@@ -219,8 +219,8 @@ def slow_activations(settings, family, architecture, prompts=None):
     encode = _FORMULAS[architecture]
     weights = _load_weights(settings.sae)
     found = {}
-    for version in ("base", "chat"):
-        model = _MODELS[family][0].from_pretrained(getattr(settings, version), dtype=torch.float32).eval()
+    for side in ("base", "chat"):
+        model = _MODELS[family][0].from_pretrained(getattr(settings, side), dtype=torch.float32).eval()
         for name, contents in (prompts or PROMPTS).items():
             rows = []
             for content in contents:
@@ -230,7 +230,7 @@ def slow_activations(settings, family, architecture, prompts=None):
                 tail = [tokenizer.decode([token], skip_special_tokens=False) for token in encoded.ids[-4:]]
                 at = [len(encoded.ids) - 4 + max(i for i, word in enumerate(tail) if word == w) for w in types.values()]
                 rows.append(encode(states[LAYER + 1][0, at].numpy().astype(np.float64), weights))
-            found[version, name] = np.stack(rows, axis=1)
+            found[side, name] = np.stack(rows, axis=1)
     return found
 
 

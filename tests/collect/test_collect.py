@@ -39,7 +39,7 @@ from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import find_sources
-from featurediff.wording import shown
+from featurediff.wording import quoted
 
 
 def collect(settings):
@@ -49,10 +49,10 @@ def collect(settings):
 def assert_same(folder, found, token_types):
     """Every statistic to 1e-5 and counts exactly; every activation."""
     results = read_results(folder)
-    for (version, prompts), acts in found.items():
+    for (side, prompts), acts in found.items():
         assert 0.01 < (acts != 0).mean() < 0.7  # precondition: some features are active and some are not
         for index, token_type in enumerate(token_types):
-            vectors = getattr(results, version).vectors[token_type]
+            vectors = getattr(results, side).vectors[token_type]
             for name, expected in slow_statistics(acts[index]).items():
                 tolerance = 0 if name == "num_active" else 1e-5
                 np.testing.assert_allclose(vectors[f"{prompts}_{name}"], expected, rtol=tolerance, atol=tolerance)
@@ -252,12 +252,12 @@ def test_refuses_what_does_not_belong_together(family, tmp_path):
     wide = save_sae(tmp_path / "wide", d_in=48)
     refused(
         replace(family, sae=str(wide), prompt_set="wide"),
-        f"The model {shown(family.base)} is 32 wide, but the SAE reads 48. Was it trained on this model?",
+        f"The model {quoted(family.base)} is 32 wide, but the SAE reads 48. Was it trained on this model?",
     )
     deep = save_sae(tmp_path / "deep", hook_name="blocks.4.hook_resid_post")
     refused(
         replace(family, sae=str(deep), prompt_set="deep"),
-        f"The model {shown(family.base)} has 4 blocks, but the SAE reads the output of block 4.",
+        f"The model {quoted(family.base)} has 4 blocks, but the SAE reads the output of block 4.",
     )
     small = save_model(tmp_path / "small", "gemma", 3, vocab_size=250)
     with pytest.raises(
@@ -287,7 +287,7 @@ def test_refuses_what_does_not_belong_together(family, tmp_path):
 )
 def test_refuses_an_sae_that_it_cannot_place(family, tmp_path, hook_name, layer, message):
     sae = save_sae(tmp_path / "sae", hook_name=hook_name)
-    refused(replace(family, sae=str(sae), layer=layer), f"The SAE {shown(str(sae))} {message}")
+    refused(replace(family, sae=str(sae), layer=layer), f"The SAE {quoted(str(sae))} {message}")
 
 
 def test_places_an_sae_by_its_hook_or_by_layer(tmp_path):
@@ -311,7 +311,7 @@ def test_refuses_an_sae_that_reads_all_tokens_before(tmp_path):
     config = TemporalSAEConfig(d_in=128, d_sae=FEATURES, n_heads=2, bottleneck_factor=4, metadata=metadata)
     TemporalSAE(config).save_model(tmp_path)
     message = "is temporal: its features depend on all tokens before, but one is read at a time."
-    with pytest.raises(DataError, match=f"^{re.escape(f'The SAE {shown(str(tmp_path))} {message}')}$"):
+    with pytest.raises(DataError, match=f"^{re.escape(f'The SAE {quoted(str(tmp_path))} {message}')}$"):
         load_sae(str(tmp_path))
 
 
@@ -330,7 +330,7 @@ def test_refuses_a_checkpoint_that_lacks_weights(family, tmp_path):
     model.save_pretrained(tmp_path / "base", state_dict=state)
     refused(
         replace(family, base=str(tmp_path / "base"), out=tmp_path / "results"),
-        f"The model {shown(str(tmp_path / 'base'))} lacks weights: 'layers.1.mlp.up_proj.weight'.",
+        f"The model {quoted(str(tmp_path / 'base'))} lacks weights: 'layers.1.mlp.up_proj.weight'.",
     )
 
 
@@ -361,7 +361,7 @@ def test_refuses_a_tokenizer_without_a_chat_template(family, tmp_path):
     (folder / "chat_template.jinja").unlink()
     refused(
         replace(family, chat=str(folder)),
-        f"The tokenizer of {shown(str(folder))} has no chat template. Is --chat the chat model?",
+        f"The tokenizer of {quoted(str(folder))} has no chat template. Is --chat the chat model?",
     )
 
 
@@ -369,7 +369,7 @@ def test_says_which_model_or_sae_is_missing(family, tmp_path):
     nowhere = str(tmp_path / "nowhere")
     for change in ({"base": nowhere}, {"sae": nowhere}, {"sae": "no-such-release:x"}):
         (name,) = change.values()
-        with pytest.raises(DataError, match=re.escape(shown(name))):
+        with pytest.raises(DataError, match=re.escape(quoted(name))):
             plan(replace(family, **change))
 
 

@@ -397,9 +397,9 @@ def test_demo_sources_share_as_much_as_their_names_say(tmp_path):
     for other, share in ((related, 0.7), (distant, 0.2)):
         same = np.ones(16_384, dtype=bool)
         active = np.zeros(16_384, dtype=bool)
-        for version in ("base", "chat"):
-            ours = getattr(first.results, version).vectors["model"]["target_num_active"]
-            theirs = getattr(other.results, version).vectors["model"]["target_num_active"]
+        for side in ("base", "chat"):
+            ours = getattr(first.results, side).vectors["model"]["target_num_active"]
+            theirs = getattr(other.results, side).vectors["model"]["target_num_active"]
             same &= ours == theirs
             active |= ours > 0
         assert same[active].mean() == pytest.approx(share, abs=0.08)

@@ -10,7 +10,7 @@ from featurediff.features import evidence as significance
 from featurediff.features.evidence import assess, evidence_q, with_evidence
 from featurediff.features.exact_tests import fisher, fisher_two_sided, mcnemar, wilson
 from featurediff.features.table import feature_table
-from featurediff.labels import VERSIONS
+from featurediff.labels import SIDES
 from featurediff.sources import demo
 from featurediff.sources.results import parse_results
 
@@ -40,13 +40,13 @@ def step_up(p):
 def sources(draw):
     """Results at one token type, with other numbers of prompts in each set."""
     num_features = draw(st.integers(1, 25))
-    prompts = {version: (draw(st.integers(1, 60)), draw(st.integers(1, 60))) for version in VERSIONS}
+    prompts = {side: (draw(st.integers(1, 60)), draw(st.integers(1, 60))) for side in SIDES}
     counts = {
-        version: {
+        side: {
             name: draw(st.lists(st.integers(0, n), min_size=num_features, max_size=num_features))
-            for name, n in zip(("target", "control"), prompts[version], strict=True)
+            for name, n in zip(("target", "control"), prompts[side], strict=True)
         }
-        for version in VERSIONS
+        for side in SIDES
     }
     return make_results({"model": counts}, prompts)
 
@@ -54,17 +54,17 @@ def sources(draw):
 def check_against_references(results):
     """Hold every p and q of a source against one feature at a time."""
     kept = with_evidence(feature_table(results), evidence := assess(results))
-    sizes = {v: getattr(results, v).metadata for v in VERSIONS}
+    sizes = {v: getattr(results, v).metadata for v in SIDES}
     for token_type in results.token_types:
         rows = kept[kept["token_type"] == token_type].set_index("feature_id")
-        counts = {v: getattr(results, v).vectors[token_type] for v in VERSIONS}
+        counts = {v: getattr(results, v).vectors[token_type] for v in SIDES}
         tests = {}
-        for v in VERSIONS:
+        for v in SIDES:
             pairs = list(zip(counts[v]["target_num_active"], counts[v]["control_num_active"], strict=True))
             n = sizes[v].num_target_prompts, sizes[v].num_control_prompts
             tests[v] = {i: one_sided(t, c, *n) for i, (t, c) in enumerate(pairs) if t or c}
             assert evidence.exclusive[v, token_type].family == len(tests[v])
-        pairs = list(zip(*(counts[v]["target_num_active"] for v in VERSIONS), strict=True))
+        pairs = list(zip(*(counts[v]["target_num_active"] for v in SIDES), strict=True))
         n = sizes["base"].num_target_prompts, sizes["chat"].num_target_prompts
         tests["change"] = {i: two_sided(b, c, *n) for i, (b, c) in enumerate(pairs) if b or c}
         assert evidence.change[token_type].family == len(tests["change"])
@@ -188,15 +188,15 @@ def test_order_of_features_does_not_matter(results, random):
     order = list(range(results.num_features))
     random.shuffle(order)
     prompts, counts = {}, {}
-    for version in VERSIONS:
-        model = getattr(results, version)
-        prompts[version] = model.metadata.num_target_prompts, model.metadata.num_control_prompts
-        counts[version] = {p: model.vectors["model"][f"{p}_num_active"][order] for p in ("target", "control")}
+    for side in SIDES:
+        model = getattr(results, side)
+        prompts[side] = model.metadata.num_target_prompts, model.metadata.num_control_prompts
+        counts[side] = {p: model.vectors["model"][f"{p}_num_active"][order] for p in ("target", "control")}
     shuffled = make_results({"model": counts}, prompts)
     one = with_evidence(feature_table(results), assess(results)).set_index("feature_id")
     other = with_evidence(feature_table(shuffled), assess(shuffled))
     other = other.set_index(pd.Index(np.array(order)[other["feature_id"]])).loc[one.index]
-    names = [f"{what}_{value}" for what in (*VERSIONS, "change") for value in "pq"]
+    names = [f"{what}_{value}" for what in (*SIDES, "change") for value in "pq"]
     assert other[names].to_numpy() == pytest.approx(one[names].to_numpy(), nan_ok=True)
 
 

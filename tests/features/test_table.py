@@ -105,7 +105,7 @@ def test_no_explanations_and_no_page():
 
 def test_token_types_keep_the_order_of_the_files():
     """Also a token type without any exclusive feature stays a category."""
-    silent = {version: {prompts: [0] * 7 for prompts in ("target", "control")} for version in ("base", "chat")}
+    silent = {side: {prompts: [0] * 7 for prompts in ("target", "control")} for side in ("base", "chat")}
     counts = {"newline": COUNTS["model"], "asst": silent, "model": COUNTS["model"]}
     table = feature_table(make_results(counts, PROMPTS))
     assert list(table["token_type"].cat.categories) == ["newline", "asst", "model"]
@@ -143,9 +143,9 @@ def test_difference_is_chat_minus_base():
 def slow_table(counts, prompts, min_target, max_control):
     """The rule of the design in plain Python; thresholds are Fractions, and shares of them if the flag is set."""
 
-    def measured(version, prompt_set, token_type, feature, is_share):
-        count = counts[token_type][version][prompt_set][feature]
-        return Fraction(count, prompts[version][prompt_set == "control"]) if is_share else Fraction(count)
+    def measured(side, prompt_set, token_type, feature, is_share):
+        count = counts[token_type][side][prompt_set][feature]
+        return Fraction(count, prompts[side][prompt_set == "control"]) if is_share else Fraction(count)
 
     rows = []
     for token_type, of_versions in counts.items():
@@ -179,15 +179,15 @@ SIZES = st.sampled_from([1, 7, 8, 9, 40, 100])
 @st.composite
 def sources(draw):
     """Counts of one to three token types, and prompts of four different sizes as a rule."""
-    prompts = {version: (draw(SIZES), draw(SIZES)) for version in ("base", "chat")}
+    prompts = {side: (draw(SIZES), draw(SIZES)) for side in ("base", "chat")}
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     width = draw(st.integers(1, 40))
     counts = {}
     for token_type in draw(st.lists(st.sampled_from(["model", "newline", "asst"]), min_size=1, unique=True)):
         counts[token_type] = {}
-        for version, sizes in prompts.items():
+        for side, sizes in prompts.items():
             sets = zip(("target", "control"), sizes, (0.6, 0.3), strict=True)
-            counts[token_type][version] = {
+            counts[token_type][side] = {
                 name: np.where(rng.random(width) < active, rng.integers(0, n + 1, width), 0).tolist()
                 for name, n, active in sets
             }

@@ -5,7 +5,7 @@ from builders import activation_rows, make_source
 
 from featurediff import load
 from featurediff.errors import DataError
-from featurediff.labels import VERSIONS
+from featurediff.labels import SIDES
 from featurediff.sources.activations import find_activations
 
 TYPES = ("model", "newline")
@@ -30,12 +30,12 @@ def test_change_is_tested_on_the_prompts_that_only_one_model_has(folder):
     write(folder, rows)
     paired = load(folder)
     assert paired.evidence.change_test == "mcnemar"
-    prompts = {key: set() for key in ((v, t) for v in VERSIONS for t in TYPES)}
-    for version, prompt_set, token_type, prompt_id, feature_id, _ in rows:
+    prompts = {key: set() for key in ((v, t) for v in SIDES for t in TYPES)}
+    for side, prompt_set, token_type, prompt_id, feature_id, _ in rows:
         if prompt_set == "target":
-            prompts[version, token_type].add((feature_id, prompt_id))
+            prompts[side, token_type].add((feature_id, prompt_id))
     for token_type in TYPES:
-        base, chat = (prompts[version, token_type] for version in VERSIONS)
+        base, chat = (prompts[side, token_type] for side in SIDES)
         for found, expected in zip(paired.evidence.discordant[token_type], (base - chat, chat - base), strict=True):
             assert found.tolist() == [sum(i == f for f, _ in expected) for i in range(study.results.num_features)]
     assert (paired.table()["change_test"] == "mcnemar").all()

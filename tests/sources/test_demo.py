@@ -6,7 +6,7 @@ import pytest
 from featurediff import load
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import PROMPTS, SIDES
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo
 from featurediff.sources.results import is_synthetic, notes, parse_results
@@ -40,9 +40,9 @@ def planted_in(explanations):
 
 def active_share(results, token_type):
     active = np.zeros(results.num_features, dtype=bool)
-    for version in VERSIONS:
+    for side in SIDES:
         for prompts in PROMPTS:
-            active |= getattr(results, version).vectors[token_type][f"{prompts}_num_active"] > 0
+            active |= getattr(results, side).vectors[token_type][f"{prompts}_num_active"] > 0
     return active.mean()
 
 
@@ -80,17 +80,17 @@ def test_is_distributed_as_a_real_run(made):
         assert 0.7 <= kept["explanation"].notna().mean() <= 0.9
         counts = {"base": base, "chat": chat}
         n = results.base.metadata.num_target_prompts
-        for version, active in counts.items():
+        for side, active in counts.items():
             fires = active > 0
-            level = kept[f"{version}_target_all_mean"][fires] * n / active[fires]
+            level = kept[f"{side}_target_all_mean"][fires] * n / active[fires]
             assert level.min() > 3.19
             assert 3.4 < level.median() < 4.5
 
 
 def test_statistics_agree_with_each_other(made):
     _, results, _, _ = made
-    for version in VERSIONS:
-        model = getattr(results, version)
+    for side in SIDES:
+        model = getattr(results, side)
         for token_type in TOKEN_TYPES:
             vectors = model.vectors[token_type]
             for prompts in PROMPTS:
@@ -124,9 +124,9 @@ def test_planted_explanations_tell_the_truth(made):
         assert (row["exclusivity"], row["inconsistent"]) == CATEGORIES[said["category"]]
         counts = COUNT.findall(said["counts"])
         assert len(counts) == 4
-        for version, prompt_set, active, n in counts:
-            assert row[f"{version}_{prompt_set}_num_active"] == int(active)
-            assert getattr(results, version).metadata.num_prompts(prompt_set) == int(n)
+        for side, prompt_set, active, n in counts:
+            assert row[f"{side}_{prompt_set}_num_active"] == int(active)
+            assert getattr(results, side).metadata.num_prompts(prompt_set) == int(n)
         assert max(row["base_target_num_active"], row["chat_target_num_active"]) >= prompts // 3
 
 
@@ -135,8 +135,8 @@ def test_planted_features_fire_at_their_own_token_type_only(made):
     _, results, explanations, _ = made
     for feature_id, said in planted_in(explanations).items():
         for token_type in set(TOKEN_TYPES) - {said["token_type"]}:
-            for version in VERSIONS:
-                vectors = getattr(results, version).vectors[token_type]
+            for side in SIDES:
+                vectors = getattr(results, side).vectors[token_type]
                 assert not any(vectors[f"{prompts}_num_active"][feature_id] for prompts in PROMPTS)
 
 

@@ -246,12 +246,12 @@ NAMES = (
 def test_name_may_be_anything(tmp_path, name):
     """Of a folder, a token type, a vector and the model, all the way to a page and a table."""
     folder = tmp_path / "results" / f"{name}_trainer{name}_layer3" / name
-    for version in ("base", "chat"):
-        data = model_data(version, (name, "model"), model_type=name, sae_trainer=name, source=name)
+    for side in ("base", "chat"):
+        data = model_data(side, (name, "model"), model_type=name, sae_trainer=name, source=name)
         for token_type in (name, "model"):
             data[token_type][f"target_{name}"] = torch.arange(float(NUM_FEATURES))
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save(data, folder / f"{version}.pt")
+        torch.save(data, folder / f"{side}.pt")
     study = load(folder)
     assert study.results.token_types == (name, "model")
     table = study.table()

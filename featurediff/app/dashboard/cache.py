@@ -21,9 +21,9 @@ from featurediff.charts.view import View
 from featurediff.features.evidence import ALPHA, count_evidence
 from featurediff.features.filters import Filters, is_one_of, largest, passing
 from featurediff.features.table import Thresholds
-from featurediff.labels import VERSIONS, Labels
+from featurediff.labels import SIDES, Labels
 from featurediff.meaning.explanations import Explanations, parse_explanations
-from featurediff.sources.origin import Run
+from featurediff.sources.origin import Origin
 from featurediff.sources.results import parse_results
 from featurediff.sources.tree import Source
 from featurediff.study import Study, assemble, read
@@ -182,8 +182,8 @@ def table_columns(metric: str, study: Study) -> list[str]:
     """Return the columns of the table on the screen, in their order."""
     page = ["neuronpedia_url"] if study.page.template else []
     kind = ["explanation_type"] if study.explanations and len(study.explanations.types) > 1 else []
-    values = [f"{version}_{metric}" for version in VERSIONS]
-    counts = [f"{version}_{prompts}_num_active" for version, prompts in study.run.num_prompts]
+    values = [f"{side}_{metric}" for side in SIDES]
+    counts = [f"{side}_{prompts}_num_active" for side, prompts in study.origin.num_prompts]
     head = ["feature_id", "star", *page, "token_type", "exclusivity", "inconsistent", *values, "difference"]
     tail = ["explanation", "exclusive_positions", "base_q", "chat_q", "change_q", *kind]
     return list(dict.fromkeys([*head, *tail, *counts]))
@@ -201,7 +201,7 @@ def _fill(rows: pa.Table, study: Study, view: View, stars: set[int]) -> pa.Table
     named = {"both": "Both", "base": view.labels.base, "chat": view.labels.chat}
     exclusivity = rows["exclusivity"].combine_chunks()
     names = [named[name] for name in exclusivity.dictionary.to_pylist()]
-    base, chat = (rows[f"{version}_{view.metric}"].to_numpy() for version in VERSIONS)
+    base, chat = (rows[f"{side}_{view.metric}"].to_numpy() for side in SIDES)
     cells = dict(zip(rows.column_names, rows.columns, strict=True)) | {
         "exclusivity": pa.DictionaryArray.from_arrays(exclusivity.indices, names),
         "star": pa.array(np.where(np.isin(rows["feature_id"], list(stars)), "★", "")),
@@ -221,12 +221,12 @@ def place(opened: Opened, view: View, kept: pd.DataFrame) -> Chart:
     """Return where all kept features stand; filters and labels do not count."""
     view = placing(view)
     texts = partial(wrap_texts, key=cache_key(opened.key, view.thresholds), _kept=kept)
-    return _place(key=cache_key(opened.key, view), _view=view, _kept=kept, _run=opened.study.run, _texts=texts)
+    return _place(key=cache_key(opened.key, view), _view=view, _kept=kept, _run=opened.study.origin, _texts=texts)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _place(
-    key: str, _view: View, _kept: pd.DataFrame, _run: Run, _texts: Callable[[], NDArray[np.object_] | None]
+    key: str, _view: View, _kept: pd.DataFrame, _run: Origin, _texts: Callable[[], NDArray[np.object_] | None]
 ) -> Chart:
     del key
     return make_chart(_kept, _view, _run, _texts())

@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurediff.app.safe_text import plain
 from featurediff.features.evidence import ALPHA, CAVEAT
-from featurediff.labels import VERSIONS
+from featurediff.labels import SIDES
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.shown import Shown
@@ -25,9 +25,9 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
     counts = shown.counts
     note = "Kept: exclusive to the target prompts in at least one model. A feature counts once per position."
     families = "; ".join(
-        f"{labels.of(version)} at {name}: {study.evidence.exclusive[version, name].family:,}"
+        f"{labels.of(side)} at {name}: {study.evidence.exclusive[side, name].family:,}"
         for name in study.results.token_types
-        for version in VERSIONS
+        for side in SIDES
     )
     tested = (
         f"Significant: q at most {max_q:g} in a model in which the feature is exclusive. q is Fisher’s exact test of "

@@ -78,7 +78,7 @@ def show_downloads(chart: Chart, shown: Shown, opened: Opened, view: View) -> No
     if view.chart == "ranking":
         builders["Ranking"] = (
             "text/csv",
-            lambda: ranking_csv(rank(shown.rows(), view.metric, study.run, view.top)),
+            lambda: ranking_csv(rank(shown.rows(), view.metric, study.origin, view.top)),
             "The ranking of the features shown, as CSV.",
         )
     for kind, (mime, build, help_text) in builders.items():

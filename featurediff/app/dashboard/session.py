@@ -10,10 +10,10 @@ import streamlit as st
 from featurediff.app.dashboard.stars import Key, parse_stars
 from featurediff.app.url import MOST_LABEL, beside_the_point
 from featurediff.errors import DataError
-from featurediff.labels import PROMPTS, VERSIONS
+from featurediff.labels import PROMPTS, SIDES
 
 state = st.session_state
-LENGTHS = {f"{name}_label": MOST_LABEL for name in (*VERSIONS, *PROMPTS)}
+LENGTHS = {f"{name}_label": MOST_LABEL for name in (*SIDES, *PROMPTS)}
 
 
 def begin() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from featurediff.csv_files import guard, unguard
 from featurediff.errors import DataError
-from featurediff.wording import listed, shown
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def parse_stars(data: bytes, name: str) -> dict[Key, str]:
             raise DataError(msg)
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        msg = f"`{name}` is not a CSV file in UTF-8 ({shown(str(error))}). Expected one that featurediff wrote."
+        msg = f"`{name}` is not a CSV file in UTF-8 ({quoted(str(error))}). Expected one that featurediff wrote."
         raise DataError(msg) from error
     if len(rows) > MOST:
         msg = f"`{name}` has {len(rows)} rows, but expected at most {MOST}."
@@ -74,7 +74,7 @@ def parse_stars(data: bytes, name: str) -> dict[Key, str]:
     for number, row in enumerate(rows, 1):
         feature_id, note = (row["feature_id"] or "").strip(), unguard(row.get("note") or "")
         if not re.fullmatch(r"[0-9]{1,9}", feature_id):
-            msg = f"`{name}`: `feature_id` in row {number} is {shown(feature_id)}, but expected a whole number."
+            msg = f"`{name}`: `feature_id` in row {number} is {quoted(feature_id)}, but expected a whole number."
             raise DataError(msg)
         if len(note) > MAX_NOTE:
             msg = f"`{name}`: the note in row {number} has {len(note)} characters, but expected at most {MAX_NOTE}."

@@ -50,9 +50,9 @@ def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any
         "change_q": q_column("q change", "Activation frequency on target prompts, chat against base."),
         "explanation_type": st.column_config.TextColumn("Type", width=110),
     }
-    for (version, which), number in study.run.num_prompts.items():
-        columns[f"{version}_{which}_num_active"] = st.column_config.NumberColumn(
-            f"{labels.of(version)} {labels.of(which)}", format=f"%d/{number}", width=105
+    for (side, which), number in study.origin.num_prompts.items():
+        columns[f"{side}_{which}_num_active"] = st.column_config.NumberColumn(
+            f"{labels.of(side)} {labels.of(which)}", format=f"%d/{number}", width=105
         )
     return columns
 
