@@ -13,9 +13,9 @@ from featurediff.app.dashboard.cache import (
     MOST_ROWS,
     cache_key,
     keep,
+    lay_out_chart,
     narrow,
     parse_study,
-    place,
     read_study,
     refer,
 )
@@ -28,9 +28,9 @@ from featurediff.app.dashboard.session import begin, clear_box, forget, stars_he
 from featurediff.app.dashboard.shown import Opened
 from featurediff.app.dashboard.sidebar import choose_stars, choose_view
 from featurediff.app.rerun_lock import turn
-from featurediff.app.safe_text import plain, show_error
+from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
-from featurediff.app.url import COMPARISON, DASHBOARD, open_page, settle
+from featurediff.app.url import COMPARISON, DASHBOARD, go_to, settle
 from featurediff.charts.view import heading
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
@@ -76,7 +76,7 @@ with sidebar:
         help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
     ):
         words = {name: st.query_params.get_all(f"{name}_label") for name in ("base", "chat", "target", "control")}
-        open_page(DASHBOARD, COMPARISON, words)
+        go_to(DASHBOARD, COMPARISON, words)
     source_name = st.selectbox(
         "Source",
         source_names,
@@ -149,12 +149,12 @@ with turn():  # not before: reading may take long
     write_picked()
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(heading(view.metric, labels)), width="content", anchor=False)
+        st.subheader(escape_markdown(heading(view.metric, labels)), width="content", anchor=False)
         if is_synthetic(results):
             st.badge("synthetic demo data", icon=":material/science:", color="orange")
-    st.caption(plain(study.origin.caption))
+    st.caption(escape_markdown(study.origin.caption))
     for fault in state["url_faults"]:
-        st.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
+        st.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
 
     show_counts(shown, study, view)
     phrases = view.filters_in_words() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
@@ -162,7 +162,7 @@ with turn():  # not before: reading may take long
         phrases.append(f"exclusive means {view.rule()}")
     if phrases:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(":material/filter_alt: " + plain(" · ".join(phrases)), width="content")
+            st.caption(":material/filter_alt: " + escape_markdown(" · ".join(phrases)), width="content")
             if state["subset"]:
                 st.button(
                     "Clear the box",
@@ -174,7 +174,7 @@ with turn():  # not before: reading may take long
                 )
     if not len(shown.passing):
         blocking = blocking_filter(kept, view.filters, view.metric)
-        nothing = f"No feature is {plain(view.rule())}."
+        nothing = f"No feature is {escape_markdown(view.rule())}."
         if not kept.empty:
             nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
         st.info(nothing, icon=":material/filter_alt_off:")
@@ -186,7 +186,7 @@ with turn():  # not before: reading may take long
     with st.container(horizontal=True):
         chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
     with chart_side:
-        chart = place(opened, view, kept)
+        chart = lay_out_chart(opened, view, kept)
         fig = show_chart(chart, shown, opened, view)
 
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -67,8 +67,8 @@ MUTANTS = (
     ),
     Mutant(
         "features/table",
-        "vectors = getattr(results, version).vectors[token_type]",
-        "vectors = getattr(results, version).vectors[results.token_types[0]]",
+        "vectors = results.of(side).vectors[token_type]",
+        "vectors = results.of(side).vectors[results.token_types[0]]",
         "table",
         "another token type",
     ),

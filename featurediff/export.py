@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from featurediff.charts.plotly_json import Drawing
-    from featurediff.meaning.pages import Page
+    from featurediff.meaning.pages import FeaturePages
 
 PLOT_CONFIG = {
     "displaylogo": False,
@@ -101,12 +101,14 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
     return with_difference(table, metric).to_parquet(index=False)
 
 
-def html_page(drawing: Drawing, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> str:
+def html_page(drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True) -> str:
     """Return `html_bytes` as text."""
     return html_bytes(drawing, page, provenance, title, offline=offline).decode()
 
 
-def html_bytes(drawing: Drawing, page: Page, provenance: Provenance, title: str, *, offline: bool = True) -> bytes:
+def html_bytes(
+    drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True
+) -> bytes:
     """
     Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
 
@@ -114,7 +116,7 @@ def html_bytes(drawing: Drawing, page: Page, provenance: Provenance, title: str,
     ----------
     drawing : Drawing
         From `Study.draw`, with its title.
-    page : Page
+    page : FeaturePages
         Where features have their pages; without a template a click does nothing, and the page says why.
     provenance : Provenance
         What the footer lists.

@@ -22,7 +22,7 @@ from featurediff.features.one_feature import counts_and_tests, statistics
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
-from featurediff.meaning.pages import Page, find_page
+from featurediff.meaning.pages import FeaturePages, find_page
 from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.origin import Origin
 from featurediff.sources.results import Results, notes, read_results
@@ -50,7 +50,7 @@ class Study:
     explanations: Explanations | None
     """What features mean, where a file says so."""
 
-    page: Page
+    page: FeaturePages
     """Where features have their pages."""
 
     activations: Activations | None = None
@@ -177,7 +177,7 @@ class Study:
             msg = f"Two of the labels are the same: {listed(('Both', *astuple(view.labels)))}. Give each its own."
             raise DataError(msg)
         on = view.filters
-        for what, given, choices, place in (
+        for what, given, choices, where in (
             ("metric", (view.metric,), self.results.metrics, "in the files. They have"),
             ("token type", on.token_types, self.results.token_types, "in the files. They have"),
             ("exclusivity", on.exclusivity, EXCLUSIVITIES, "to choose. There are"),
@@ -187,7 +187,7 @@ class Study:
         ):
             unknown = [name for name in given if name not in choices]
             if unknown:
-                msg = f"There is no {what} {listed(unknown)} {place} {listed(choices)}."
+                msg = f"There is no {what} {listed(unknown)} {where} {listed(choices)}."
                 raise DataError(msg)
 
     def scatter(
@@ -333,7 +333,7 @@ def assemble(
     activations = find_activations(source.folder) if source else None
     if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
         said = f"`{results.base.name}` says neuronpedia_id {quoted(meta.neuronpedia_id)}"
-        page = Page(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
+        page = FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
         return Study(source, results, explanations, page, activations)
     named = source is not None and source.model is not None
     page = find_page(

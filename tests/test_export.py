@@ -22,14 +22,14 @@ from featurediff.features.table import feature_table, with_difference
 from featurediff.files import write_whole
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import parse_explanations
-from featurediff.meaning.pages import Page
+from featurediff.meaning.pages import FeaturePages
 from featurediff.sources.origin import Origin
 from featurediff.sources.results import Results, read_results
 from featurediff.version import package_version
 
 METRIC = "target_all_mean"
-PAGE = Page("https://example.org/{feature_id}", "So.")
-NO_PAGE = Page(None, "Because <i>.")
+PAGE = FeaturePages("https://example.org/{feature_id}", "So.")
+NO_PAGE = FeaturePages(None, "Because <i>.")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \"quoted\" 'too' {plot_id} %s"
 TEXTS = b'feature_id,description\n0,"the first, with a comma"\n2,"two\nlines and a ""quote"""\n3,NA\n'
 
@@ -165,14 +165,12 @@ def test_offline_page_needs_no_network_and_the_other_is_small(results, table):
 
 def test_hostile_text_ends_no_script_and_opens_no_tag(results):
     """Explanations, labels, token types, title and provenance are shown as written, wherever they stand."""
-    model = {name: getattr(results, name).vectors["model"] | {f"{HOSTILE}": np.zeros(8)} for name in ("base", "chat")}
+    model = {name: results.of(name).vectors["model"] | {f"{HOSTILE}": np.zeros(8)} for name in ("base", "chat")}
     odd = Results(*(make_model(name, {HOSTILE: vectors}, (8, 7)) for name, vectors in model.items()))
     table = feature_table(odd).assign(explanation=pd.Series([HOSTILE] * 6, dtype="str"))
     fig = draw(odd, table, Labels(HOSTILE, HOSTILE, HOSTILE, HOSTILE))
-    page = html_page(
-        fig, Page("https://example.org/{feature_id}?</script>", HOSTILE), Provenance(((HOSTILE, HOSTILE),)), HOSTILE,
-        offline=False,
-    )  # fmt: skip
+    pages = FeaturePages("https://example.org/{feature_id}?</script>", HOSTILE)
+    page = html_page(fig, pages, Provenance(((HOSTILE, HOSTILE),)), HOSTILE, offline=False)
     assert "<img" not in page
     assert "<script>alert" not in page
     assert page.count("<script") == page.count("</script") <= 4

@@ -34,7 +34,7 @@ CHARTS = ("scatter", "volcano", "ranking")
 OURS = re.compile(r"</?(b|i|br|sub|sup|extra)>")
 
 
-class Page(HTMLParser):
+class FeaturePages(HTMLParser):
     """What a browser makes of a page: its tags with the names of their attributes, its links and its scripts."""
 
     def __init__(self, text: str) -> None:
@@ -122,9 +122,9 @@ def pages(folder: Path, words: str):
         path = folder / f"{chart}.html"
         run("export", source, "--html", path, "--chart", chart, "--cdn", "--metric", f"target_{words}", *labels,
             "--neuronpedia-template", "https://example.org/{feature_id}?'+alert(1)+'", "--search", words)  # fmt: skip
-        yield chart, Page(path.read_text(encoding="utf-8"))
+        yield chart, FeaturePages(path.read_text(encoding="utf-8"))
     run("compare", results, "--html", folder / "compare.html", "--cdn")
-    yield "compare", Page((folder / "compare.html").read_text(encoding="utf-8"))
+    yield "compare", FeaturePages((folder / "compare.html").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

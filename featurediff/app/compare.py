@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from featurediff.app.safe_text import plain, show_error
+from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.sources import list_sources, settings, written
-from featurediff.app.url import COMPARISON, DASHBOARD, MOST_LABEL, bad_numbers, beside_the_point, open_page, settle
+from featurediff.app.url import COMPARISON, DASHBOARD, MOST_LABEL, bad_numbers, beside_the_point, go_to, settle
 from featurediff.charts.view import View
-from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, table
+from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, side_by_side
 from featurediff.compare.figures import count_bars, layer_lines, overlap_map
 from featurediff.compare.overlap import group_by_sae, overlap, shared_features
 from featurediff.compare.page import HOW_TO_READ, HOW_TO_READ_CELLS
@@ -100,7 +100,7 @@ def choose_thresholds(labels: Labels) -> Thresholds:
     with st.expander("What counts as exclusive", icon=":material/rule:"):
         target, control = (
             st.text_input(
-                f"{bound} {plain(labels.of(prompts))} prompts",
+                f"{bound} {escape_markdown(labels.of(prompts))} prompts",
                 default,
                 key=key,
                 bind="query-params",
@@ -118,10 +118,10 @@ def choose_thresholds(labels: Labels) -> Thresholds:
         return Thresholds()
 
 
-def show_faults(place: DeltaGenerator) -> None:
+def show_faults(container: DeltaGenerator) -> None:
     """Say what the link asked for in vain."""
     for fault in st.session_state["url_faults"]:
-        place.warning(plain(f"Not used: {fault}."), icon=":material/link_off:")
+        container.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
 
 
 def on_cell(names: Sequence[str]) -> None:
@@ -197,7 +197,7 @@ def show_overlap(group: tuple[Summary, ...], max_q: float, labels: Labels) -> No
                 column.selectbox(
                     text, names, key=key, format_func=lambda name: short[name], help="A click on a cell picks both."
                 )
-            first, second = (group[place] for place in places)
+            first, second = (group[at] for at in places)
             show_shared(first, second, short, shared_features(first, second, position, only_q), labels)
 
 
@@ -258,7 +258,7 @@ def show_counts(rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> No
     for exclusivity, name in named.items():
         for value, heading in (("kept", name), ("significant", f"{name} sig.")):
             columns[f"{exclusivity}_{value}"] = st.column_config.NumberColumn(
-                heading, format="localized", width=80, help=f"{plain(name)}: {value} features."
+                heading, format="localized", width=80, help=f"{escape_markdown(name)}: {value} features."
             )
     st.dataframe(
         rows[list(columns)].assign(source=":material/arrow_forward: " + rows["source"].map(short)),
@@ -288,7 +288,7 @@ with st.sidebar:
         width="stretch",
         help="One source at a time, as it was when you left it.",
     ):
-        open_page(COMPARISON, DASHBOARD)
+        go_to(COMPARISON, DASHBOARD)
 try:
     offered = list_sources(settings().results)
 except DataError as error:
@@ -326,20 +326,20 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if any(source.is_synthetic for source in sources):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
 view = View(thresholds=thresholds, labels=labels)
-st.caption(plain(f"Kept: exclusive in a model, that is {view.rule()}. A feature counts once per position."))
+st.caption(escape_markdown(f"Kept: exclusive in a model, that is {view.rule()}. A feature counts once per position."))
 warnings = st.container()  # filled at the end: some choices of the link are held against what is shown
 for broken in faults:
-    show_error(plain(f"{broken.name} cannot be shown."), DataError(broken.message))
+    show_error(escape_markdown(f"{broken.name} cannot be shown."), DataError(broken.message))
 if not sources:
     show_faults(warnings)
     st.stop()
 
 tidy = count(key, max_q, sources)
-rows = table(tidy)
+rows = side_by_side(tidy)
 series = layer_series(tidy)
 bars, lines = draw(key, max_q, labels, sources, series)
 if click := state.get("open_source"):
-    open_page(COMPARISON, DASHBOARD, {"source": state["listed"][click["row"]], "feature": []})
+    go_to(COMPARISON, DASHBOARD, {"source": state["listed"][click["row"]], "feature": []})
 state["listed"] = rows["source"].tolist()  # what stands in the row that is clicked next
 st.plotly_chart(
     bars,
@@ -353,7 +353,7 @@ st.markdown("#### Over the layers")
 if lines is None:
     st.caption("No two of these sources are of the same model, family of SAEs and prompt set at different layers.")
 else:
-    st.caption(plain("; ".join(series["series"].unique())))
+    st.caption(escape_markdown("; ".join(series["series"].unique())))
     st.plotly_chart(
         lines,
         key="lines",
@@ -370,7 +370,7 @@ if groups.shared:
         with st.expander(f"Not compared: {plural(len(groups.alone), 'source')}", icon=":material/block:"):
             st.text(groups.reason)
 else:
-    st.caption(plain(groups.reason))
+    st.caption(escape_markdown(groups.reason))
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("#### All counts", width="content")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     pass
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """
     Return what strangers wrote so that Markdown shows it as written.
 

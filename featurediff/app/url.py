@@ -15,7 +15,7 @@ DASHBOARD, COMPARISON = "streamlit_app.py", "featurediff/app/compare.py"
 MOST_LABEL = 40
 
 
-def open_page(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
+def go_to(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
     """
     Leave a page for another, which shows what it showed when it was left, but for these changes to its URL.
 

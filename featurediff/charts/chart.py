@@ -30,7 +30,7 @@ class Chart(Protocol):
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure of some of the kept features."""
 
-    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+    def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a (token_type, feature_id) stands in drawn units; None where it is not drawn."""
 
 
@@ -55,7 +55,7 @@ class ScatterChart:
         places, scale = self.layout, self.scale
         return scatter(rows, view.metric, places, scale, self.origin, view.labels, texts=self.texts, titled=titled)
 
-    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+    def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
         return _at(self.layout, rows, key)
 
@@ -77,7 +77,7 @@ class VolcanoChart:
         """Return the figure; the line is of the change, so at no q that a filter asks for."""
         return volcano(rows, self.places, view.metric, self.origin, view.labels, texts=self.texts, titled=titled)
 
-    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+    def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
         return _at(self.places, rows, key)
 
@@ -99,7 +99,7 @@ class RankingChart:
         """Return the figure."""
         return ranking(self.ranked(rows), view.metric, self.origin, view.labels, titled=titled)
 
-    def place(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
+    def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature's dot for chat stands."""
         ranked = self.ranked(rows)
         found = rows_of(ranked, [key])

@@ -100,15 +100,15 @@ def number_piles(keys: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[N
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = np.diff(keys[order], axis=0).any(axis=1)
     number = np.cumsum(is_first) - 1
-    pile, place = np.empty_like(order), np.empty_like(order)
+    pile, in_pile = np.empty_like(order), np.empty_like(order)
     pile[order] = number
-    place[order] = np.arange(len(order)) - np.flatnonzero(is_first)[number]
-    return pile, place
+    in_pile[order] = np.arange(len(order)) - np.flatnonzero(is_first)[number]
+    return pile, in_pile
 
 
 def lay_grid(
     size: NDArray[np.int64],
-    place: NDArray[np.int64],
+    in_pile: NDArray[np.int64],
     width: NDArray[np.float64] | float,
     height: NDArray[np.float64] | float,
     pitch: float,
@@ -119,7 +119,7 @@ def lay_grid(
 
     Parameters
     ----------
-    size, place : ndarray of shape (n,)
+    size, in_pile : ndarray of shape (n,)
         Of each point: how many its pile has, and its own place among them.
     width, height : ndarray of shape (n,), or float
         What its pile may fill, between the centres of the outermost points.
@@ -143,7 +143,7 @@ def lay_grid(
     columns = np.ceil(size / rows)
     across = np.minimum(pitch, width / np.maximum(columns - 1, 1))
     along = np.minimum(pitch, height / np.maximum(rows - 1, 1))
-    return place // rows * across, place % rows * along
+    return in_pile // rows * across, in_pile % rows * along
 
 
 def pack_gutter(

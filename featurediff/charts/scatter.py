@@ -105,8 +105,8 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
         out[rows, along] = moved
         out[rows, 1 - along] = edge - depth
     if corner.any():
-        n, place = np.array([corner.sum()]), ranks[corner].argsort().argsort()
-        out[corner] = edge - np.column_stack(lay_grid(n, place, width, width, pitch, np.ceil(n**0.5)))
+        n, in_pile = np.array([corner.sum()]), ranks[corner].argsort().argsort()
+        out[corner] = edge - np.column_stack(lay_grid(n, in_pile, width, width, pitch, np.ceil(n**0.5)))
     out[inside] += _pack_inside(out[inside], rooms[0][inside], rooms[1][inside], ranks[inside], pitch)
     drawn = out.astype(np.float32)
     return Layout(drawn[:, 0], drawn[:, 1], frame)
@@ -120,9 +120,9 @@ def _pack_inside(
     pitch: float,
 ) -> NDArray[np.float64]:
     """Return by how much to move each point, shape (n, 2), so that those that coincide surround their true place."""
-    pile, place = number_piles(at, ranks)
+    pile, in_pile = number_piles(at, ranks)
     size = np.bincount(pile)[pile]
-    offsets = np.column_stack(lay_grid(size, place, 2 * room_x, 2 * room_y, pitch, np.ceil(size**0.5)))
+    offsets = np.column_stack(lay_grid(size, in_pile, 2 * room_x, 2 * room_y, pitch, np.ceil(size**0.5)))
     extent = np.zeros((pile.max(initial=-1) + 1, 2))
     np.maximum.at(extent, pile, offsets)
     return offsets - extent[pile] / 2

@@ -148,7 +148,7 @@ def _spread(
 def _pack(at: Floats, cells: Floats, ranks: NDArray[np.int64]) -> Floats:
     """Return places in pixels, shape (n, 2): points in the same cells on a grid round the middle of their places."""
     number, low, high = cells
-    pile, place = number_piles(number, ranks)
+    pile, in_pile = number_piles(number, ranks)
     size = np.bincount(pile)[pile]
     least, most = np.full_like(at, np.inf), np.full_like(at, -np.inf)
     np.minimum.at(least, pile, at)
@@ -157,7 +157,7 @@ def _pack(at: Floats, cells: Floats, ranks: NDArray[np.int64]) -> Floats:
     low, high = np.maximum(low, middle - PLOT / 8), np.minimum(high, middle + PLOT / 8)
     width, height = (high - low).T
     most_rows = np.maximum(np.ceil(size**0.5), np.ceil(size / (1 + width // MARKER)))
-    offsets = np.column_stack(lay_grid(size, place, width, height, MARKER, most_rows))
+    offsets = np.column_stack(lay_grid(size, in_pile, width, height, MARKER, most_rows))
     extent = np.zeros_like(at)
     np.maximum.at(extent, pile, offsets)
     return np.clip(middle - extent[pile] / 2, low, high - extent[pile]) + offsets

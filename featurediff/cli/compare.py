@@ -66,7 +66,7 @@ def compare_sources(
 
 def _counts(tidy: pd.DataFrame) -> Table:
     """Return kept and significant features with a row per source and position."""
-    from featurediff.compare.counts import table as side_by_side
+    from featurediff.compare.counts import side_by_side
 
     names = (*EXCLUSIVITIES, "all")
     table = Table(box=None, padding=(0, 2, 0, 0))

@@ -117,7 +117,7 @@ def tokenise(
         if not isinstance(found, str):
             kept.append((prompt.prompt_id, np.array(tokens, dtype=np.int32), found))
             continue
-        skipped.append(f"{prompt.place(file.name)}: {found}")
+        skipped.append(f"{prompt.where(file.name)}: {found}")
         if not skip_bad:
             msg = f"{skipped[-1]} Mend it, or leave such prompts out with --skip-bad."
             raise DataError(msg)
@@ -149,5 +149,5 @@ def _format(tokenizer: Any, prompt: Prompt, file: str) -> str:  # noqa: ANN401  
     try:
         return str(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
     except TemplateError as error:
-        msg = f"{prompt.place(file)}: the chat template of the chat model refuses it: {error}."
+        msg = f"{prompt.where(file)}: the chat template of the chat model refuses it: {error}."
         raise DataError(msg) from error

@@ -148,9 +148,9 @@ class Worker:
 
 def _knock(address: str) -> None:
     """Raise OSError where nobody listens at HOST:PORT, for which Ray would wait for minutes."""
-    place = urlsplit(address if "://" in address else f"//{address}")
-    if place.hostname and place.port:
-        socket.create_connection((place.hostname, place.port), timeout=10).close()
+    at = urlsplit(address if "://" in address else f"//{address}")
+    if at.hostname and at.port:
+        socket.create_connection((at.hostname, at.port), timeout=10).close()
 
 
 def _share_gpus(each: int) -> tuple[int, int]:

@@ -34,7 +34,7 @@ class Prompt:
     label: str | None
     """What the file calls it; None where it says nothing."""
 
-    def place(self, file: str) -> str:
+    def where(self, file: str) -> str:
         """Say where the prompt is and how it begins, for messages."""
         return f"`{file}`, line {self.line}, prompt {self.prompt_id} ({quoted(self.content)})"
 

@@ -121,8 +121,8 @@ def _check_kind(module: Any, name: str) -> None:  # noqa: ANN401  sae_lens is im
         raise DataError(msg)
     if module.cfg.normalize_activations in _UNFOLDED:
         msg = (
-            f"The SAE {quoted(name)} wants its input scaled ({module.cfg.normalize_activations}), but the factor is not "
-            "known. Fold it into the weights with sae_lens and save the SAE again."
+            f"The SAE {quoted(name)} wants its input scaled ({module.cfg.normalize_activations}), but the factor is "
+            "not known. Fold it into the weights with sae_lens and save the SAE again."
         )
         raise DataError(msg)
 
@@ -138,8 +138,8 @@ def _place(hook_name: str | None, layer: int | None, name: str) -> tuple[int, in
     block = -1 if match is None else int(match["post"]) if match["post"] else int(match["pre"]) - 1
     if match is None or block < 0:
         msg = (
-            f"The SAE {quoted(name)} reads {quoted(hook_name)}, but expected the residual stream after a block, such as "
-            "'blocks.20.hook_resid_post'."
+            f"The SAE {quoted(name)} reads {quoted(hook_name)}, but expected the residual stream after a block, such "
+            "as 'blocks.20.hook_resid_post'."
         )
         raise DataError(msg)
     own = int(match["post"] or match["pre"])

@@ -56,7 +56,7 @@ def counts(sources: Sequence[Summary], max_q: float = ALPHA) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def table(tidy: pd.DataFrame) -> pd.DataFrame:
+def side_by_side(tidy: pd.DataFrame) -> pd.DataFrame:
     """
     Set the counts side by side.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from featurediff.charts.view import View
-from featurediff.compare.counts import counts, layer_series, short_names, table
+from featurediff.compare.counts import counts, layer_series, short_names, side_by_side
 from featurediff.compare.figures import count_bars, layer_lines, overlap_map
 from featurediff.compare.overlap import group_by_sae, overlap
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
@@ -98,7 +98,7 @@ def _sections(
 
 def _html_table(tidy: pd.DataFrame) -> str:
     """Return the counts side by side, escaped."""
-    rows = table(tidy)
+    rows = side_by_side(tidy)
     labels = Labels()
     named = {exclusivity: labels.category(exclusivity) for exclusivity in EXCLUSIVITIES} | {"all": "All"}
     cells = {("", "Source"): rows["source"], ("", "Position"): rows["token_type"]}

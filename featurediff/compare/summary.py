@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.features.table import Thresholds
-    from featurediff.meaning.pages import Page
+    from featurediff.meaning.pages import FeaturePages
     from featurediff.sources.tree import Source
 
 _COLUMNS = ["feature_id", "token_type", "exclusivity", "base_q", "chat_q", "explanation"]
@@ -59,7 +59,7 @@ class Summary:
     sae: SaeNames
     """Which SAE it is."""
 
-    page: Page
+    page: FeaturePages
     """Where features have their pages."""
 
     files: dict[str, str]

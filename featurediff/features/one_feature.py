@@ -15,7 +15,7 @@ from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from featurediff.features.evidence import Evidence
-    from featurediff.sources.results import ModelResults, Results
+    from featurediff.sources.results import Results
 
 
 def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
     columns = {}
     for token_type in results.token_types:
         for side in SIDES:
-            model: ModelResults = getattr(results, side)
+            model = results.of(side)
             vectors = model.vectors[token_type]
             columns[f"{token_type} · {_named(side, labels)}"] = [
                 f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
@@ -89,7 +89,7 @@ def counts_and_tests(
     shares: list[float] = []
     target: list[int] = []
     for side in SIDES:
-        model: ModelResults = getattr(results, side)
+        model = results.of(side)
         sizes = [model.metadata.num_prompts(prompts) for prompts in PROMPTS]
         counts = [int(model.vectors[token_type][f"{prompts}_num_active"][feature_id]) for prompts in PROMPTS]
         cells = [_count(count, n) for count, n in zip(counts, sizes, strict=True)]

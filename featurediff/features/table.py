@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from featurediff.errors import DataError
 from featurediff.labels import EXCLUSIVITIES, SIDES
-from featurediff.meaning.pages import Page
+from featurediff.meaning.pages import FeaturePages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from featurediff.sources.results import ModelResults, Results
 
 _THRESHOLD = r"([0-9]{1,9}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})\s*(%?)"
-NO_PAGE = Page(template=None, reason="No Neuronpedia page was asked for.")
+NO_PAGE = FeaturePages(template=None, reason="No Neuronpedia page was asked for.")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def feature_table(
     results: Results,
     thresholds: Thresholds | None = None,
     explanations: Explanations | None = None,
-    page: Page = NO_PAGE,
+    page: FeaturePages = NO_PAGE,
 ) -> pd.DataFrame:
     """
     List every feature that fires on target prompts only, in one model or in both.
@@ -103,7 +103,7 @@ def feature_table(
         Another rule for what counts as exclusive.
     explanations : Explanations, optional
         What features mean.
-    page : Page, optional
+    page : FeaturePages, optional
         Where their Neuronpedia pages are.
 
     Returns
@@ -148,7 +148,7 @@ def _kept(results: Results, token_type: str, thresholds: Thresholds) -> dict[str
         "inconsistent": (base & chat_control[kept]) | (chat & base_control[kept]),
     }
     for side in SIDES:
-        vectors = getattr(results, side).vectors[token_type]
+        vectors = results.of(side).vectors[token_type]
         columns |= {f"{side}_{name}": vectors[name].take(kept) for name in results.vector_names}
     return columns
 

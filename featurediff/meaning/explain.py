@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from featurediff.features.table import Thresholds
-    from featurediff.meaning.pages import Page
+    from featurediff.meaning.pages import FeaturePages
     from featurediff.study import Study
 
 Via = Literal["auto", "bulk", "api"]
@@ -114,7 +114,7 @@ def explain(
     return Explained(rows, len(kept), len(_missing(kept, cache, texts)))
 
 
-def source_of(page: Page) -> str:
+def source_of(page: FeaturePages) -> str:
     """
     Return Neuronpedia's `modelId/sourceId` of the SAE that has these pages.
 

@@ -31,7 +31,7 @@ MOST_LISTED = 50
 
 
 @dataclass(frozen=True)
-class Page:
+class FeaturePages:
     """The Neuronpedia pages of one SAE, or why it has none."""
 
     template: str | None
@@ -102,7 +102,7 @@ def find_page(
     sae_release: str | None = None,
     sae_id: str | None = None,
     template: str | None = None,
-) -> Page:
+) -> FeaturePages:
     """
     Find the Neuronpedia pages of an SAE.
 
@@ -128,7 +128,7 @@ def find_page(
 
     Returns
     -------
-    Page
+    FeaturePages
         Without a template where no page is known, and then with the reason.
 
     Raises
@@ -149,14 +149,14 @@ def find_page(
             "the SAELens registry has no SAE of this layer, width and L0."
         )
     if sae_release or sae_id:
-        page = Page(None, _why_unknown(sae_release, sae_id))
+        page = FeaturePages(None, _why_unknown(sae_release, sae_id))
     else:
         found, words = registry.id_of_folder(model, trainer, layer)
-        page = _linked(found, f"Found by model, trainer and layer: {words}") if found else Page(None, words)
+        page = _linked(found, f"Found by model, trainer and layer: {words}") if found else FeaturePages(None, words)
     return replace(page, reason=page.reason + passed_over)
 
 
-def user_page(template: str) -> Page:
+def user_page(template: str) -> FeaturePages:
     """
     Return the pages of a user's own template.
 
@@ -179,7 +179,7 @@ def user_page(template: str) -> Page:
     if fault:
         msg = f"The Neuronpedia template {template!r} {fault}. Give one like {_EXAMPLE}."
         raise DataError(msg)
-    return Page(template, "The template given by the user.")
+    return FeaturePages(template, "The template given by the user.")
 
 
 def _is_url(template: str) -> bool:
@@ -190,15 +190,15 @@ def _is_url(template: str) -> bool:
     return True
 
 
-def _linked(neuronpedia_id: str, reason: str) -> Page:
-    return Page(f"{_HOST}/{neuronpedia_id}/{_FIELD}", reason, neuronpedia_id)
+def _linked(neuronpedia_id: str, reason: str) -> FeaturePages:
+    return FeaturePages(f"{_HOST}/{neuronpedia_id}/{_FIELD}", reason, neuronpedia_id)
 
 
-def _page_of_sae(sae: registry.Sae, layer: int | None, neuronpedia_id: str | None) -> Page:
+def _page_of_sae(sae: registry.Sae, layer: int | None, neuronpedia_id: str | None) -> FeaturePages:
     """Return the page of an SAE that the SAELens registry knows, whatever id the metadata has beside its names."""
     names = f"sae_id {quoted(sae.sae_id)} of release {quoted(sae.release)}"
     if layer not in (None, sae.layer):
-        return Page(None, f"The metadata's {names} is not of layer {quoted(layer)}.")
+        return FeaturePages(None, f"The metadata's {names} is not of layer {quoted(layer)}.")
     reason = f"Found in the SAELens registry by the metadata's {names}."
     if neuronpedia_id and neuronpedia_id != sae.neuronpedia_id:
         is_same = registry.canonical(neuronpedia_id) == sae.neuronpedia_id
@@ -208,12 +208,12 @@ def _page_of_sae(sae: registry.Sae, layer: int | None, neuronpedia_id: str | Non
     return _linked(sae.neuronpedia_id, reason)
 
 
-def _page_of_id(neuronpedia_id: str, layer: int | None, release: str | None, sae_id: str | None) -> Page | None:
+def _page_of_id(neuronpedia_id: str, layer: int | None, release: str | None, sae_id: str | None) -> FeaturePages | None:
     """Return the page that the metadata names, or why it cannot be right; None for an L0 that the registry lacks."""
     name = f"The metadata's neuronpedia_id {quoted(neuronpedia_id)}"
     match = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/(0|[1-9][0-9]{0,3})-[A-Za-z0-9][A-Za-z0-9._-]*", neuronpedia_id)
     if match is None:
-        return Page(
+        return FeaturePages(
             None,
             f"{name} does not have the form modelId/layer-sourceSet, such as gemma-2-9b/20-gemmascope-res-131k.",
         )
@@ -223,11 +223,11 @@ def _page_of_id(neuronpedia_id: str, layer: int | None, release: str | None, sae
     # One source of gpt2-small is filed under the index after its layer, so the table is asked first.
     saes = [sae for sae in registry.table().values() if sae.neuronpedia_id == page]
     if layer is not None and layer not in ({sae.layer for sae in saes} or {int(match[1])}):
-        return Page(None, f"{name} is not of layer {quoted(layer)}.")
+        return FeaturePages(None, f"{name} is not of layer {quoted(layer)}.")
     said = registry.facts_of_name(release or "", sae_id or "")
     differs = [_differences(said, facts) for facts in [s.facts for s in saes] or [registry.facts_of_page(page)]]
     if all(differs):
-        return Page(None, f"{name} disagrees with its sae_id {quoted(sae_id)}: it says {differs[0]}.")
+        return FeaturePages(None, f"{name} disagrees with its sae_id {quoted(sae_id)}: it says {differs[0]}.")
     is_canonical = "" if page == neuronpedia_id else ": the canonical page of the same weights"
     return _linked(page, f"Found by the metadata's neuronpedia_id {quoted(neuronpedia_id)}{is_canonical}.")
 
@@ -245,13 +245,13 @@ def _why_unknown(release: str | None, sae_id: str | None) -> str:
     return f"The metadata has {given} {quoted(release or sae_id)} but no {missing}, and both are needed."
 
 
-def quick_list_url(page: Page, feature_ids: Sequence[int], name: str) -> str | None:
+def quick_list_url(page: FeaturePages, feature_ids: Sequence[int], name: str) -> str | None:
     """
     Return a link that shows features of one SAE as a list on Neuronpedia; nothing is stored there.
 
     Parameters
     ----------
-    page : Page
+    page : FeaturePages
         Of the SAE.
     feature_ids : sequence of int, 1 to 50
         Only ids that the SAE has: with a single other one Neuronpedia shows an error instead of the list.

@@ -242,7 +242,7 @@ def _saes(family: _Family) -> list[tuple[Sae, Facts]]:
 
 def _id_in_family(family: _Family, said: dict[str, str], trainer: str) -> tuple[str | None, str]:
     """Narrow a family down, fact by fact, until one SAE is left or none."""
-    saes, place = _saes(family), family.name
+    saes, named = _saes(family), family.name
     for fact in ("site", "layer", "width", "L0", "trainer"):
         values = {value for _, facts in saes if (value := facts[fact])}
         if not values:
@@ -250,13 +250,13 @@ def _id_in_family(family: _Family, said: dict[str, str], trainer: str) -> tuple[
         known = _listed([_WORDS.get(value, value) for value in sorted(values, key=_size)])
         value = said.get(fact)
         if not value:
-            return None, f"Trainer {quoted(trainer)} does not say which {fact} is meant; {place} has pages for {known}."
+            return None, f"Trainer {quoted(trainer)} does not say which {fact} is meant; {named} has pages for {known}."
         words = _WORDS.get(value, f"{fact} {value}")
         if value not in values:
-            return None, f"{place} has no page for {words}, only for {known}."
+            return None, f"{named} has no page for {words}, only for {known}."
         saes = [(sae, facts) for sae, facts in saes if facts[fact] == value]
-        place = f"{place}, {words}"
-    return saes[0][0].neuronpedia_id, f"{place}."
+        named = f"{named}, {words}"
+    return saes[0][0].neuronpedia_id, f"{named}."
 
 
 def _plain_model(model: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.labels import PROMPTS, SIDES
+from featurediff.labels import PROMPTS, SIDES, Side
 from featurediff.sources.tree import BESIDE
 from featurediff.wording import listed, plural, quoted
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from featurediff.sources.results import ModelResults, Results
+    from featurediff.sources.results import Results
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 _CHOICES = {"model": SIDES, "prompt_set": PROMPTS}
@@ -81,7 +81,7 @@ class Activations:
             base, chat = (pairs[(here["model"] == side).to_numpy()] for side in SIDES)
             both = self._count(np.intersect1d(base, chat), len(prompts), results.num_features)
             alone = []
-            for side, active in (("base", base), ("chat", chat)):
+            for side, active in zip(SIDES, (base, chat), strict=True):
                 counts = self._count(np.unique(active), len(prompts), results.num_features)
                 self._compare(counts, results, side, token_type)
                 alone.append(counts - both)
@@ -154,21 +154,21 @@ class Activations:
         counts: NDArray[np.int64] = np.bincount(pairs // max(num_prompts, 1), minlength=num_features)
         return counts
 
-    def _compare(self, counts: NDArray[np.int64], results: Results, side: str, token_type: str) -> None:
-        expected = getattr(results, side).vectors[token_type]["target_num_active"]
+    def _compare(self, counts: NDArray[np.int64], results: Results, side: Side, token_type: str) -> None:
+        expected = results.of(side).vectors[token_type]["target_num_active"]
         differ = counts != expected
         if differ.any():
             first = int(differ.argmax())
             msg = (
                 f"`{self.path.name}` has feature {first} active on {counts[first]} target prompts in {side} at "
-                f"{quoted(token_type)}, but `{getattr(results, side).name}` says {expected[first]} "
+                f"{quoted(token_type)}, but `{results.of(side).name}` says {expected[first]} "
                 f"({differ.sum()} such features). Were they made together?"
             )
             raise DataError(msg)
 
     def _compare_listing(self, rows: pd.DataFrame, results: Results, feature_id: int, token_type: str) -> None:
         for side in SIDES:
-            model: ModelResults = getattr(results, side)
+            model = results.of(side)
             for prompts in PROMPTS:
                 count = ((rows["model"] == side) & (rows["prompt_set"] == prompts)).sum()
                 expected = model.vectors[token_type][f"{prompts}_num_active"][feature_id]

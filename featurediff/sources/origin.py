@@ -43,7 +43,7 @@ class Origin:
             trainer=meta.sae_trainer,
             prompt_set=prompt_set,
             token_types=results.token_types,
-            num_prompts={(v, p): getattr(results, v).metadata.num_prompts(p) for v in SIDES for p in PROMPTS},
+            num_prompts={(v, p): results.of(v).metadata.num_prompts(p) for v in SIDES for p in PROMPTS},
         )
 
     @property

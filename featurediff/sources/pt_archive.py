@@ -82,7 +82,7 @@ def is_vector_name(key: object) -> bool:
     return isinstance(key, str) and key.startswith(("target_", "control_"))
 
 
-def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
+def to_array(tensor: object, num_features: int, where: str) -> NDArray[Any]:
     """
     Turn one saved vector into a read-only array.
 
@@ -92,7 +92,7 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
         What `load_archive` gave at this place.
     num_features : int
         The length that it must have.
-    place : str
+    where : str
         File, token type and name of the vector, for messages.
 
     Returns
@@ -107,26 +107,26 @@ def to_array(tensor: object, num_features: int, place: str) -> NDArray[Any]:
         If it is not a 1-D tensor of that length, or holds NaN, infinite or larger values.
     """
     if not isinstance(tensor, np.ndarray):
-        msg = f"{place} is {quoted(tensor)}, but expected a tensor of {num_features} numbers."
+        msg = f"{where} is {quoted(tensor)}, but expected a tensor of {num_features} numbers."
         raise DataError(msg)
     if tensor.ndim != 1:
-        msg = f"{place} has {tensor.ndim} dimensions, but expected 1: a number for each of {num_features} features."
+        msg = f"{where} has {tensor.ndim} dimensions, but expected 1: a number for each of {num_features} features."
         raise DataError(msg)
     if len(tensor) != num_features:
-        msg = f"{place} has {len(tensor)} features, but `num_features` in the metadata is {num_features}."
+        msg = f"{where} has {len(tensor)} features, but `num_features` in the metadata is {num_features}."
         raise DataError(msg)
     array: NDArray[Any] = tensor.astype(np.float32) if tensor.dtype == np.float16 else np.require(tensor, None, "A")
     if not (array.min() >= -_LARGEST and array.max() <= _LARGEST):
-        refuse(~np.isfinite(array), array, place, "is NaN or infinite", "Expected finite numbers.")
+        refuse(~np.isfinite(array), array, where, "is NaN or infinite", "Expected finite numbers.")
         too_large = (array < -_LARGEST) | (array > _LARGEST)
-        refuse(too_large, array, place, f"is beyond {_LARGEST}", "Expected activations, shares or counts.")
+        refuse(too_large, array, where, f"is beyond {_LARGEST}", "Expected activations, shares or counts.")
     if array.dtype.kind != "f":
         array = array.astype(np.int64, copy=False)
     array.setflags(write=False)
     return array
 
 
-def refuse(is_bad: NDArray[np.bool_], array: NDArray[Any], place: str, fault: str, expected: str) -> None:
+def refuse(is_bad: NDArray[np.bool_], array: NDArray[Any], where: str, fault: str, expected: str) -> None:
     """
     Refuse a vector of which any value is bad, saying how many and the first one.
 
@@ -134,7 +134,7 @@ def refuse(is_bad: NDArray[np.bool_], array: NDArray[Any], place: str, fault: st
     ----------
     is_bad, array : ndarray of shape (num_features,)
         Which values are bad, and the values.
-    place, fault, expected : str
+    where, fault, expected : str
         Where this is, what is wrong with the values (a verb in the singular), and a sentence on what should be there.
 
     Raises
@@ -145,7 +145,7 @@ def refuse(is_bad: NDArray[np.bool_], array: NDArray[Any], place: str, fault: st
     if is_bad.any():
         first = int(is_bad.argmax())
         msg = (
-            f"{place} {fault} at {is_bad.sum()} of {len(array)} features, "
+            f"{where} {fault} at {is_bad.sum()} of {len(array)} features, "
             f"the first is feature {first} with {array[first]}. {expected}"
         )
         raise DataError(msg)
@@ -238,7 +238,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], file_size: int, name: str) ->
             )
             raise DataError(msg)
         if entry.external_attr & _DOS_FOLDER or entry.filename.endswith("/"):  # is_dir() fails on an empty name
-            msg = f"`{name}` is damaged: its archive entry {quoted(entry.filename)} is marked as a folder. Write it again."
+            which = f"its archive entry {quoted(entry.filename)} is marked as a folder"
+            msg = f"`{name}` is damaged: {which}. Write it again."
             raise DataError(msg)
     claimed = sum(entry.file_size for entry in entries)
     if claimed > file_size:
@@ -282,14 +283,14 @@ def _vectors(content: dict[str, Any], *, is_plain: bool) -> Iterator[tuple[str, 
 def _check_claims(vectors: list[tuple[str, str, Any]], file_size: int, name: str) -> None:
     total = 0
     for token_type, key, tensor in vectors:
-        place = f"`{name}`: token type {quoted(token_type)}, {quoted(key)}"
+        where = f"`{name}`: token type {quoted(token_type)}, {quoted(key)}"
         if not isinstance(tensor, np.ndarray):
-            _check_kind(tensor, place)
+            _check_kind(tensor, where)
         claimed = tensor.nbytes
         total += claimed
         if claimed > file_size:
             msg = (
-                f"{place} claims {claimed // tensor.itemsize} elements, {claimed} bytes, but the whole file has "
+                f"{where} claims {claimed // tensor.itemsize} elements, {claimed} bytes, but the whole file has "
                 f"{file_size}. Write it again with torch.save."
             )
             raise DataError(msg)
@@ -301,7 +302,7 @@ def _check_claims(vectors: list[tuple[str, str, Any]], file_size: int, name: str
         raise DataError(msg)
 
 
-def _check_kind(tensor: Any, place: str) -> None:  # noqa: ANN401  torch is imported late
+def _check_kind(tensor: Any, where: str) -> None:  # noqa: ANN401  torch is imported late
     dtype = str(tensor.dtype).removeprefix("torch.")
     kinds = {
         "without data (on the meta device)": tensor.is_meta,
@@ -310,7 +311,7 @@ def _check_kind(tensor: Any, place: str) -> None:  # noqa: ANN401  torch is impo
     }
     for kind, found in kinds.items():
         if found:
-            msg = f"{place} is a tensor that is {kind}, but expected a dense tensor of real numbers."
+            msg = f"{where} is a tensor that is {kind}, but expected a dense tensor of real numbers."
             raise DataError(msg)
 
 

@@ -115,8 +115,8 @@ def _check_call(called: str, stack: list[_Item], name: str) -> None:
                 frames.append([])
             elif item.text is not None:
                 frames[-1].append(item.text)
-        place = [frame[-1] for frame in frames if frame][-2:]
-        where = f"`{name}`: token type {', '.join(map(quoted, place))}" if len(place) == 2 else f"`{name}`"
+        path = [frame[-1] for frame in frames if frame][-2:]
+        where = f"`{name}`: token type {', '.join(map(quoted, path))}" if len(path) == 2 else f"`{name}`"
         msg = f"{where} is a tensor that is {_KINDS[called]}, but expected a dense tensor of real numbers."
         raise DataError(msg)
     if not _CALLED.fullmatch(called):

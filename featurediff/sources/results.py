@@ -11,6 +11,7 @@ import numpy as np
 
 from featurediff.errors import DataError
 from featurediff.files import LARGE, file_identity, kind_of, read_whole, start_hash
+from featurediff.labels import Side
 from featurediff.sources.metadata import Metadata, parse_metadata
 from featurediff.sources.pt_archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.wording import MAX_NAME, is_name, listed, plural, quoted
@@ -65,6 +66,10 @@ class Results:
 
     chat: ModelResults
     """The chat model: the same token types, vectors and features as base."""
+
+    def of(self, side: Side) -> ModelResults:
+        """Return one model's statistics."""
+        return self.base if side == "base" else self.chat
 
     @property
     def token_types(self) -> tuple[str, ...]:
@@ -184,17 +189,17 @@ def _sparsity_notes(model: ModelResults, token_type: str, prompts: Literal["targ
     sparsity = model.vectors[token_type].get(f"{prompts}_sparsity")
     if sparsity is None:
         return []
-    place = f"`{model.name}`: token type {quoted(token_type)}, '{prompts}_sparsity'"
+    where = f"`{model.name}`: token type {quoted(token_type)}, '{prompts}_sparsity'"
     rate = model.vectors[token_type][f"{prompts}_num_active"] / model.metadata.num_prompts(prompts)
     tolerance = _SPARSITY_TOLERANCE + _rounding(sparsity)
     is_wrong = np.abs(sparsity - rate) > tolerance
     if not is_wrong.any():
         return []
     if (np.abs(sparsity - (1 - rate)) <= tolerance).all():
-        return [f"{place} is 1 − num_active / n, the share of prompts on which the feature is NOT active."]
+        return [f"{where} is 1 − num_active / n, the share of prompts on which the feature is NOT active."]
     first = int(is_wrong.argmax())
     return [
-        f"{place} is not num_active / n at {is_wrong.sum()} of {len(rate)} features, "
+        f"{where} is not num_active / n at {is_wrong.sum()} of {len(rate)} features, "
         f"the first is feature {first} with {sparsity[first]:.4g} instead of {rate[first]:.4g}."
     ]
 
@@ -261,39 +266,39 @@ def _check_not_older(content: dict[Any, Any], name: str) -> None:
                 raise DataError(msg)
 
 
-def _parse_vectors(content: object, metadata: Metadata, place: str) -> dict[str, NDArray[Any]]:
+def _parse_vectors(content: object, metadata: Metadata, where: str) -> dict[str, NDArray[Any]]:
     if not isinstance(content, dict):
-        msg = f"{place} is {quoted(content)}, but expected a dict of vectors."
+        msg = f"{where} is {quoted(content)}, but expected a dict of vectors."
         raise DataError(msg)
     for count in _COUNTS:
         if count not in content:
-            msg = f"{place} has no '{count}', but expected the number of prompts on which each feature is active."
+            msg = f"{where} has no '{count}', but expected the number of prompts on which each feature is active."
             raise DataError(msg)
     named = {vector: tensor for vector, tensor in content.items() if is_vector_name(vector)}
     for vector in named:
         if not is_name(vector):
-            msg = f"{place} has {quoted(vector)}, but expected a name of at most {MAX_NAME} Unicode characters."
+            msg = f"{where} has {quoted(vector)}, but expected a name of at most {MAX_NAME} Unicode characters."
             raise DataError(msg)
     vectors = {
-        vector: to_array(tensor, metadata.num_features, f"{place}, {quoted(vector)}")
+        vector: to_array(tensor, metadata.num_features, f"{where}, {quoted(vector)}")
         for vector, tensor in named.items()
     }
     for prompts in _PREFIXES:
         count = f"{prompts}_num_active"
-        vectors[count] = _whole_counts(vectors[count], metadata, prompts, f"{place}, '{count}'")
+        vectors[count] = _whole_counts(vectors[count], metadata, prompts, f"{where}, '{count}'")
     return vectors
 
 
 def _whole_counts(
-    counts: NDArray[Any], metadata: Metadata, prompts: Literal["target", "control"], place: str
+    counts: NDArray[Any], metadata: Metadata, prompts: Literal["target", "control"], where: str
 ) -> NDArray[np.int64]:
     n = metadata.num_prompts(prompts)
     expected = f"Expected whole numbers from 0 to {n} (`num_{prompts}_prompts`)."
     if not (counts.min() >= 0 and counts.max() <= n):
-        refuse(counts < 0, counts, place, "is negative", expected)
-        refuse(counts > n, counts, place, "is above the number of prompts", expected)
+        refuse(counts < 0, counts, where, "is negative", expected)
+        refuse(counts > n, counts, where, "is above the number of prompts", expected)
     if counts.dtype.kind == "f":
-        refuse(counts % 1 != 0, counts, place, "is not a whole number", expected)
+        refuse(counts % 1 != 0, counts, where, "is not a whole number", expected)
         counts = counts.astype(np.int64)
         counts.setflags(write=False)
     return counts

@@ -212,7 +212,7 @@ def place_for_explanations(source: Source) -> Path | None:
 
 def _find_sae_folder(folder: Path) -> tuple[Path, re.Match[str] | None]:
     """Return the folder that names the SAE, with what it says; the parent folder where none does."""
-    named = ((place, match) for place in (folder, *folder.parents) if (match := _SAE_FOLDER.fullmatch(place.name)))
+    named = ((at, match) for at in (folder, *folder.parents) if (match := _SAE_FOLDER.fullmatch(at.name)))
     return next(named, (folder.parent, None))
 
 

@@ -8,7 +8,7 @@ from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from dashboard import markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
 
-from featurediff.compare.counts import counts, table
+from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.overlap import shared_features
 from featurediff.compare.summary import read
 from featurediff.features.table import Threshold, Thresholds
@@ -69,7 +69,7 @@ def summaries(tree, *names, thresholds=None):
 
 
 def expected(sources, max_q=0.05):
-    rows = table(counts(sources, max_q))
+    rows = side_by_side(counts(sources, max_q))
     return rows[[name for name in rows if name.endswith(("_kept", "_significant"))]].to_numpy().tolist()
 
 

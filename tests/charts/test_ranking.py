@@ -377,5 +377,5 @@ def test_ring_is_round_the_dot_of_chat():
     for key in [("newline", 12), ("newline", 13), ("odd", 12)]:
         (dots,) = [trace for trace in fig.data if trace.name == "Instruct" and trace.legendgroup == key[0]]
         (at,) = np.flatnonzero(dots.customdata[:, 0] == key[1])
-        assert chart.place(TABLE, key) == pytest.approx((dots.x[at], dots.y[at]))
-    assert chart.place(TABLE, ("odd", 99)) is None
+        assert chart.find(TABLE, key) == pytest.approx((dots.x[at], dots.y[at]))
+    assert chart.find(TABLE, ("odd", 99)) is None

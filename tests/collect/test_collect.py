@@ -52,7 +52,7 @@ def assert_same(folder, found, token_types):
     for (side, prompts), acts in found.items():
         assert 0.01 < (acts != 0).mean() < 0.7  # precondition: some features are active and some are not
         for index, token_type in enumerate(token_types):
-            vectors = getattr(results, side).vectors[token_type]
+            vectors = results.of(side).vectors[token_type]
             for name, expected in slow_statistics(acts[index]).items():
                 tolerance = 0 if name == "num_active" else 1e-5
                 np.testing.assert_allclose(vectors[f"{prompts}_{name}"], expected, rtol=tolerance, atol=tolerance)

@@ -11,7 +11,7 @@ from featurediff.compare.overlap import group_by_sae, overlap, shared_features
 from featurediff.compare.same_sae import SAME_SAE, SaeNames
 from featurediff.compare.summary import Summary
 from featurediff.labels import EXCLUSIVITIES
-from featurediff.meaning.pages import Page
+from featurediff.meaning.pages import FeaturePages
 
 PAGE = "gemma-2-9b/20-a"
 TOKEN_TYPES = ("model", "newline", "end")
@@ -25,7 +25,7 @@ def summary(name, rows=(), sae=SAE, token_types=TOKEN_TYPES, page=None):
     frame["token_type"] = pd.Categorical(frame["token_type"], token_types)
     frame["exclusivity"] = pd.Categorical(frame["exclusivity"], EXCLUSIVITIES)
     frame[["base_q", "chat_q"]] = frame[["base_q", "chat_q"]].astype(float)
-    page = page or Page(f"https://www.neuronpedia.org/{PAGE}/{{feature_id}}", "", PAGE)
+    page = page or FeaturePages(f"https://www.neuronpedia.org/{PAGE}/{{feature_id}}", "", PAGE)
     return Summary(name, "gemma", "16k", 20, name, token_types, sae, page, {}, False, frame)
 
 
@@ -136,7 +136,7 @@ def test_shared_features_carry_what_they_mean_and_their_page():
 
 
 def test_the_page_is_that_of_the_source_that_has_one():
-    none = Page(None, "not known")
+    none = FeaturePages(None, "not known")
     one = summary("one", [(3, "model", "chat", 1, 0.2, None)], SaeNames(50, None, ("r", "i")), page=none)
     other = summary("other", [(3, "model", "chat", 1, 0.2, None)], SaeNames(50, PAGE, ("r", "i")))
     for pair in ((one, other), (other, one)):

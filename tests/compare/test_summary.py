@@ -14,7 +14,7 @@ from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from tables import make_results
 
-from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, table
+from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, side_by_side
 from featurediff.compare.same_sae import SAME_SAE, SaeNames
 from featurediff.compare.summary import Fault, Summary, read, read_all, summarise, try_read
 from featurediff.errors import DataError
@@ -88,7 +88,7 @@ def test_counts_of_nothing_have_their_columns():
 
 def test_counts_side_by_side():
     tidy = counts([small("b"), small("a")])
-    rows = table(tidy)
+    rows = side_by_side(tidy)
     assert list(zip(rows["source"], rows["token_type"], strict=True)) == [
         ("b", "model"),
         ("b", "end"),

@@ -54,10 +54,10 @@ def sources(draw):
 def check_against_references(results):
     """Hold every p and q of a source against one feature at a time."""
     kept = with_evidence(feature_table(results), evidence := assess(results))
-    sizes = {v: getattr(results, v).metadata for v in SIDES}
+    sizes = {v: results.of(v).metadata for v in SIDES}
     for token_type in results.token_types:
         rows = kept[kept["token_type"] == token_type].set_index("feature_id")
-        counts = {v: getattr(results, v).vectors[token_type] for v in SIDES}
+        counts = {v: results.of(v).vectors[token_type] for v in SIDES}
         tests = {}
         for v in SIDES:
             pairs = list(zip(counts[v]["target_num_active"], counts[v]["control_num_active"], strict=True))
@@ -189,7 +189,7 @@ def test_order_of_features_does_not_matter(results, random):
     random.shuffle(order)
     prompts, counts = {}, {}
     for side in SIDES:
-        model = getattr(results, side)
+        model = results.of(side)
         prompts[side] = model.metadata.num_target_prompts, model.metadata.num_control_prompts
         counts[side] = {p: model.vectors["model"][f"{p}_num_active"][order] for p in ("target", "control")}
     shuffled = make_results({"model": counts}, prompts)

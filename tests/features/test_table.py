@@ -11,7 +11,7 @@ from featurediff.errors import DataError
 from featurediff.features.filters import Filters, blocking_filter, filter_table
 from featurediff.features.table import Threshold, Thresholds, feature_table, values, with_difference
 from featurediff.meaning.explanations import parse_explanations
-from featurediff.meaning.pages import Page
+from featurediff.meaning.pages import FeaturePages
 from featurediff.sources.results import Results
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
@@ -68,7 +68,7 @@ def test_moved_thresholds(min_target, max_control, expected):
 
 def test_columns_and_types():
     explanations = parse_explanations(b"feature_id,description\n3,three\n0,zero\n9,none\n", "e.csv")
-    page = Page("https://example.org/{feature_id}", "So.")
+    page = FeaturePages("https://example.org/{feature_id}", "So.")
     table = feature_table(make_results(COUNTS, PROMPTS), None, explanations, page)
     names = ["target_num_active", "control_num_active", "target_sparsity", "control_sparsity"]
     assert list(table) == [
@@ -118,7 +118,9 @@ def test_no_exclusive_feature_at_all():
     explanations = parse_explanations(b"feature_id,description\n", "e.csv")
     for table in (
         feature_table(make_results(counts, PROMPTS)),
-        feature_table(make_results(counts, PROMPTS), None, explanations, Page("https://x.org/{feature_id}", "")),
+        feature_table(
+            make_results(counts, PROMPTS), None, explanations, FeaturePages("https://x.org/{feature_id}", "")
+        ),
     ):
         assert len(table) == 0
         assert table["token_type"].dtype == "category"

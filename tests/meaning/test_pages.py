@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from featurediff.errors import DataError
 from featurediff.meaning import registry
-from featurediff.meaning.pages import Page, find_page, quick_list_url
+from featurediff.meaning.pages import FeaturePages, find_page, quick_list_url
 from scripts import extract_registry
 
 REGISTRY = registry.table()
@@ -188,7 +188,7 @@ LLAMAS = "32x (Llama Scope 8B) or trainer_1 (andyrdt Llama 3.1 8B) or goodfire (
     ],
 )  # fmt: skip
 def test_folder_without_a_page_says_why(model, trainer, layer, reason):
-    assert page(model, trainer, layer) == Page(None, reason)
+    assert page(model, trainer, layer) == FeaturePages(None, reason)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_registry_name_gives_its_page(release, sae_id, expected):
     ],
 )
 def test_registry_name_without_a_page_is_not_linked(release, sae_id):
-    assert page("gemma", "131k-l0-114", 20, sae_release=release, sae_id=sae_id) == Page(
+    assert page("gemma", "131k-l0-114", 20, sae_release=release, sae_id=sae_id) == FeaturePages(
         None, f"The SAELens registry has no Neuronpedia page for '{sae_id}' of release '{release}'."
     )
 
@@ -371,9 +371,9 @@ def test_id_that_saelens_gives_by_mistake_is_passed_over(wrong):
     found = page("gemma", "131k-l0-114", 20, neuronpedia_id=wrong)
     assert id_of(found) == ANCESTOR
     assert found.reason == page("gemma", "131k-l0-114", 20).reason + slip
-    assert page("demo", "1", 20, neuronpedia_id=wrong) == Page(None, page("demo", "1", 20).reason + slip)
+    assert page("demo", "1", 20, neuronpedia_id=wrong) == FeaturePages(None, page("demo", "1", 20).reason + slip)
     named = {"sae_release": "gemma-scope-9b-pt-res", "sae_id": "layer_2/width_16k/average_l0_8"}
-    assert page("gemma", "16k-l0-8", 2, **named, neuronpedia_id=wrong) == Page(
+    assert page("gemma", "16k-l0-8", 2, **named, neuronpedia_id=wrong) == FeaturePages(
         None,
         "The SAELens registry has no Neuronpedia page for 'layer_2/width_16k/average_l0_8' "
         "of release 'gemma-scope-9b-pt-res'." + slip,
@@ -507,7 +507,7 @@ def test_every_id_of_the_table_is_linked_at_its_layer_only():
 )
 def test_malformed_id_is_not_linked(malformed):
     """The folder alone would be linked, but a source that says something else about itself is not guessed at."""
-    assert page("gemma", "131k-l0-114", 20, neuronpedia_id=malformed) == Page(
+    assert page("gemma", "131k-l0-114", 20, neuronpedia_id=malformed) == FeaturePages(
         None,
         f"The metadata's neuronpedia_id {malformed!r} does not have the form modelId/layer-sourceSet, "
         "such as gemma-2-9b/20-gemmascope-res-131k.",
@@ -535,7 +535,7 @@ def test_malformed_id_is_not_linked(malformed):
     ],
 )
 def test_metadata_that_cannot_be_linked_says_why(named, reason):
-    assert page("gemma", "131k-l0-114", 9, **named) == Page(None, reason)
+    assert page("gemma", "131k-l0-114", 9, **named) == FeaturePages(None, reason)
 
 
 # ----------------------------------------------------------------------------
@@ -552,7 +552,7 @@ def test_metadata_that_cannot_be_linked_says_why(named, reason):
 )
 def test_template_of_the_user_is_taken_as_it_is(template):
     found = page("qwen", template=template)
-    assert found == Page(template, "The template given by the user.", source=None)
+    assert found == FeaturePages(template, "The template given by the user.", source=None)
     assert found.describes is None
     assert found.url(7) == template.replace("{feature_id}", "7")
 

@@ -42,7 +42,7 @@ def active_share(results, token_type):
     active = np.zeros(results.num_features, dtype=bool)
     for side in SIDES:
         for prompts in PROMPTS:
-            active |= getattr(results, side).vectors[token_type][f"{prompts}_num_active"] > 0
+            active |= results.of(side).vectors[token_type][f"{prompts}_num_active"] > 0
     return active.mean()
 
 
@@ -90,7 +90,7 @@ def test_is_distributed_as_a_real_run(made):
 def test_statistics_agree_with_each_other(made):
     _, results, _, _ = made
     for side in SIDES:
-        model = getattr(results, side)
+        model = results.of(side)
         for token_type in TOKEN_TYPES:
             vectors = model.vectors[token_type]
             for prompts in PROMPTS:
@@ -126,7 +126,7 @@ def test_planted_explanations_tell_the_truth(made):
         assert len(counts) == 4
         for side, prompt_set, active, n in counts:
             assert row[f"{side}_{prompt_set}_num_active"] == int(active)
-            assert getattr(results, side).metadata.num_prompts(prompt_set) == int(n)
+            assert results.of(side).metadata.num_prompts(prompt_set) == int(n)
         assert max(row["base_target_num_active"], row["chat_target_num_active"]) >= prompts // 3
 
 
@@ -136,7 +136,7 @@ def test_planted_features_fire_at_their_own_token_type_only(made):
     for feature_id, said in planted_in(explanations).items():
         for token_type in set(TOKEN_TYPES) - {said["token_type"]}:
             for side in SIDES:
-                vectors = getattr(results, side).vectors[token_type]
+                vectors = results.of(side).vectors[token_type]
                 assert not any(vectors[f"{prompts}_num_active"][feature_id] for prompts in PROMPTS)
 
 

@@ -217,15 +217,17 @@ def wrap_texts(key: str, _kept: pd.DataFrame) -> NDArray[np.object_] | None:
     return hover_texts(_kept) if len(_kept) <= EXPLAINED_POINTS else None
 
 
-def place(opened: Opened, view: View, kept: pd.DataFrame) -> Chart:
+def lay_out_chart(opened: Opened, view: View, kept: pd.DataFrame) -> Chart:
     """Return where all kept features stand; filters and labels do not count."""
     view = placing(view)
     texts = partial(wrap_texts, key=cache_key(opened.key, view.thresholds), _kept=kept)
-    return _place(key=cache_key(opened.key, view), _view=view, _kept=kept, _run=opened.study.origin, _texts=texts)
+    return _lay_out_chart(
+        key=cache_key(opened.key, view), _view=view, _kept=kept, _run=opened.study.origin, _texts=texts
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _place(
+def _lay_out_chart(
     key: str, _view: View, _kept: pd.DataFrame, _run: Origin, _texts: Callable[[], NDArray[np.object_] | None]
 ) -> Chart:
     del key

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from featurediff.app.safe_text import plain
+from featurediff.app.safe_text import escape_markdown
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.labels import SIDES
 
@@ -41,15 +41,15 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
             f"of {len(shown.kept):,} kept, {study.results.num_features:,} in the SAE",
             note,
         ),
-        ("Kept → significant", f"{total[0]:,} → {total[1]:,}", f"q at most {max_q:g}", plain(tested)),
+        ("Kept → significant", f"{total[0]:,} → {total[1]:,}", f"q at most {max_q:g}", escape_markdown(tested)),
     ]
     # In the order of `EXCLUSIVITIES`, as the counts are.
-    legend = f"★ exclusive in both models, ● in {plain(labels.base)} only, ■ in {plain(labels.chat)} only"
+    legend = escape_markdown(f"★ exclusive in both models, ● in {labels.base} only, ■ in {labels.chat} only")
     for token_type, of_type in zip(study.results.token_types, counts, strict=True):
         kept, significant = of_type.sum(axis=0)
         parts = (f"{symbol} {number:,}" for symbol, number in zip("★●■", of_type[:, 0], strict=True))
         value = f"{kept:,} → {significant:,}"
-        tiles.append((f"At {plain(token_type)}", value, "  ".join(parts), legend))
+        tiles.append((f"At {escape_markdown(token_type)}", value, "  ".join(parts), legend))
     with st.container(horizontal=True, gap="large"):
         for name, value, below, help_text in tiles:
             st.metric(name, value, below, delta_color="off", delta_arrow="off", help=help_text, width="content")

@@ -10,7 +10,7 @@ from featurediff.app.dashboard.cache import list_prompts
 from featurediff.app.dashboard.session import pick, switch_star, write_note
 from featurediff.app.dashboard.shown import Opened
 from featurediff.app.dashboard.stars import MAX_NOTE, Key
-from featurediff.app.safe_text import plain, show_error
+from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import PROMPTS, Labels
@@ -27,7 +27,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
     study, (token_type, feature_id) = opened.study, picked
     at = order.index(picked) if picked in order else None
     before, title, star, after, close = st.columns([1, 5, 1, 1, 1], vertical_alignment="center")
-    title.markdown(f"#### Feature {feature_id} at {plain(token_type)}")
+    title.markdown(f"#### Feature {feature_id} at {escape_markdown(token_type)}")
     last = len(order) - 1
     for column, step, icon, text in ((before, -1, "chevron_left", "Previous"), (after, 1, "chevron_right", "Next")):
         target = None if at is None or not 0 <= at + step <= last else order[at + step]
@@ -48,7 +48,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
     show_note((opened.name, feature_id))
     st.text(study.explanation(feature_id) or "No explanation available.")
     if kind := study.explained_by(feature_id):
-        st.caption(plain(f"Explanation: {kind}"))
+        st.caption(escape_markdown(f"Explanation: {kind}"))
     show_evidence(picked, study, labels)
     show_page(feature_id, study)
     values = study.feature(feature_id, labels)
@@ -99,7 +99,7 @@ def show_evidence(picked: tuple[str, int], study: Study, labels: Labels) -> None
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
     st.dataframe(rows, key="evidence", height="content", column_config=widths)
     st.caption(
-        plain(
+        escape_markdown(
             "Prompts on which it is active, with 95 % Wilson intervals. In each model: target over control, one-sided "
             f"Fisher’s exact test. The last row: {test[study.evidence.change_test]}, two-sided. q corrects p for the "
             f"features tested together. {CAVEAT}"
@@ -112,7 +112,7 @@ def show_page(feature_id: int, study: Study) -> None:
     url = study.page.url(feature_id)
     if url:
         st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
-    st.caption(plain(" ".join(filter(None, (study.page.reason, study.page.describes)))))
+    st.caption(escape_markdown(" ".join(filter(None, (study.page.reason, study.page.describes)))))
     embedded = study.page.embed_url(feature_id)
     if embedded and state["in_place"]:
         st.iframe(embedded, height=420)

@@ -13,7 +13,7 @@ from featurediff import export
 from featurediff.app.dashboard.cache import MOST_IDS
 from featurediff.app.dashboard.counts import state
 from featurediff.app.dashboard.shown import Opened
-from featurediff.app.safe_text import plain, show_error
+from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.errors import DataError
 from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.filters import by_difference
@@ -118,4 +118,4 @@ def show_share(shown: Shown, study: Study, view: View) -> None:
             which = f"the {MOST_LISTED} of largest |difference|" if len(ids) > MOST_LISTED else "all of them"
             st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")
         else:
-            st.caption("There is no list on Neuronpedia: " + plain(study.page.reason))
+            st.caption("There is no list on Neuronpedia: " + escape_markdown(study.page.reason))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.session import clear_box, import_stars, stars_here
 from featurediff.app.dashboard.stars import stars_csv
-from featurediff.app.safe_text import plain, show_error
+from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.sources import settings
 from featurediff.app.url import MOST_LABEL, bad_numbers, settle
 from featurediff.charts.view import DEFAULT_METRIC, View
@@ -226,7 +226,7 @@ def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[
         study.results.token_types,
         selection_mode="multi",
         key="token_types",
-        format_func=plain,
+        format_func=escape_markdown,
         help="Token of the chat template at which the SAE was read. None chosen: all.",
     )
     exclusivity = st.pills(
@@ -234,7 +234,7 @@ def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[
         EXCLUSIVITIES,
         selection_mode="multi",
         key="exclusivity",
-        format_func=lambda which: plain(named[which]),
+        format_func=lambda which: escape_markdown(named[which]),
         help="The model in which the feature fires on target prompts and not on control prompts. It may still fire in "
         "the other model; choose “Consistent only” as well to leave out those that its control prompts contradict.",
     )
@@ -352,7 +352,7 @@ def choose_thresholds(labels: Labels) -> Thresholds:
         share = unit == "percent"
         target, control = (
             st.number_input(
-                f"{bound} {'% of ' if share else ''}{plain(labels.of(prompts))} prompts",
+                f"{bound} {'% of ' if share else ''}{escape_markdown(labels.of(prompts))} prompts",
                 min_value=0.0,
                 value=value,
                 step=1.0,

@@ -10,7 +10,7 @@ import streamlit as st
 from featurediff.app.dashboard.counts import state
 from featurediff.app.dashboard.session import on_row
 from featurediff.app.dashboard.shown import Opened
-from featurediff.app.safe_text import plain
+from featurediff.app.safe_text import escape_markdown
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import Labels
 
@@ -39,7 +39,10 @@ def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any
         f"base_{metric}": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
         f"chat_{metric}": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
         "difference": st.column_config.NumberColumn(
-            "Difference", format="%+.4g", width=85, help=f"{plain(labels.chat)} − {plain(labels.base)}"
+            "Difference",
+            format="%+.4g",
+            width=85,
+            help=f"{escape_markdown(labels.chat)} − {escape_markdown(labels.base)}",
         ),
         "explanation": st.column_config.TextColumn("Explanation", width=420),
         "exclusive_positions": st.column_config.NumberColumn(
