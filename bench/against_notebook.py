@@ -44,7 +44,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
         importlib.import_module(late)
     from featurediff.charts.plotly_json import to_json
     from featurediff.charts.view import View
-    from featurediff.export import html_bytes
+    from featurediff.export import html_page, provenance, title
 
     view = View(METRIC)
     at = [time.perf_counter()]
@@ -54,7 +54,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     at.append(time.perf_counter())
     drawing = study.draw(kept, view)
     at.append(time.perf_counter())
-    out.write_bytes(html_bytes(drawing, study.page, study.provenance(view, len(kept), len(kept)), study.title(view)))
+    out.write_bytes(html_page(drawing, study.page, provenance(study, view, len(kept), len(kept)), title(study, view)))
     at.append(time.perf_counter())
     from plotly.offline import get_plotlyjs
 

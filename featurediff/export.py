@@ -11,8 +11,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from featurediff.charts.plotly_json import to_json
+from featurediff.charts.view import View, heading
 from featurediff.csv_files import to_csv
+from featurediff.features.evidence import CAVEAT
 from featurediff.features.table import with_difference
+from featurediff.study import Study
 from featurediff.version import package_version
 from featurediff.wording import legible
 
@@ -91,6 +94,40 @@ class Provenance:
         return [*self.facts, ("Made", f"{now} by featurediff {package_version()}")]
 
 
+def title(study: Study, view: View) -> str:
+    """Return the title of a view's chart, plain text."""
+    return f"{heading(view.metric, view.labels)} · {study.origin.caption}"
+
+
+def citation(study: Study, view: View, link: str) -> str:
+    """Return a text that says what a view shows, of which files, and where; `link` opens it."""
+    made = datetime.now(UTC).strftime("%Y-%m-%d")
+    filters = "; ".join(view.filters_in_words()) or "no filter"
+    digests = "\n".join(f"{name}: SHA-256 {digest}" for name, digest in study.files.items())
+    return (
+        f"{title(study, view)}. featurediff {package_version()}, {made}.\n{link}\n"
+        f"Exclusive means {view.rule()}; {filters}.\n{digests}"
+    )
+
+
+def provenance(study: Study, view: View, rows: int, kept: int) -> Provenance:
+    """Return what an exported page says of itself: `rows` shown of `kept`."""
+    labels = view.labels
+    filters = "; ".join(view.filters_in_words()) or "no filter"
+    words = f"base: {labels.base}, chat: {labels.chat}, target: {labels.target}, control: {labels.control}"
+    return Provenance(
+        (
+            *((name, f"SHA-256 {digest}") for name, digest in study.files.items()),
+            ("Exclusive means", view.rule()),
+            ("Shown", f"{rows:,} of {kept:,} kept features: {filters}"),
+            ("Metric", f"{labels.metric(view.metric)} ({view.metric})"),
+            ("Labels", words),
+            ("Evidence", CAVEAT),
+            ("Neuronpedia", study.page.reason),
+        )
+    )
+
+
 def csv_text(table: pd.DataFrame, metric: str) -> str:
     """Return the table as CSV, with `difference` of the metric; see `spreadsheet.to_csv`."""
     return to_csv(with_difference(table, metric))
@@ -101,12 +138,7 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
     return with_difference(table, metric).to_parquet(index=False)
 
 
-def html_page(drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True) -> str:
-    """Return `html_bytes` as text."""
-    return html_bytes(drawing, page, provenance, title, offline=offline).decode()
-
-
-def html_bytes(
+def html_page(
     drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True
 ) -> bytes:
     """

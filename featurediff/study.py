@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from featurediff.charts.chart import make_chart
 from featurediff.charts.scale import Choice
-from featurediff.charts.view import DEFAULT_METRIC, Kind, View, heading
+from featurediff.charts.view import DEFAULT_METRIC, View
 from featurediff.errors import DataError
-from featurediff.export import Provenance
-from featurediff.features.evidence import CAVEAT, Evidence, assess, with_evidence
-from featurediff.features.filters import Consistency, Filters, filter_table
+from featurediff.features.evidence import Evidence, assess, with_evidence
+from featurediff.features.filters import Filters, filter_table
 from featurediff.features.one_feature import counts_and_tests, statistics
 from featurediff.features.table import Thresholds, feature_table
-from featurediff.labels import EXCLUSIVITIES, Labels
+from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import FeaturePages, find_page
 from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.origin import Origin
 from featurediff.sources.results import Results, notes, read_results
 from featurediff.sources.tree import Source, describe_source, in_one_state
-from featurediff.version import package_version
-from featurediff.wording import listed, plural, quoted
+from featurediff.wording import plural, quoted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -163,33 +160,6 @@ class Study:
             return {}
         return {str(name): str(cell) for name, cell in self.explanations.chosen.loc[feature_id].dropna().items()}
 
-    def check(self, view: View) -> None:
-        """
-        Hold a view against the source.
-
-        Raises
-        ------
-        DataError
-            If the view names a metric or a token type that the files do not have, a choice that there is not, or two
-            things by one label.
-        """
-        if view.labels.are_alike:
-            msg = f"Two of the labels are the same: {listed(('Both', *astuple(view.labels)))}. Give each its own."
-            raise DataError(msg)
-        on = view.filters
-        for what, given, choices, where in (
-            ("metric", (view.metric,), self.results.metrics, "in the files. They have"),
-            ("token type", on.token_types, self.results.token_types, "in the files. They have"),
-            ("exclusivity", on.exclusivity, EXCLUSIVITIES, "to choose. There are"),
-            ("consistency", (on.consistency,), get_args(Consistency), "to choose. There are"),
-            ("scale", (view.scale,), get_args(Choice), "to choose. There are"),
-            ("chart", (view.chart,), get_args(Kind), "to choose. There are"),
-        ):
-            unknown = [name for name in given if name not in choices]
-            if unknown:
-                msg = f"There is no {what} {listed(unknown)} {where} {listed(choices)}."
-                raise DataError(msg)
-
     def scatter(
         self,
         metric: str = DEFAULT_METRIC,
@@ -229,7 +199,7 @@ class Study:
             If the files have no such metric or token type, or a filter or the scale is none of its choices.
         """
         view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
-        self.check(view)
+        view.check(self.results)
         import plotly.graph_objects as go
 
         # What is drawn is known to be valid: `test_figure_is_valid`. To have Plotly check it takes four times as long.
@@ -238,39 +208,6 @@ class Study:
     def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
         """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
         return make_chart(kept, view, self.origin).draw(filter_table(kept, view.filters, view.metric), view)
-
-    def title(self, view: View) -> str:
-        """Return the chart's title, plain text."""
-        return f"{heading(view.metric, view.labels)} · {self.origin.caption}"
-
-    def citation(self, view: View, link: str) -> str:
-        """Return a text that says what a view shows, of which files, and where; `link` opens it."""
-        made = datetime.now(UTC).strftime("%Y-%m-%d")
-        filters = "; ".join(view.filters_in_words()) or "no filter"
-        files = "\n".join(f"{name}: SHA-256 {digest}" for name, digest in self.files.items())
-        return (
-            f"{self.title(view)}. featurediff {package_version()}, {made}.\n{link}\n"
-            f"Exclusive means {view.rule()}; {filters}.\n{files}"
-        )
-
-    def provenance(self, view: View, rows: int, kept: int) -> Provenance:
-        """Return what an exported page says of itself: `rows` shown of `kept`."""
-        labels = view.labels
-        shown_words = "; ".join(view.filters_in_words()) or "no filter"
-        return Provenance(
-            (
-                *((name, f"SHA-256 {digest}") for name, digest in self.files.items()),
-                ("Exclusive means", view.rule()),
-                ("Shown", f"{rows:,} of {kept:,} kept features: {shown_words}"),
-                ("Metric", f"{labels.metric(view.metric)} ({view.metric})"),
-                (
-                    "Labels",
-                    f"base: {labels.base}, chat: {labels.chat}, target: {labels.target}, control: {labels.control}",
-                ),
-                ("Evidence", CAVEAT),
-                ("Neuronpedia", self.page.reason),
-            )
-        )
 
 
 def load(folder: str | Path, explanations: str | Path | None = None, *, template: str | None = None) -> Study:

@@ -121,7 +121,7 @@ def figure_of(page):
 
 def test_page_holds_the_figure(results, table):
     fig = draw(results, table)
-    data, layout = figure_of(html_page(fig, PAGE, Provenance(()), "Title", offline=False))
+    data, layout = figure_of(html_page(fig, PAGE, Provenance(()), "Title", offline=False).decode())
     assert [trace["name"] for trace in data] == [trace["name"] for trace in fig["data"]]
     assert layout["title"]["text"] == fig["layout"]["title"]["text"]
     assert data == json.loads(go.Figure(fig).to_json())["data"]
@@ -131,12 +131,14 @@ def test_page_holds_the_figure(results, table):
 def test_footer_comes_after_the_chart(results, table, high, css):
     """A ranking is higher than a window, and lay over the footer."""
     drawing = draw(results, table)
-    page = html_page(drawing | {"layout": drawing["layout"] | high}, PAGE, Provenance(()), "Title", offline=False)
+    page = html_page(
+        drawing | {"layout": drawing["layout"] | high}, PAGE, Provenance(()), "Title", offline=False
+    ).decode()
     assert re.findall(r'<div id="chart" class="plotly-graph-div" style="height: ([^"]*)">', page) == [css]
 
 
 def test_page_opens_links_in_a_new_tab_without_opener(results, table):
-    page = html_page(draw(results, table), PAGE, Provenance(()), "Title", offline=False)
+    page = html_page(draw(results, table), PAGE, Provenance(()), "Title", offline=False).decode()
     opened = 'window.open("https://example.org/{feature_id}".replace("{feature_id}", id), "_blank", "noopener");'
     assert opened in page
     div = re.search(r'<div id="([^"]+)" class="plotly-graph-div"', page)[1]
@@ -145,7 +147,7 @@ def test_page_opens_links_in_a_new_tab_without_opener(results, table):
 
 
 def test_page_without_links_says_why(results, table):
-    page = html_page(draw(results, table), NO_PAGE, Provenance(()), "Title", offline=False)
+    page = html_page(draw(results, table), NO_PAGE, Provenance(()), "Title", offline=False).decode()
     assert "plotly_click" not in page
     assert "window.open" not in page
     assert "<p>Points have no page to open. Because &lt;i&gt;. Double click resets the view.</p>" in page
@@ -153,8 +155,8 @@ def test_page_without_links_says_why(results, table):
 
 def test_offline_page_needs_no_network_and_the_other_is_small(results, table):
     fig = draw(results, table)
-    offline = html_page(fig, PAGE, Provenance(()), "Title")
-    online = html_page(fig, PAGE, Provenance(()), "Title", offline=False)
+    offline = html_page(fig, PAGE, Provenance(()), "Title").decode()
+    online = html_page(fig, PAGE, Provenance(()), "Title", offline=False).decode()
     assert len(offline) > 4e6
     assert not re.search(r"<(script|link)[^>]*(src|href)=", offline)
     assert len(online) < 60_000
@@ -170,7 +172,7 @@ def test_hostile_text_ends_no_script_and_opens_no_tag(results):
     table = feature_table(odd).assign(explanation=pd.Series([HOSTILE] * 6, dtype="str"))
     fig = draw(odd, table, Labels(HOSTILE, HOSTILE, HOSTILE, HOSTILE))
     pages = FeaturePages("https://example.org/{feature_id}?</script>", HOSTILE)
-    page = html_page(fig, pages, Provenance(((HOSTILE, HOSTILE),)), HOSTILE, offline=False)
+    page = html_page(fig, pages, Provenance(((HOSTILE, HOSTILE),)), HOSTILE, offline=False).decode()
     assert "<img" not in page
     assert "<script>alert" not in page
     assert page.count("<script") == page.count("</script") <= 4
@@ -188,7 +190,7 @@ def test_provenance_ends_with_date_and_version(results, table):
     name, made = Provenance(()).lines()[-1]
     assert name == "Made"
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d UTC by featurediff {re.escape(package_version())}", made)
-    page = html_page(draw(results, table), PAGE, Provenance((("a", "b"),)), "T", offline=False)
+    page = html_page(draw(results, table), PAGE, Provenance((("a", "b"),)), "T", offline=False).decode()
     assert "<dt>a</dt><dd>b</dd>\n<dt>Made</dt><dd>" in page
 
 

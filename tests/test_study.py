@@ -12,6 +12,7 @@ import featurediff
 from featurediff import load
 from featurediff.charts.view import View
 from featurediff.errors import DataError
+from featurediff.export import provenance, title
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import Threshold, Thresholds
@@ -371,7 +372,7 @@ def test_filters_in_words():
 def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanations_file):
     view = View("target_max", Thresholds(Threshold(2)), Filters(search="first"), LABELS)
     hashes = [sha256(path.read_bytes()).hexdigest() for path in (source_dir / "base.pt", source_dir / "chat.pt")]
-    lines = study.provenance(view, rows=2, kept=12_345).lines()
+    lines = provenance(study, view, rows=2, kept=12_345).lines()
     assert lines[:-1] == [
         ("base.pt", f"SHA-256 {hashes[0]}"),
         ("chat.pt", f"SHA-256 {hashes[1]}"),
@@ -388,11 +389,11 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
     ]
     assert lines[-1][0] == "Made"
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d UTC by featurediff {re.escape(package_version())}", lines[-1][1])
-    assert dict(study.provenance(View(), 1, 1).facts)["Shown"] == "1 of 1 kept features: no filter"
+    assert dict(provenance(study, View(), 1, 1).facts)["Shown"] == "1 of 1 kept features: no filter"
 
 
 def test_title_names_view_and_source(study):
-    assert study.title(View("target_sparsity", labels=LABELS)) == (
+    assert title(study, View("target_sparsity", labels=LABELS)) == (
         "Pre → Post Introspective SAE Features: Activation frequency · "
         "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import astuple, dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
 from featurediff.charts.scale import Choice
-from featurediff.features.filters import Filters
+from featurediff.errors import DataError
+from featurediff.features.filters import Consistency, Filters
 from featurediff.features.table import Thresholds
-from featurediff.labels import Labels
-from featurediff.wording import plural
+from featurediff.labels import EXCLUSIVITIES, Labels
+from featurediff.wording import listed, plural
+
+if TYPE_CHECKING:
+    from featurediff.sources.results import Results
 
 DEFAULT_METRIC = "target_all_mean"
 Kind = Literal["scatter", "volcano", "ranking"]
@@ -66,6 +70,33 @@ class View:
             on.ids and f"{plural(len(on.ids), 'feature id')}",
         ]
         return [phrase for phrase in phrases if phrase]
+
+    def check(self, results: Results) -> None:
+        """
+        Hold the view against a source.
+
+        Raises
+        ------
+        DataError
+            If it names a metric or a token type that the files do not have, a choice that there is not, or two
+            things by one label.
+        """
+        if self.labels.are_alike:
+            msg = f"Two of the labels are the same: {listed(('Both', *astuple(self.labels)))}. Give each its own."
+            raise DataError(msg)
+        on = self.filters
+        for what, given, choices, where in (
+            ("metric", (self.metric,), results.metrics, "in the files. They have"),
+            ("token type", on.token_types, results.token_types, "in the files. They have"),
+            ("exclusivity", on.exclusivity, EXCLUSIVITIES, "to choose. There are"),
+            ("consistency", (on.consistency,), get_args(Consistency), "to choose. There are"),
+            ("scale", (self.scale,), get_args(Choice), "to choose. There are"),
+            ("chart", (self.chart,), get_args(Kind), "to choose. There are"),
+        ):
+            unknown = [name for name in given if name not in choices]
+            if unknown:
+                msg = f"There is no {what} {listed(unknown)} {where} {listed(choices)}."
+                raise DataError(msg)
 
 
 def heading(metric: str, labels: Labels) -> str:

@@ -125,7 +125,7 @@ def export_sources(
 
     def export(source: Source, outputs: Outputs) -> None:
         study = load(source.folder, explanations, template=neuronpedia_template)
-        study.check(view)
+        view.check(study.results)
         _write(study, view, outputs, offline=offline)
 
     alone = describe_source(source_dir)
@@ -149,7 +149,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     kept = study.table(view.thresholds)
     rows = filter_table(kept, view.filters, view.metric)
     if rows.empty:
-        err.print(printable(f"Note: {study.title(view)}: {_why_empty(kept, view)}", "yellow"))
+        err.print(printable(f"Note: {files.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
     written = dict.fromkeys(filter(None, outputs.paths), len(rows))
     if outputs.csv and view.chart == "ranking":
         ranked = rank(rows, view.metric, study.origin, view.top)
@@ -160,9 +160,9 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     if outputs.parquet:
         write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
     if outputs.html:
-        provenance = study.provenance(view, len(rows), len(kept))
+        provenance = files.provenance(study, view, len(rows), len(kept))
         drawing = study.draw(kept, view)
-        page = files.html_bytes(drawing, study.page, provenance, study.title(view), offline=offline)
+        page = files.html_page(drawing, study.page, provenance, files.title(study, view), offline=offline)
         write_whole(outputs.html, page)
     for path, number in written.items():
         err.print(printable(f"{path}: {plural(number, 'row')}"))

@@ -33,7 +33,7 @@ def test_each_file_holds_what_is_shown(results, download):
     assert download("_target_all_mean.csv") == export.csv_text(table, "target_all_mean")
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
     assert download("ranking.csv") == ranking_csv(rank(shown, "target_all_mean", study.origin, 20))
-    page = download(".html")
+    page = download(".html").decode()
     assert "<title>Base → Instruct Target SAE Features: Mean activation" in page
     assert f"Shown</dt><dd>{len(shown)} of {len(kept)} kept features: position newline; exclusive in Base</dd>" in page
     assert all(f"<dt>{name}</dt><dd>SHA-256 {digest}</dd>" in page for name, digest in study.files.items())
@@ -46,7 +46,7 @@ def test_page_says_what_narrows_it_beside_the_filters(download):
     draw_box(at, [{"legendgroup": "model", "customdata": 2}, {"legendgroup": "model", "customdata": 3}])
     at.button(key="star").click().run()
     at.toggle(key="starred").set_value(True).run()
-    page = download(".html")
+    page = download(".html").decode()
     assert "1 of 12 kept features" in page
     assert "<dt>Box</dt><dd>only features inside a box on the chart</dd>" in page
     assert "<dt>Stars</dt><dd>only features that were starred by hand</dd>" in page
@@ -67,9 +67,10 @@ def test_file_that_cannot_be_made_is_said_and_the_session_goes_on(monkeypatch, d
     def fail(*_args, **_more):
         raise error
 
+    ending = "_target_all_mean.csv" if kind == "CSV" else f".{kind.lower()}"
     with monkeypatch.context() as patch:
         patch.setattr(export, builder, fail)
-        found = download("_target_all_mean.csv" if kind == "CSV" else f".{kind.lower()}")
+        found = download(ending)
     assert re.fullmatch(r"The file could not be made: (\[Errno 28\] No space left on device|MemoryError)\n", found)
     at.run()
     assert not at.exception
@@ -77,6 +78,4 @@ def test_file_that_cannot_be_made_is_said_and_the_session_goes_on(monkeypatch, d
     assert found.removeprefix("The file could not be made: ").strip() in [code.value for code in at.code]
     at.run()
     assert not at.error, "said once"
-    assert (
-        "could not be made" not in str(download("_target_all_mean.csv" if kind == "CSV" else f".{kind.lower()}"))[:99]
-    )
+    assert "could not be made" not in str(download(ending))[:99]

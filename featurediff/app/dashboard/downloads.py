@@ -35,11 +35,11 @@ def narrowings() -> list[tuple[str, str]]:
     return box + [("Stars", "only features that were starred by hand")] * bool(state["starred"])
 
 
-def build_page(chart: Chart, shown: Shown, study: Study, view: View, more: list[tuple[str, str]]) -> str:
+def build_page(chart: Chart, shown: Shown, study: Study, view: View, more: list[tuple[str, str]]) -> bytes:
     """Return the chart of what is shown as a page of its own; a session's state cannot be read while it is built."""
-    provenance = study.provenance(view, len(shown.at), len(shown.kept))
+    provenance = export.provenance(study, view, len(shown.at), len(shown.kept))
     provenance = export.Provenance((*provenance.facts, *more))
-    return export.html_page(chart.draw(shown.rows(), view), study.page, provenance, study.title(view))
+    return export.html_page(chart.draw(shown.rows(), view), study.page, provenance, export.title(study, view))
 
 
 def show_downloads(chart: Chart, shown: Shown, opened: Opened, view: View) -> None:
@@ -108,12 +108,12 @@ def show_share(shown: Shown, study: Study, view: View) -> None:
         st.markdown("**Link to this view** (without box and stars)")
         st.code(link, language=None, wrap_lines=True)
         st.markdown("**Cite this view**")
-        st.code(study.citation(view, link), language=None, wrap_lines=True)
+        st.code(export.citation(study, view, link), language=None, wrap_lines=True)
         first = f"the first {MOST_IDS:,} by |difference|" if len(shown.at) > MOST_IDS else plural(len(ids), "feature")
         st.markdown(f"**Feature ids** ({first})")
         st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
         listed_ids = ids[:MOST_LISTED]
-        url = quick_list_url(study.page, listed_ids, study.title(view)) if listed_ids else None
+        url = quick_list_url(study.page, listed_ids, export.title(study, view)) if listed_ids else None
         if url:
             which = f"the {MOST_LISTED} of largest |difference|" if len(ids) > MOST_LISTED else "all of them"
             st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")
