@@ -1,0 +1,1 @@
+"""Two models' results → the feature table, its tests, its filters."""
