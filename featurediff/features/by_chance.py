@@ -198,25 +198,23 @@ def expected(
         such a difference of the groups' mean rates: over random ones, a cutoff below 1 / BLOCK finds nothing.
     """
     groups = target_groups, control_groups
-    counts = {
-        v: [group_sums(on.astype(np.float64), g) for on, g in zip(active[v], groups, strict=True)] for v in VERSIONS
-    }
-    prompts = [group_sums(np.ones((len(on), 1)), g) for on, g in zip(active["base"], groups, strict=True)]
-    labels, sizes = Labels(*map(len, prompts)), np.concatenate(prompts)
+    sizes = [group_sums(np.ones((len(on), 1)), g) for on, g in zip(active["base"], groups, strict=True)]
+    labels, units = Labels(*map(len, sizes)), np.concatenate(sizes)
     patterns = labels.listed() if labels.number <= MOST_LISTED else next(blocks(labels, 0, 1))
-    units = {v: np.concatenate(counts[v]) for v in VERSIONS}
     kept = np.zeros(3)
-    for start in range(0, units["base"].shape[1], _FEATURES):
+    for start in range(0, active["base"][0].shape[1], _FEATURES):
         here = slice(start, start + _FEATURES)
-        base, chat = (
-            _kept(patterns, units[v][:, here], sizes, rules[v], cutoffs[v] if cutoffs else None) for v in VERSIONS
-        )
+        found = []
+        for v in VERSIONS:
+            counts = [group_sums(on[:, here].astype(np.float64), g) for on, g in zip(active[v], groups, strict=True)]
+            found.append(_kept(patterns, np.concatenate(counts), units, rules[v], cutoffs[v] if cutoffs else None))
+        base, chat = found
         kept += base.sum(), chat.sum(), (base | chat).sum()
-    found = Kept(*(kept / len(patterns)).tolist())
-    if (sizes > 1).any():
-        return found
+    mean = Kept(*(kept / len(patterns)).tolist())
+    if (units > 1).any():
+        return mean
     exact = expected_at_least({v: (on[0].sum(axis=0), on[1].sum(axis=0)) for v, on in active.items()}, rules, cutoffs)
-    return exact._replace(either=found.either)
+    return exact._replace(either=mean.either)
 
 
 def _kept(patterns: Floats, counts: Floats, sizes: Floats, rule: Rule, cutoff: float | None) -> Bools:

@@ -35,6 +35,6 @@ def q_values(p: Floats) -> Floats:
     raised = family[order] * len(family) / np.arange(1, len(family) + 1)
     smallest = np.minimum.accumulate(raised[::-1])[::-1]
     found = np.empty(len(family))
-    found[order] = smallest.clip(max=1.0)
+    found[order] = smallest
     q[tested] = found
     return q

@@ -158,16 +158,21 @@ def test_expected_of_groups_is_every_exchange():
     active, groups = activity(), [0, 0, 0, 1, 1, 2, 3, 3, 4]
     arrays = np.array(groups[:5]), np.array(groups[5:])
     assert expected(active, RULES, None, *arrays) == pytest.approx(every_exchange(active, RULES, groups=groups))
-    cutoffs = {"base": 0.2, "chat": 0.5}
+
+
+def test_expected_and_significant_of_groups_is_every_exchange():
+    """Groups that differ in size, so that rates are not counts; thirds add up with rounding, and ties must hold."""
+    active, cutoffs = activity(12, 9, 25, seed=0), {"base": 0.2, "chat": 0.5}
+    groups = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 5, 5, 5, 5])
+    rules = {"base": Rule(1, 4, 12, 9), "chat": Rule(2, 3, 12, 9)}
 
     def is_significant(version, target, control, on_target):
-        names = np.array(groups)
-        p = exchange_rates(target[:, None], control[:, None], None, names[on_target], names[~on_target])[0]
+        p = exchange_rates(target[:, None], control[:, None], None, groups[on_target], groups[~on_target])[0]
         return p <= cutoffs[version] * (1 + 1e-9)
 
-    found = every_exchange(active, RULES, is_significant, groups)
-    assert expected(active, RULES, cutoffs, *arrays) == pytest.approx(found)
-    assert 0 < found[2] < every_exchange(active, RULES, groups=groups)[2]
+    found = every_exchange(active, rules, is_significant, groups.tolist())
+    assert expected(active, rules, cutoffs, groups[:12], groups[12:]) == pytest.approx(found)
+    assert 0 < found[2] < every_exchange(active, rules, groups=groups.tolist())[2]
 
 
 def test_groups_of_one_are_no_groups():

@@ -81,6 +81,8 @@ def test_constant_activations_that_differ(first, second):
     assert welch_change(flat(1, first), flat(2, second)).tolist() == [separate / len(ways)]
     specific = welch_specific(flat(0, first), flat(1, first), flat(0, second), flat(2, second))
     assert specific.tolist() == [separate / len(ways)]
+    more = welch_specific(flat(0, first + 4), flat(1, first), flat(0, second), flat(2, second + 1))
+    assert more.tolist() == specific.tolist()  # there are no more pairs than prompts of the model that saw fewer
 
 
 def test_a_spread_that_is_rounding_counts_as_none():
@@ -120,3 +122,9 @@ def test_counts_by_hand():
     """(19 − 1) / 20 against 0 in all of 18 prompts: z = 0.9 / √(4 · 0.05 · 0.95 / 20)."""
     counts = [np.array([0]), np.array([18]), np.array([0]), np.array([0])]
     assert counts_specific(counts, (18,) * 4) == pytest.approx([2 * norm.sf(0.9 / sqrt(4 * 0.05 * 0.95 / 20))])
+
+
+def test_counts_of_features_on_everywhere_or_nowhere():
+    """Adding one to counts of different sets of prompts makes no change of none."""
+    sizes = (18, 20, 30, 40)
+    assert counts_specific([np.array([0, n]) for n in sizes], sizes).tolist() == [1, 1]
