@@ -45,5 +45,5 @@ def sign_flips(d: Floats, family: int | None = None, groups: Groups | None = Non
     values = values[:, moving]
     tie = TIE * len(values) * np.einsum("ij,ij->j", values, values)
     statistic = Statistic(values, values.sum(axis=0) ** 2 - tie)
-    p[moving] = p_values(statistic, Signs(len(values)), d.shape[1] if family is None else family)
+    p[moving] = p_values(statistic, Signs(len(values)), family or len(p))
     return p

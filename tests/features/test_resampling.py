@@ -87,7 +87,6 @@ def test_two_stages_written_out():
     values = rng.normal(size=(20, 60))
     observed = values.sum(axis=0) ** 2 + np.linspace(0, 200, 60)
     statistic = Statistic(values, observed)
-    # The observed pattern must be a hit: it is one by construction of the tests, not with the least raised here.
     first = next(blocks(Signs(20), 0, 1))
     family = 60
     needed = 3  # 2 · 60 / 0.05 = 2,400 patterns
