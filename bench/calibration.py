@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featurediff.features.exact_tests import fisher, fisher_two_sided, mcnemar
 from featurediff.features.exchange import exchange, exchange_rates
 from featurediff.features.families import q_values
 from featurediff.features.groups import group_means
@@ -25,7 +26,6 @@ from featurediff.features.intervals import (
 from featurediff.features.moments import Sample, contrast, counts_specific, welch_change, welch_specific
 from featurediff.features.sign_flips import sign_flips
 from featurediff.features.switches import exchange_switches
-from featurediff.significance import fisher, fisher_two_sided, mcnemar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from featurediff.features.exact_tests import fisher
 from featurediff.features.groups import group_sums
 from featurediff.features.resampling import MOST_LISTED, TIE, Labels, blocks
-from featurediff.labels import VERSIONS
-from featurediff.significance import fisher
+from featurediff.labels import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from featurediff.diff import Thresholds
     from featurediff.features.groups import Groups
-    from featurediff.labels import Version
+    from featurediff.features.table import Thresholds
+    from featurediff.labels import Side
 
     Bools = NDArray[np.bool_]
     Counts = NDArray[np.int64]
@@ -91,7 +91,7 @@ def largest_significant(p: Floats, q: Floats, alpha: float) -> float:
     return float(np.max(p[q <= alpha], initial=0.0))
 
 
-def count_kept(counts: Mapping[Version, tuple[Counts, Counts]], rules: Mapping[Version, Rule]) -> Kept:
+def count_kept(counts: Mapping[Side, tuple[Counts, Counts]], rules: Mapping[Side, Rule]) -> Kept:
     """
     Count the features that the rule keeps.
 
@@ -108,7 +108,7 @@ def count_kept(counts: Mapping[Version, tuple[Counts, Counts]], rules: Mapping[V
         For the mirror, an observed yardstick, swap target and control in the counts and in `rule`: how many features
         the same thresholds would keep as exclusive to the control prompts.
     """
-    base, chat = (rules[version].keeps(*counts[version]) for version in VERSIONS)
+    base, chat = (rules[side].keeps(*counts[side]) for side in SIDES)
     return Kept(int(base.sum()), int(chat.sum()), int((base | chat).sum()))
 
 
@@ -141,9 +141,9 @@ def chances(target: Counts, control: Counts, rule: Rule, cutoff: float | None = 
 
 
 def expected_at_least(
-    counts: Mapping[Version, tuple[Counts, Counts]],
-    rules: Mapping[Version, Rule],
-    cutoffs: Mapping[Version, float] | None = None,
+    counts: Mapping[Side, tuple[Counts, Counts]],
+    rules: Mapping[Side, Rule],
+    cutoffs: Mapping[Side, float] | None = None,
 ) -> Kept:
     """
     Return how many features the rule would keep by chance, from counts alone.
@@ -163,14 +163,14 @@ def expected_at_least(
         `either` is what is expected at least, the larger of the two models' probabilities summed over features: how
         often both models keep the same feature is not in the counts.
     """
-    base, chat = (chances(*counts[v], rules[v], cutoffs[v] if cutoffs else None) for v in VERSIONS)
+    base, chat = (chances(*counts[v], rules[v], cutoffs[v] if cutoffs else None) for v in SIDES)
     return Kept(float(base.sum()), float(chat.sum()), float(np.maximum(base, chat).sum()))
 
 
 def expected(
-    active: Mapping[Version, tuple[Bools, Bools]],
-    rules: Mapping[Version, Rule],
-    cutoffs: Mapping[Version, float] | None = None,
+    active: Mapping[Side, tuple[Bools, Bools]],
+    rules: Mapping[Side, Rule],
+    cutoffs: Mapping[Side, float] | None = None,
     target_groups: Groups | None = None,
     control_groups: Groups | None = None,
 ) -> Kept:
@@ -205,7 +205,7 @@ def expected(
     for start in range(0, active["base"][0].shape[1], _FEATURES):
         here = slice(start, start + _FEATURES)
         found = []
-        for v in VERSIONS:
+        for v in SIDES:
             counts = [group_sums(on[:, here].astype(np.float64), g) for on, g in zip(active[v], groups, strict=True)]
             found.append(_kept(patterns, np.concatenate(counts), units, rules[v], cutoffs[v] if cutoffs else None))
         base, chat = found

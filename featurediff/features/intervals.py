@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from featurediff.features.exact_tests import wilson
 from featurediff.features.moments import Sample, contrast
-from featurediff.significance import wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

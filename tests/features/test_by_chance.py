@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurediff.diff import Threshold, Thresholds
 from featurediff.features import by_chance
 from featurediff.features.by_chance import (
     Kept,
@@ -20,8 +19,9 @@ from featurediff.features.by_chance import (
     largest_significant,
     rule,
 )
+from featurediff.features.exact_tests import fisher
 from featurediff.features.exchange import exchange_rates
-from featurediff.significance import fisher
+from featurediff.features.table import Threshold, Thresholds
 
 PUBLISHED = Thresholds()
 
@@ -114,16 +114,16 @@ def every_exchange(active, rules, is_significant=None, groups=None):
     for chosen in combinations(names, len(target_names)):
         on_target = np.array([g in chosen for g in groups])
         kept = {}
-        for version, sets in active.items():
+        for side, sets in active.items():
             on = np.concatenate(sets)
-            kept[version] = []
+            kept[side] = []
             for feature in range(on.shape[1]):
                 t, c = int(on[on_target, feature].sum()), int(on[~on_target, feature].sum())
-                r = rules[version]
+                r = rules[side]
                 good = t >= r.least and c <= r.most
                 if good and is_significant is not None:
-                    good = is_significant(version, on[on_target, feature], on[~on_target, feature], on_target)
-                kept[version].append(good)
+                    good = is_significant(side, on[on_target, feature], on[~on_target, feature], on_target)
+                kept[side].append(good)
         both = [b or c for b, c in zip(kept["base"], kept["chat"], strict=True)]
         totals += [sum(kept["base"]), sum(kept["chat"]), sum(both)]
         number += 1
@@ -144,9 +144,9 @@ def test_expected_is_every_exchange(monkeypatch):
 def test_expected_and_significant_is_every_exchange():
     active, cutoffs = activity(), {"base": 0.2, "chat": 0.5}
 
-    def is_significant(version, target, control, _):
+    def is_significant(side, target, control, _):
         p = fisher(np.array([target.sum()]), np.array([control.sum()]), 5, 4)[0]
-        return p <= cutoffs[version] * (1 + 1e-9)
+        return p <= cutoffs[side] * (1 + 1e-9)
 
     found = every_exchange(active, RULES, is_significant)
     assert expected(active, RULES, cutoffs) == pytest.approx(found)
@@ -166,9 +166,9 @@ def test_expected_and_significant_of_groups_is_every_exchange():
     groups = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 5, 5, 5, 5])
     rules = {"base": Rule(1, 4, 12, 9), "chat": Rule(2, 3, 12, 9)}
 
-    def is_significant(version, target, control, on_target):
+    def is_significant(side, target, control, on_target):
         p = exchange_rates(target[:, None], control[:, None], None, groups[on_target], groups[~on_target])[0]
-        return p <= cutoffs[version] * (1 + 1e-9)
+        return p <= cutoffs[side] * (1 + 1e-9)
 
     found = every_exchange(active, rules, is_significant, groups.tolist())
     assert expected(active, rules, cutoffs, groups[:12], groups[12:]) == pytest.approx(found)

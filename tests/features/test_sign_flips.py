@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from featurediff.features.exact_tests import mcnemar
 from featurediff.features.sign_flips import sign_flips
-from featurediff.significance import mcnemar
 
 CELLS = st.one_of(st.sampled_from([0.0, 0.1, 0.2, 0.3, -0.3, 1.0, -1.0]), st.floats(-3, 3, width=16))
 
