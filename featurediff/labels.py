@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Side = Literal["base", "chat"]
 Prompts = Literal["target", "control"]
-Exclusivity = Literal["both", "base", "chat"]
+Exclusivity = Literal["both", "base", "chat", "neither"]
 
 SIDES: tuple[Side, ...] = ("base", "chat")
 PROMPTS: tuple[Prompts, ...] = ("target", "control")
-EXCLUSIVITIES: tuple[Exclusivity, ...] = ("both", "base", "chat")
+EXCLUSIVITIES: tuple[Exclusivity, ...] = ("both", "base", "chat", "neither")
+"""In which models a feature is active on target prompts only; `neither` is kept by another question."""
+
+EXCLUSIVE = EXCLUSIVITIES[:3]
+"""Those that the published rule keeps."""
 
 _METRICS = {
     "all_mean": "Mean activation",
@@ -41,14 +45,26 @@ class Labels:
     @property
     def are_alike(self) -> bool:
         """Whether two of what they name would be called the same."""
-        return len({"Both", self.base, self.chat}) < 3 or self.target == self.control
+        return len({"Both", "Neither", self.base, self.chat}) < 4 or self.target == self.control
 
     def of(self, name: Side | Prompts) -> str:
         """Return the label of a model or of a prompt set."""
         return str(getattr(self, name))
 
+    def models(self, exclusivity: str) -> str:
+        """Name the models in which a feature is exclusive, within a sentence."""
+        return {"both": "both models", "neither": "neither model"}.get(exclusivity) or self.of(
+            cast("Side", exclusivity)
+        )
+
+    def short_category(self, exclusivity: str) -> str:
+        """Name the models in which a feature is exclusive, as a choice or in a table."""
+        return {"both": "Both", "neither": "Neither"}.get(exclusivity) or self.of(cast("Side", exclusivity))
+
     def category(self, exclusivity: str, inconsistent: bool = False) -> str:
         """Name a category of features, such as "Base Introspective + Instruct Control"."""
+        if exclusivity == "neither":
+            return "Neither exclusive"
         if exclusivity == "both":
             return f"Both {self.target}"
         own, other = (self.base, self.chat) if exclusivity == "base" else (self.chat, self.base)
@@ -56,8 +72,9 @@ class Labels:
 
     def explain(self, exclusivity: str) -> str:
         """Say in words what an exclusivity means."""
-        whose = {"both": "both models", "base": self.base, "chat": self.chat}[exclusivity]
-        return f"{self.target} prompt-exclusive feature for {whose}"
+        if exclusivity == "neither":
+            return f"Not {self.target} prompt-exclusive in either model"
+        return f"{self.target} prompt-exclusive feature for {self.models(exclusivity)}"
 
     def explain_inconsistent(self, exclusivity: str) -> str:
         """Say in words what the inconsistency of an exclusivity means; only `base` and `chat` can have one."""
@@ -75,6 +92,22 @@ class Labels:
         prompts, _, statistic = name.partition("_")
         label = _METRICS.get(statistic, statistic.replace("_", " "))
         return label if prompts == "target" else f"{label} on {self.control} prompts"
+
+
+_TESTS = {
+    "sign-flip": "sign-flip test",
+    "mcnemar": "McNemar’s exact test",
+    "exchange": "exchange test",
+    "fisher": "Fisher’s exact test",
+    "welch": "Welch’s test",
+    "counts": "test of four frequencies",
+}
+
+
+def test_in_words(name: str) -> str:
+    """Name a test for people, such as "sign-flip test of groups" for `sign-flip-grouped`."""
+    test = name.removesuffix("-grouped")
+    return _TESTS[test] + " of groups" * (test != name)
 
 
 def is_share(metric: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +14,19 @@ from featurediff.charts.chart import make_chart
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import DEFAULT_METRIC, View
 from featurediff.errors import DataError
-from featurediff.features.evidence import Evidence, assess, with_evidence
+from featurediff.features.counts import chance_table, count_by_question
+from featurediff.features.evidence import ALPHA, Changes, Exclusive, assess_changes, assess_exclusive
+from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
-from featurediff.features.one_feature import counts_and_tests, statistics
+from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
+from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.table import Thresholds, feature_table
-from featurediff.labels import Labels
+from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import FeaturePages, find_page
 from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.origin import Origin
+from featurediff.sources.pairs import Pairs, describe_pairs, read_pairs
 from featurediff.sources.results import Results, notes, read_results
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.wording import plural, quoted
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.charts.plotly_json import Drawing
-    from featurediff.features.evidence import Discordant
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +56,67 @@ class Study:
     activations: Activations | None = None
     """On which prompts each feature was active, where that is known."""
 
-    @cached_property
-    def evidence(self) -> Evidence:
-        """
-        Every test of the source; paired where the activations are known and fit the counts.
-
-        The tests do not depend on thresholds or filters.
-        """
-        return assess(self.results, self._paired[0])
+    _changes: dict[Family, Changes] = field(default_factory=dict, repr=False)
+    """What `changes` has computed: copies with other pages or explanations share it."""
 
     @cached_property
-    def _paired(self) -> tuple[Discordant | None, str | None]:
-        """The discordant prompts, or why they cannot be used."""
+    def exclusive(self) -> Exclusive:
+        """Target over control within each model; the tests do not depend on thresholds or filters."""
+        return assess_exclusive(self.results, self.pairs)
+
+    def changes(self, family: Family = "position") -> Changes:
+        """Return every test of base against chat, each computed once; paired where `pairs` are known."""
+        if family not in self._changes:
+            self._changes[family] = assess_changes(self.results, self.pairs, family)
+        return self._changes[family]
+
+    @property
+    def pairs(self) -> Pairs | None:
+        """Which feature was how active on which prompt, where that is known and fits the counts."""
+        return self._paired[0]
+
+    @cached_property
+    def _paired(self) -> tuple[Pairs | None, str | None]:
+        """The pairs, or why they cannot be used."""
         if self.activations is None:
             return None, None
         try:
-            return self.activations.discordant(self.results), None
+            return read_pairs(self.activations, self.results), None
         except DataError as error:
-            return None, f"{error} The change is tested without pairs."
+            return None, f"{error} The tests use counts and means alone, which are weaker."
+
+    def sample(self) -> str:
+        """Say what the evidence rests on: how many prompts, in how many groups."""
+        if self.pairs is not None:
+            return describe_pairs(self.pairs)
+        sizes = {prompts: [self.origin.num_prompts[side, prompts] for side in SIDES] for prompts in PROMPTS}
+        parts = [
+            plural(n[0], f"{prompts} prompt") if n[0] == n[1] else f"{n[0]} and {n[1]} {prompts} prompts"
+            for prompts, n in sizes.items()
+        ]
+        return f"{' and '.join(parts)}; which feature was active on which prompt is not known, so tests are unpaired"
+
+    def by_chance(self, thresholds: Thresholds | None = None, alpha: float = ALPHA) -> pd.DataFrame:
+        """Return what the published rule keeps at each position, beside what chance alone would; see `chance_table`."""
+        return chance_table(self.results, self.exclusive, self.pairs, thresholds or Thresholds(), alpha)
+
+    def counts_by_question(
+        self,
+        thresholds: Thresholds | None = None,
+        *,
+        metric: str = DEFAULT_METRIC,
+        alpha: float = ALPHA,
+        family: Family = "position",
+    ) -> pd.DataFrame:
+        """Count what each question finds at each position, by direction; see `features.counts.count_by_question`."""
+        tables = {
+            question: self.table(thresholds, question=question, metric=metric, alpha=alpha, family=family)
+            for question in QUESTIONS
+        }
+        chance = self.by_chance(thresholds, alpha)
+        return count_by_question(
+            tables, self.changes(family), self.pairs, self.origin, chance, Asked(metric=metric, alpha=alpha)
+        )
 
     def referring(self, template: str | None, explanation_type: str | None) -> Study:
         """
@@ -131,12 +177,48 @@ class Study:
             found.append(f"`{self.explanations.name}` has {count} without a feature id: left out.")
         return found
 
-    def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
-        """Return the feature table with its tests; see `features.evidence.with_evidence`."""
-        with ThreadPoolExecutor(1) as pool:
-            evidence = pool.submit(lambda: self.evidence)
-            kept = feature_table(self.results, thresholds, self.explanations, self.page)
-        return with_evidence(kept, evidence.result())
+    def table(
+        self,
+        thresholds: Thresholds | None = None,
+        *,
+        question: Question = "exclusive",
+        metric: str = DEFAULT_METRIC,
+        alpha: float = ALPHA,
+        family: Family = "position",
+    ) -> pd.DataFrame:
+        """
+        Return the features that a question keeps, with every test.
+
+        Parameters
+        ----------
+        thresholds : Thresholds, optional
+            What counts as exclusive.
+        question : {"exclusive", "changed", "specific", "any"}
+            Which features are kept.
+        metric : str
+            Decides whether `changed` and `specific` are about the frequency or the mean.
+        alpha : float
+            Their largest q.
+        family : {"position", "source"}
+            What is corrected for together.
+
+        Returns
+        -------
+        DataFrame
+            See `features.table.feature_table` and `features.evidence_columns.with_evidence`.
+        """
+        changes, asked = self.changes(family), Asked(question, metric, alpha)
+        kept = feature_table(self.results, thresholds, self.explanations, self.page, changes=changes, asked=asked)
+        return with_evidence(kept, self.exclusive, changes)
+
+    def table_of(self, view: View, *, with_changes: bool = True) -> pd.DataFrame:
+        """Return the features that a view's question keeps; without changes only the published rule can be asked."""
+        if with_changes:
+            return self.table(
+                view.thresholds, question=view.question, metric=view.metric, alpha=view.alpha, family=view.family
+            )
+        kept = feature_table(self.results, view.thresholds, self.explanations, self.page)
+        return with_evidence(kept, self.exclusive, None)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `feature.statistics`."""
@@ -144,7 +226,13 @@ class Study:
 
     def evidence_of(self, token_type: str, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return what the prompts say of one feature at one position, as text; see `feature.counts_and_tests`."""
-        return counts_and_tests(self.results, self.evidence, token_type, feature_id, labels or Labels())
+        return counts_and_tests(self.results, self.exclusive, token_type, feature_id, labels or Labels())
+
+    def effects_of(
+        self, token_type: str, feature_id: int, labels: Labels | None = None, family: Family = "position"
+    ) -> pd.DataFrame:
+        """Return how one feature changed at one position, as text; see `features.one_feature.effects_and_tests`."""
+        return effects_and_tests(self.changes(family), token_type, feature_id, labels or Labels())
 
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""
@@ -203,11 +291,13 @@ class Study:
         import plotly.graph_objects as go
 
         # What is drawn is known to be valid: `test_figure_is_valid`. To have Plotly check it takes four times as long.
-        return go.Figure(self.draw(self.table(view.thresholds), view), _validate=False)
+        return go.Figure(self.draw(self.table_of(view), view), _validate=False)
 
     def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
         """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
-        return make_chart(kept, view, self.origin).draw(filter_table(kept, view.filters, view.metric), view)
+        return make_chart(kept, view, self.origin).draw(
+            filter_table(kept, view.filters, view.metric, view.question), view
+        )
 
 
 def load(folder: str | Path, explanations: str | Path | None = None, *, template: str | None = None) -> Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
@@ -45,3 +46,32 @@ def legible(text: str) -> str:
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: "1 feature", "2 features"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+_LINES = (0.1, 0.05, 0.01, 0.001)
+"""Where people draw a line: a number above one is never written as being on it."""
+
+
+def p_text(value: float) -> str:
+    """Write a p or q with two digits, or with more to keep it on its side of 0.05 and the like; "–" for NaN."""
+    if math.isnan(value):
+        return "–"
+    for digits in range(2, 18):
+        text = f"{value:.{digits}g}"
+        if all((float(text) <= line) == (value <= line) for line in _LINES):
+            return text
+    return repr(value)
+
+
+def percent(share: float) -> str:
+    """Write a share in percent without its sign: whole, and with a digit where it would else read 0 or 100."""
+    value = 100 * share
+    text = f"{value:.0f}"
+    if text in ("0", "100") and f"{value:.1f}" not in ("0.0", "100.0"):
+        return f"{value:.1f}"
+    return text
+
+
+def signed(value: float, factor: float = 1) -> str:
+    """Write an effect, times a factor, to three digits with its sign; "–" for NaN."""
+    return "–" if math.isnan(value) else f"{factor * value:+.3g}".replace("-", "−")

@@ -29,8 +29,8 @@ OUTLINED_POINTS = 10_000
 EXPLAINED_POINTS = 20_000
 """A chart of more points leaves explanations to the detail pane: they would be nearly all of its bytes."""
 
-SYMBOLS = {"both": "star", "base": "circle", "chat": "square"}
-SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER}
+SYMBOLS = {"both": "star", "base": "circle", "chat": "square", "neither": "diamond"}
+SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER, "neither": MARKER * 1.2}
 """A star of the same diameter would be a third of a circle's area."""
 
 INCONSISTENT_LINE = {"width": 1.5, "color": "#e3000f"}

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from featurediff.charts.scale import Choice
 from featurediff.errors import DataError
+from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters
+from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.table import Thresholds
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.wording import listed, plural
@@ -44,8 +46,22 @@ class View:
     chart: Kind = "scatter"
     """What is drawn."""
 
+    question: Question = "exclusive"
+    """Which features are kept."""
+
+    alpha: float = ALPHA
+    """The largest q that the questions `changed` and `specific` keep."""
+
+    family: Family = "position"
+    """What is corrected for together."""
+
     top: int = 20
     """Of a ranking, how many increases and how many decreases of each token type."""
+
+    @property
+    def asked(self) -> Asked:
+        """The question as it is put to the feature table."""
+        return Asked(self.question, self.metric, self.alpha)
 
     def rule(self) -> str:
         """Say in words what counts as exclusive."""
@@ -59,10 +75,9 @@ class View:
     def filters_in_words(self) -> list[str]:
         """Say in words which filters are on, one phrase each."""
         on = self.filters
-        labels = {"both": "both models", "base": self.labels.base, "chat": self.labels.chat}
         phrases = [
             on.token_types and f"position {', '.join(on.token_types)}",
-            on.exclusivity and f"exclusive in {', '.join(labels[e] for e in on.exclusivity)}",
+            on.exclusivity and f"exclusive in {', '.join(map(self.labels.models, on.exclusivity))}",
             on.consistency != "all" and f"{on.consistency} only",
             on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
             on.max_q is not None and f"q at most {on.max_q:g}",
@@ -92,6 +107,8 @@ class View:
             ("consistency", (on.consistency,), get_args(Consistency), "to choose. There are"),
             ("scale", (self.scale,), get_args(Choice), "to choose. There are"),
             ("chart", (self.chart,), get_args(Kind), "to choose. There are"),
+            ("question", (self.question,), QUESTIONS, "to choose. There are"),
+            ("family", (self.family,), get_args(Family), "to choose. There are"),
         ):
             unknown = [name for name in given if name not in choices]
             if unknown:
@@ -102,3 +119,14 @@ class View:
 def heading(metric: str, labels: Labels) -> str:
     """Return the title of the chart, plain text."""
     return f"{labels.base} → {labels.chat} {labels.target} SAE Features: {labels.metric(metric)}"
+
+
+def nothing_kept(view: View) -> str:
+    """Say in words that a view's question keeps no feature."""
+    return {
+        "exclusive": f"no feature is exclusive, that is {view.rule()}",
+        "changed": f"no feature changed on {view.labels.target} prompts (q at most {view.alpha:g})",
+        "specific": f"no feature changed on {view.labels.target} prompts otherwise than on {view.labels.control} "
+        f"prompts (q at most {view.alpha:g})",
+        "any": "no question keeps a feature",
+    }[view.question]

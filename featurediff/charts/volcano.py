@@ -25,7 +25,8 @@ from featurediff.charts.texts import text
 from featurediff.charts.view import heading
 from featurediff.features.changes import change_of
 from featurediff.features.evidence import ALPHA
-from featurediff.labels import Labels
+from featurediff.features.questions import quantity_of
+from featurediff.labels import Labels, test_in_words
 from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ CEILING = 300.0
 
 LINES = (0.1, ALPHA, 0.01, 0.001)
 """The q that people draw a line at: packing moves no point across one."""
-
-TESTS = {"fisher": "Fisher’s exact test", "mcnemar": "McNemar’s exact test"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +104,10 @@ def lay_out_volcano(
     """
     if choice == "auto" and not spread_points:
         choice = "linear"
-    smallest, q = 10.0**-CEILING, kept["change_q"].to_numpy()
+    smallest, q = 10.0**-CEILING, kept[f"{quantity_of(metric)}_change_q"].to_numpy()
     change, evidence = change_of(kept, metric, origin)[2], 0.0 - np.log10(np.maximum(q, smallest))
     x_scale = fit_scale(np.append(change, 0), choice, metric)
-    y_scale = fit_scale(np.append(evidence, [0, -np.log10(ALPHA)]), choice, "change_q")
+    y_scale = fit_scale(np.append(evidence, [0, -np.log10(ALPHA)]), choice, "q")
     in_gutter = (evidence == 0) & spread_points
     frame = fit_frame(y_scale, gutters=bool(in_gutter.any()), corner=False)
     ranges = x_scale.range, (frame.low, frame.high)
@@ -229,10 +228,11 @@ def volcano(
         Traces as in `figures.scatter`; customdata has p and q after the scatter's columns.
     """
     labels = labels or Labels()
-    tests = " or ".join(TESTS[name] for name in table["change_test"].unique()) or TESTS["fisher"]
+    names = table[f"{quantity_of(metric)}_change_test"].cat.categories
+    tests = " or ".join(map(test_in_words, names)) or "not tested"
 
     def numbers(rows: pd.DataFrame) -> NDArray[np.floating]:
-        evidence = rows[["change_p", "change_q"]].to_numpy()
+        evidence = rows[[f"{quantity_of(metric)}_change_p", f"{quantity_of(metric)}_change_q"]].to_numpy()
         fits = evidence.min(initial=1) > np.finfo(np.float32).tiny
         shown = evidence.astype(np.float32) if fits else evidence
         return np.column_stack([custom_data(rows, change_of(rows, metric, origin), origin), shown])

@@ -7,11 +7,12 @@ import sys
 
 import typer
 
+from featurediff.cli.check import check_source
 from featurediff.cli.collect import CollectCommand, collect
 from featurediff.cli.compare import compare_sources
 from featurediff.cli.explain import explain_source
 from featurediff.cli.export import export_sources
-from featurediff.cli.sources import check_source, list_sources, make_demo
+from featurediff.cli.sources import list_sources, make_demo
 from featurediff.cli.terminal import err, printable
 from featurediff.errors import DataError
 

@@ -11,12 +11,14 @@ import typer
 
 from featurediff import export as files
 from featurediff.charts.scale import Choice
-from featurediff.charts.view import DEFAULT_METRIC, Kind, View
+from featurediff.charts.view import DEFAULT_METRIC, Kind, View, nothing_kept
 from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.changes import rank, ranking_csv
+from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
+from featurediff.features.questions import Family, Question
 from featurediff.files import kind_of, write_whole
 from featurediff.labels import Labels
 from featurediff.sources.tree import Source, describe_source, find_sources
@@ -35,6 +37,7 @@ class Which(StrEnum):
     BOTH = "both"
     BASE = "base"
     CHAT = "chat"
+    NEITHER = "neither"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ def export_sources(
     source_dir: Annotated[
         Path, typer.Argument(metavar="SOURCE_DIR", help="A folder with base.pt and chat.pt, or a tree of them.")
     ],
+    question: Annotated[Question, typer.Option(help="Which features are kept.")] = "exclusive",
+    alpha: Annotated[
+        float, typer.Option(min=0, max=1, metavar="A", help="changed and specific keep features with q at most A.")
+    ] = ALPHA,
+    family: Annotated[Family, typer.Option(help="Correct for the features of a position, or of all.")] = "position",
     metric: Annotated[str, typer.Option(help="Which vector of the files the axes show.")] = DEFAULT_METRIC,
     explanations: Annotated[
         Path | None, typer.Option(help="CSV with feature_id and a text column, or a folder of delphi's.")
@@ -81,7 +89,7 @@ def export_sources(
     min_value: Annotated[float | None, typer.Option(metavar="V", help="The larger value is at least V.")] = None,
     max_q: Annotated[
         float | None,
-        typer.Option(metavar="Q", min=0, max=1, help="Only features whose target-over-control q is at most Q."),
+        typer.Option(metavar="Q", min=0, max=1, help="Only features whose q for the question is at most Q."),
     ] = None,
     search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
     ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
@@ -120,6 +128,9 @@ def export_sources(
         scale=scale,
         spread=spread,
         chart=chart,
+        question=question,
+        alpha=alpha,
+        family=family,
         top=top,
     )
 
@@ -146,8 +157,8 @@ def export_sources(
 
 
 def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None:
-    kept = study.table(view.thresholds)
-    rows = filter_table(kept, view.filters, view.metric)
+    kept = study.table_of(view)
+    rows = filter_table(kept, view.filters, view.metric, view.question)
     if rows.empty:
         err.print(printable(f"Note: {files.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
     written = dict.fromkeys(filter(None, outputs.paths), len(rows))
@@ -170,5 +181,5 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
 
 def _why_empty(kept: pd.DataFrame, view: View) -> str:
     if kept.empty:
-        return f"no feature is exclusive, that is {view.rule()}."
-    return f"no feature is left by the filter on {blocking_filter(kept, view.filters, view.metric)}."
+        return f"{nothing_kept(view)}."
+    return f"no feature is left by the filter on {blocking_filter(kept, view.filters, view.metric, view.question)}."

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from featurediff.compare.summary import Summary
-from featurediff.features.evidence import ALPHA, evidence_counts
+from featurediff.features.evidence import ALPHA
+from featurediff.features.evidence_columns import count_evidence
 from featurediff.labels import EXCLUSIVITIES
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def counts(sources: Sequence[Summary], max_q: float = ALPHA) -> pd.DataFrame:
         and `significant` (int64). A feature counts once per token type.
     """
     frames = [
-        evidence_counts(source.kept, max_q)
+        count_evidence(source.kept, max_q)
         .reset_index()
         .astype({"token_type": "str", "exclusivity": "str"})
         .assign(

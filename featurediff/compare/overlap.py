@@ -10,7 +10,7 @@ import pandas as pd
 
 from featurediff.compare.counts import all_token_types
 from featurediff.compare.same_sae import SAME_SAE
-from featurediff.features.evidence import evidence_q
+from featurediff.features.evidence_columns import evidence_q
 from featurediff.wording import listed
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from featurediff.compare.same_sae import SaeNames
 from featurediff.errors import DataError
-from featurediff.features.evidence import evidence_q
+from featurediff.features.evidence_columns import evidence_q
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study, load
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from featurediff.csv_files import to_csv
 from featurediff.features.exact_tests import wilson
+from featurediff.features.questions import quantity_of
 from featurediff.features.table import values
 from featurediff.labels import SIDES, is_share
 
@@ -112,7 +113,8 @@ def rank(table: pd.DataFrame, metric: str, origin: Origin, top: int = 20) -> pd.
     Returns
     -------
     DataFrame with a row per ranked (token_type, feature)
-        In the order of token types, increases first, largest change first; equal ones by `change_p`, then by feature.
+        In the order of token types, increases first, largest change first; equal ones by the p of the change, then
+        by feature.
         `token_type` and `direction` (category: increase, decrease), `rank` (from 1), `feature_id`, `base`, `chat`,
         `difference` (chat − base, never 0), `base_low`, `base_high`, `chat_low`, `chat_high` (see `interval`),
         `explanation`, `page` (URL; missing is NaN).
@@ -123,7 +125,7 @@ def rank(table: pd.DataFrame, metric: str, origin: Origin, top: int = 20) -> pd.
         for side in SIDES
         for end, at in zip(("low", "high"), interval(table, metric, side, origin), strict=True)
     }
-    by = ("feature_id", "change_p")
+    by = ("feature_id", f"{quantity_of(metric)}_change_p")
     keys = [
         *(table[name].to_numpy() for name in by),
         -np.abs(change),

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.features.evidence import evidence_q, is_among
+from featurediff.features.evidence_columns import is_among, question_q
+from featurediff.features.questions import Question
 from featurediff.features.table import values, with_difference
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Filters:
     """Positions to keep."""
 
     exclusivity: tuple[str, ...] = ()
-    """Of `both`, `base` and `chat`, those to keep."""
+    """Of `EXCLUSIVITIES`, those to keep."""
 
     consistency: Consistency = "all"
     """Whether to keep only features that the other model's control prompts contradict, or only the others."""
@@ -43,7 +44,7 @@ class Filters:
     """Feature ids to keep."""
 
     max_q: float | None = None
-    """The smaller q of the models in which the feature is exclusive is at most this; see `significance.evidence_q`."""
+    """The q that the question goes by is at most this; see `evidence_columns.question_q`."""
 
 
 def parse_ids(text: str) -> tuple[int, ...]:
@@ -63,14 +64,14 @@ def parse_ids(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
-def filter_table(table: pd.DataFrame, filters: Filters, metric: str) -> pd.DataFrame:
+def filter_table(table: pd.DataFrame, filters: Filters, metric: str, question: Question = "exclusive") -> pd.DataFrame:
     """Return the rows that pass every filter; they keep their index."""
-    return table if filters == Filters() else table.iloc[passing(table, filters, metric)]
+    return table if filters == Filters() else table.iloc[passing(table, filters, metric, question)]
 
 
-def passing(table: pd.DataFrame, filters: Filters, metric: str) -> NDArray[np.intp]:
+def passing(table: pd.DataFrame, filters: Filters, metric: str, question: Question = "exclusive") -> NDArray[np.intp]:
     """Return which rows pass every filter, by number."""
-    masks = _masks(table, filters, metric)
+    masks = _masks(table, filters, metric, question)
     return np.flatnonzero(np.logical_and.reduce([np.ones(len(table), dtype=bool), *masks.values()]))
 
 
@@ -102,9 +103,9 @@ def largest(table: pd.DataFrame, metric: str, rows: NDArray[np.intp], most: int)
     return rows[np.argsort(below, kind="stable")][:most]
 
 
-def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str | None:
+def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str, question: Question = "exclusive") -> str | None:
     """Name the filter that leaves nothing: one that does so alone, or else the first that does after the others."""
-    masks = _masks(table, filters, metric)
+    masks = _masks(table, filters, metric, question)
     keep = np.ones(len(table), dtype=bool)
     alone = [name for name, mask in masks.items() if not mask.any()]
     for name, mask in masks.items():
@@ -114,7 +115,9 @@ def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str) -> str |
     return None
 
 
-def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, NDArray[np.bool_]]:
+def _masks(
+    table: pd.DataFrame, filters: Filters, metric: str, question: Question = "exclusive"
+) -> Mapping[str, NDArray[np.bool_]]:
     """Return the rows that each filter in force lets through, by what a person calls it."""
     masks: dict[str, NDArray[np.bool_]] = {}
     if filters.token_types:
@@ -127,7 +130,7 @@ def _masks(table: pd.DataFrame, filters: Filters, metric: str) -> Mapping[str, N
         with np.errstate(over="ignore"):  # beyond what the files' own type holds, a number is infinite
             masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
     if filters.max_q is not None:
-        masks["largest q"] = evidence_q(table) <= filters.max_q
+        masks["largest q"] = question_q(table, question, metric) <= filters.max_q
     if filters.ids:
         masks["feature ids"] = table["feature_id"].isin(filters.ids).to_numpy()
     if filters.search:

@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.features.evidence import Tested
+from featurediff.features.evidence import contrast_of
 from featurediff.features.exact_tests import wilson
+from featurediff.features.questions import EFFECTS
 from featurediff.labels import PROMPTS, SIDES, Labels, Side
-from featurediff.wording import quoted
+from featurediff.wording import p_text, percent, quoted, signed
 
 if TYPE_CHECKING:
-    from featurediff.features.evidence import Evidence
+    from numpy.typing import NDArray
+
+    from featurediff.features.evidence import Changes, Exclusive, Tested
     from featurediff.sources.results import Results
 
 
@@ -63,14 +66,14 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
 
 
 def counts_and_tests(
-    results: Results, evidence: Evidence, token_type: str, feature_id: int, labels: Labels
+    results: Results, exclusive: Exclusive, token_type: str, feature_id: int, labels: Labels
 ) -> pd.DataFrame:
     """
-    Return what the prompts say of one feature at one position, as text for people.
+    Return on how many prompts one feature is active at one position, as text for people.
 
     Parameters
     ----------
-    results, evidence : Results, Evidence
+    results, exclusive : Results, Exclusive
         Of one source.
     token_type : str
         The position.
@@ -82,25 +85,63 @@ def counts_and_tests(
     Returns
     -------
     DataFrame
-        A row per model (target over control) and one for the change of the target frequency; the columns are the
-        two prompt sets with counts and 95 % intervals, `p`, `q`, and how many features were tested together.
+        A row per model; the columns are the two prompt sets with counts and 95 % intervals, `p` and `q` of target over
+        control, and how many features were tested together.
     """
     rows: dict[str, list[str]] = {}
-    shares: list[float] = []
-    target: list[int] = []
+    at = find(exclusive.features[token_type], feature_id)
     for side in SIDES:
         model = results.of(side)
         sizes = [model.metadata.num_prompts(prompts) for prompts in PROMPTS]
         counts = [int(model.vectors[token_type][f"{prompts}_num_active"][feature_id]) for prompts in PROMPTS]
         cells = [_count(count, n) for count, n in zip(counts, sizes, strict=True)]
-        rows[_named(side, labels)] = [*cells, *_tested(evidence.exclusive[side, token_type], *counts)]
-        target.append(counts[0])
-        shares.append(counts[0] / sizes[0])
-    if evidence.discordant:
-        target = [int(alone[feature_id]) for alone in evidence.discordant[token_type]]
-    change = f"{100 * (shares[1] - shares[0]):+.3g} percentage points".replace("-", "−")
-    rows[f"{labels.chat} − {labels.base}"] = [change, "", *_tested(evidence.change[token_type], *target)]
+        rows[_named(side, labels)] = [*cells, *_tested(exclusive.tested[side, token_type], at)]
     return pd.DataFrame.from_dict(rows, orient="index", columns=[labels.target, labels.control, "p", "q", "tested"])
+
+
+def effects_and_tests(changes: Changes, token_type: str, feature_id: int, labels: Labels) -> pd.DataFrame:
+    """
+    Return how one feature changed from base to chat at one position, as text for people.
+
+    Parameters
+    ----------
+    changes : Changes
+        Of one source.
+    token_type : str
+        The position.
+    feature_id : int
+        The feature.
+    labels : Labels
+        What the prompt sets are called.
+
+    Returns
+    -------
+    DataFrame
+        A row per effect: mean activation and activation frequency (in percentage points), on target prompts and on
+        those more than on control prompts; the columns are the effect, its 95 % interval, `p`, `q`, which test it was,
+        and how many features were tested together.
+    """
+    at = find(changes.features[token_type], feature_id)
+    rows: dict[str, list[str]] = {}
+    for name in EFFECTS:
+        effect = changes.effects[name, token_type]
+        where = f"on {labels.target}" if contrast_of(name) == "change" else f"more than on {labels.control}"
+        value, low, high = (
+            float(column[at]) if at is not None else np.nan for column in (effect.value, effect.low, effect.high)
+        )
+        quantity = f"target_{name.removesuffix('_change').removesuffix('_specific')}"
+        factor, unit = (100, "percentage points") if name.startswith("sparsity") else (1, "")
+        p, q, family = _tested(effect.tested, at)
+        interval = f"{signed(low, factor)} to {signed(high, factor)}" if np.isfinite(low) else "–"
+        text = f"{signed(value, factor)} {unit}".strip()
+        rows[f"{labels.metric(quantity)} {where}"] = [text, interval, p, q, effect.tested.test or "not tested", family]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["change", "95 % interval", "p", "q", "test", "tested"])
+
+
+def find(features: NDArray[np.int64], feature_id: int) -> int | None:
+    """Return where a feature stands among those that are active; None where it is not."""
+    at = int(np.searchsorted(features, feature_id))
+    return at if at < len(features) and features[at] == feature_id else None
 
 
 def _named(side: Side, labels: Labels) -> str:
@@ -109,12 +150,11 @@ def _named(side: Side, labels: Labels) -> str:
 
 
 def _count(count: int, n: int) -> str:
-    low, high = (100 * float(end) for end in wilson(np.array(count), n))
-    return f"{count}/{n} ({low:.0f}–{high:.0f} %)"
+    low, high = (percent(float(end)) for end in wilson(np.array(count), n))
+    return f"{count}/{n} ({low}–{high} %)"
 
 
-def _tested(tested: Tested, first: int, second: int) -> list[str]:
+def _tested(tested: Tested, at: int | None) -> list[str]:
     """Return p, q and family of one feature as text; a dash where it is not of the family."""
-    p, q = (float(found[0]) for found in tested.at(np.array([first]), np.array([second])))
-    numbers = ["–", "–"] if np.isnan(p) else [f"{p:.2g}", f"{q:.2g}"]
-    return [*numbers, f"{tested.family:,}"]
+    p, q = (np.nan, np.nan) if at is None else (float(tested.p[at]), float(tested.q[at]))
+    return [p_text(p), p_text(q), f"{tested.family:,}"]

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from featurediff.errors import DataError
+from featurediff.features.questions import DIRECTIONS, QUESTIONS, Asked, effect_of
 from featurediff.labels import EXCLUSIVITIES, SIDES
 from featurediff.meaning.pages import FeaturePages
 
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from featurediff.features.evidence import Changes
     from featurediff.meaning.explanations import Explanations
     from featurediff.sources.results import ModelResults, Results
 
 _THRESHOLD = r"([0-9]{1,9}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})\s*(%?)"
+KEPT_BY = tuple(
+    ";".join(question for i, question in enumerate(QUESTIONS[:3]) if number >> i & 1) for number in range(1, 8)
+)
+"""By which questions a row is kept, in the order of `QUESTIONS`: the categories of the column `kept_by`."""
+
 NO_PAGE = FeaturePages(template=None, reason="No Neuronpedia page was asked for.")
 
 
@@ -88,12 +95,15 @@ def feature_table(
     thresholds: Thresholds | None = None,
     explanations: Explanations | None = None,
     page: FeaturePages = NO_PAGE,
+    *,
+    changes: Changes | None = None,
+    asked: Asked | None = None,
 ) -> pd.DataFrame:
     """
-    List every feature that fires on target prompts only, in one model or in both.
+    List every feature that a question keeps.
 
     With the default thresholds a feature is exclusive in a model if it is active on at least one of the model's
-    target prompts and on none of its control prompts.
+    target prompts and on none of its control prompts: the published rule.
 
     Parameters
     ----------
@@ -105,17 +115,23 @@ def feature_table(
         What features mean.
     page : FeaturePages, optional
         Where their Neuronpedia pages are.
+    changes : Changes, optional
+        The tests of base against chat, which every question but `exclusive` needs.
+    asked : Asked, optional
+        The question; by default the published rule.
 
     Returns
     -------
     DataFrame with a row per kept (token_type, feature)
         In the order of token types, then of feature ids: `feature_id` (int32), `token_type` and `exclusivity`
-        (category), `inconsistent` (bool: exclusive in one model and over the control threshold in the other), then
-        `base_` and `chat_` with every vector of the files, `explanation` (with `explanation_type` and
-        `explanation_model` where the explanations carry them) and `neuronpedia_url`; missing is NaN.
+        (category), `inconsistent` (bool: exclusive in one model and over the control threshold in the other),
+        `kept_by` (category: the questions that keep the row, joined by ";") and `direction` (category: the sign of
+        the effect that the question is about), both missing where the changes are not given; then `base_` and `chat_`
+        with every vector of the files, `explanation` (with `explanation_type` and `explanation_model` where the
+        explanations carry them) and `neuronpedia_url`; missing is NaN.
     """
-    thresholds = thresholds or Thresholds()
-    parts = [_kept(results, token_type, thresholds) for token_type in results.token_types]
+    thresholds, asked = thresholds or Thresholds(), asked or Asked()
+    parts = [_kept(results, token_type, thresholds, changes, asked) for token_type in results.token_types]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     ids = columns.pop("feature_id")
     which = np.repeat(np.arange(len(parts)), [len(part["feature_id"]) for part in parts])
@@ -124,6 +140,9 @@ def feature_table(
             "feature_id": ids,
             "token_type": _categories(which, results.token_types),
             "exclusivity": _categories(columns.pop("exclusivity"), EXCLUSIVITIES),
+            "inconsistent": columns.pop("inconsistent"),
+            "kept_by": _categories(columns.pop("kept_by"), KEPT_BY),
+            "direction": _categories(columns.pop("direction"), DIRECTIONS),
             **columns,
         }
     )
@@ -136,16 +155,28 @@ def feature_table(
     return table
 
 
-def _kept(results: Results, token_type: str, thresholds: Thresholds) -> dict[str, NDArray[np.generic]]:
-    """Return the columns of one token type; exclusivity as a code into `EXCLUSIVITIES`."""
+def _kept(
+    results: Results, token_type: str, thresholds: Thresholds, changes: Changes | None, asked: Asked
+) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of one token type; categories as codes."""
     base, base_control = _exclusive(results.base, token_type, thresholds)
     chat, chat_control = _exclusive(results.chat, token_type, thresholds)
-    kept = np.flatnonzero(base | chat)
+    keeping = {"exclusive": base | chat} | (_significant(changes, token_type, asked, len(base)) if changes else {})
+    if asked.question == "any":
+        kept = np.flatnonzero(np.logical_or.reduce(list(keeping.values())))
+    else:
+        kept = np.flatnonzero(keeping[asked.question])
+    kept_by = np.full(len(kept), -1, dtype=np.int8)
+    if changes:
+        for i, mask in enumerate(keeping.values()):
+            kept_by += mask[kept].astype(np.int8) << i
     base, chat = base[kept], chat[kept]
     columns: dict[str, NDArray[np.generic]] = {
         "feature_id": kept.astype(np.int32),
-        "exclusivity": np.where(base & chat, 0, np.where(base, 1, 2)).astype(np.int8),
+        "exclusivity": np.select([base & chat, base, chat], [0, 1, 2], 3).astype(np.int8),
         "inconsistent": (base & chat_control[kept]) | (chat & base_control[kept]),
+        "kept_by": kept_by,
+        "direction": _direction(changes, token_type, asked, kept),
     }
     for side in SIDES:
         vectors = results.of(side).vectors[token_type]
@@ -153,7 +184,29 @@ def _kept(results: Results, token_type: str, thresholds: Thresholds) -> dict[str
     return columns
 
 
+def _significant(changes: Changes, token_type: str, asked: Asked, num_features: int) -> dict[str, NDArray[np.bool_]]:
+    """Return which features `changed` and `specific` keep, each of shape (num_features,)."""
+    found = {}
+    for question, contrast in (("changed", "change"), ("specific", "specific")):
+        mask = np.zeros(num_features, dtype=bool)
+        for quantity in asked.quantities:
+            q = changes.effects[f"{quantity}_{contrast}", token_type].tested.q
+            mask[changes.features[token_type][q <= asked.alpha]] = True
+        found[question] = mask
+    return found
+
+
+def _direction(changes: Changes | None, token_type: str, asked: Asked, kept: NDArray[np.intp]) -> NDArray[np.int8]:
+    """Return codes into `DIRECTIONS`; −1 where the changes are not given, or nothing is known of the effect."""
+    if changes is None:
+        return np.full(len(kept), -1, dtype=np.int8)
+    effect = changes.effects[effect_of(asked.question, asked.metric), token_type].value
+    value = effect[np.searchsorted(changes.features[token_type], kept)]
+    return np.select([value > 0, value < 0, value == 0], [0, 1, 2], -1).astype(np.int8)
+
+
 def _categories(codes: NDArray[np.generic], names: Sequence[str]) -> pd.Categorical[str]:
+    """Return names by their codes; −1 is missing."""
     return pd.Categorical.from_codes(codes.astype(np.int32), categories=pd.Index(names))
 
 

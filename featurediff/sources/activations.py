@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.labels import PROMPTS, SIDES, Side
+from featurediff.labels import PROMPTS, SIDES, Prompts, Side
 from featurediff.sources.tree import BESIDE
 from featurediff.wording import listed, plural, quoted
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 _CHOICES = {"model": SIDES, "prompt_set": PROMPTS}
-_HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text")
+_HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text") | {"group": "text or whole numbers"}
 _HOLDS |= {"prompt_id": "whole numbers", "feature_id": "whole numbers", "activation": "fractions"}
 
 
@@ -39,54 +39,51 @@ class Activations:
     prompts: Path | None
     """A Parquet file with the text of every prompt, where there is one."""
 
-    def discordant(self, results: Results) -> Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def read(self, columns: Sequence[str], only: Mapping[str, object] | None = None) -> pd.DataFrame:
         """
-        Count the target prompts on which one model alone has a feature active.
-
-        Parameters
-        ----------
-        results : Results
-            The two files beside the activations.
-
-        Returns
-        -------
-        mapping
-            Token type → counts for base only and for chat only, each of shape (num_features,).
+        Read columns of the rows that have these values in some columns.
 
         Raises
         ------
         DataError
-            If the file cannot be read, lacks a column, counts otherwise than the results do, or if the two models have
-            not seen the same number of target prompts.
+            If the file cannot be read, lacks a column, or names another model or prompt set than there are.
         """
-        n = results.base.metadata.num_target_prompts, results.chat.metadata.num_target_prompts
-        if n[0] != n[1]:
-            msg = f"`{self.path.name}` cannot pair {n[0]} target prompts in base with {n[1]} in chat."
-            raise DataError(msg)
-        keys = ["model", "token_type", "prompt_id", "feature_id"]
-        rows = self._read(keys, {"prompt_set": "target"})
-        outside = ~rows["feature_id"].between(0, results.num_features - 1)
-        if outside.any():
-            first = rows["feature_id"][outside].iloc[0]
+        rows = read_parquet(self.path, columns, only or {})
+        for column in rows.columns.intersection(list(_CHOICES)):
+            odd = rows[column][~rows[column].isin(_CHOICES[column])]
+            if len(odd):
+                msg = f"`{self.path.name}`: `{column}` is {quoted(odd.iloc[0])} in {len(odd)} rows, but expected "
+                raise DataError(msg + f"{listed(_CHOICES[column])}.")
+        return rows
+
+    def compare_counts(
+        self, features: NDArray[np.int64], results: Results, side: Side, prompts: Prompts, token_type: str
+    ) -> None:
+        """
+        Hold the active features of a model's prompts against the counts of its results.
+
+        Parameters
+        ----------
+        features : ndarray of shape (active,), int64
+            A feature id for each prompt of a set on which it is active.
+
+        Raises
+        ------
+        DataError
+            If a feature is active on another number of prompts.
+        """
+        model = results.of(side)
+        expected = model.vectors[token_type][f"{prompts}_num_active"]
+        counts = np.bincount(features, minlength=len(expected))
+        differ = counts != expected
+        if differ.any():
+            first = int(differ.argmax())
             msg = (
-                f"`{self.path.name}` has feature {first}, but the SAE's features run from 0 to "
-                f"{results.num_features - 1} ({outside.sum()} such rows). Was it made with the same SAE?"
+                f"`{self.path.name}` has feature {first} active on {counts[first]} {prompts} prompts in {side} at "
+                f"{quoted(token_type)}, but `{model.name}` says {expected[first]} "
+                f"({differ.sum()} such features). Were they made together?"
             )
             raise DataError(msg)
-        found = {}
-        for token_type in results.token_types:
-            here = rows[rows["token_type"] == token_type]
-            prompts, code = np.unique(here["prompt_id"], return_inverse=True)
-            pairs = here["feature_id"].to_numpy(np.int64) * max(len(prompts), 1) + code
-            base, chat = (pairs[(here["model"] == side).to_numpy()] for side in SIDES)
-            both = self._count(np.intersect1d(base, chat), len(prompts), results.num_features)
-            alone = []
-            for side, active in zip(SIDES, (base, chat), strict=True):
-                counts = self._count(np.unique(active), len(prompts), results.num_features)
-                self._compare(counts, results, side, token_type)
-                alone.append(counts - both)
-            found[token_type] = (alone[0], alone[1])
-        return found
 
     def of_feature(self, feature_id: int, token_type: str, results: Results | None = None) -> pd.DataFrame:
         """
@@ -114,7 +111,7 @@ class Activations:
             If a file cannot be read, lacks a column, says something twice, or if the listing does not fit the results.
         """
         wanted = {"feature_id": feature_id, "token_type": token_type}
-        rows = self._read(["model", "prompt_set", "prompt_id", "activation"], wanted)
+        rows = self.read(["model", "prompt_set", "prompt_id", "activation"], wanted)
         if rows.duplicated(["model", "prompt_set", "prompt_id"]).any():
             msg = (
                 f"`{self.path.name}` has two activations of feature {feature_id} at {quoted(token_type)} on one prompt "
@@ -134,37 +131,11 @@ class Activations:
         listing = listing.drop(columns="order").astype({"prompt_set": "str"}).reset_index(drop=True)
         if self.prompts is None:
             return listing.assign(content=pd.Series(np.nan, index=listing.index, dtype="str"))
-        texts = _read_parquet(self.prompts, _PROMPT_COLUMNS, {})
+        texts = read_parquet(self.prompts, _PROMPT_COLUMNS)
         if texts.duplicated(["prompt_set", "prompt_id"]).any():
             msg = f"`{self.prompts.name}` has two texts of one prompt. Expected one."
             raise DataError(msg)
         return listing.merge(texts, on=["prompt_set", "prompt_id"], how="left", validate="one_to_one")
-
-    def _read(self, columns: Sequence[str], only: Mapping[str, object]) -> pd.DataFrame:
-        rows = _read_parquet(self.path, columns, only)
-        for column in rows.columns.intersection(list(_CHOICES)):
-            odd = rows[column][~rows[column].isin(_CHOICES[column])]
-            if len(odd):
-                msg = f"`{self.path.name}`: `{column}` is {quoted(odd.iloc[0])} in {len(odd)} rows, but expected "
-                raise DataError(msg + f"{listed(_CHOICES[column])}.")
-        return rows
-
-    @staticmethod
-    def _count(pairs: NDArray[np.int64], num_prompts: int, num_features: int) -> NDArray[np.int64]:
-        counts: NDArray[np.int64] = np.bincount(pairs // max(num_prompts, 1), minlength=num_features)
-        return counts
-
-    def _compare(self, counts: NDArray[np.int64], results: Results, side: Side, token_type: str) -> None:
-        expected = results.of(side).vectors[token_type]["target_num_active"]
-        differ = counts != expected
-        if differ.any():
-            first = int(differ.argmax())
-            msg = (
-                f"`{self.path.name}` has feature {first} active on {counts[first]} target prompts in {side} at "
-                f"{quoted(token_type)}, but `{results.of(side).name}` says {expected[first]} "
-                f"({differ.sum()} such features). Were they made together?"
-            )
-            raise DataError(msg)
 
     def _compare_listing(self, rows: pd.DataFrame, results: Results, feature_id: int, token_type: str) -> None:
         for side in SIDES:
@@ -189,13 +160,36 @@ def find_activations(folder: Path) -> Activations | None:
     return Activations(path, prompts if prompts.is_file() else None)
 
 
-def _read_parquet(path: Path, columns: Sequence[str], only: Mapping[str, object]) -> pd.DataFrame:
-    """Read some columns, of the rows that have these values in some columns."""
+def read_parquet(
+    path: Path, columns: Sequence[str], only: Mapping[str, object] | None = None, optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """
+    Read columns of a Parquet file, of the rows that have these values in some columns.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str
+        Must be there, without missing values.
+    only : mapping, optional
+        Column → the value that it must have.
+    optional : sequence of str
+        Read where the file has them; values may be missing.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks a column, or a value is missing.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
+    only = only or {}
     try:
-        table = _matching(path, list(dict.fromkeys((*columns, *only))), only).select(list(columns))
+        there = [name for name in optional if name in pq.read_schema(path).names]
+        table = _matching(path, list(dict.fromkeys((*columns, *there, *only))), only).select([*columns, *there])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         msg = f"`{path.name}` cannot be read as Parquet ({quoted(str(error).splitlines()[0])}). Was it written whole?"
         raise DataError(msg) from error
@@ -253,5 +247,6 @@ def _is(kind: pa.DataType, expected: str) -> bool:
 
     if at.is_dictionary(kind):
         kind = kind.value_type
-    tests = {"text": (at.is_string, at.is_large_string), "whole numbers": (at.is_integer,)}
+    text, whole = (at.is_string, at.is_large_string), (at.is_integer,)
+    tests = {"text": text, "whole numbers": whole, "text or whole numbers": (*text, *whole, at.is_null)}
     return any(is_kind(kind) for is_kind in tests.get(expected, (at.is_floating,)))

@@ -21,7 +21,8 @@ from dashboard import (
 from featurediff import load
 from featurediff.app.dashboard.stars import parse_stars
 from featurediff.features.changes import rank, ranking_csv
-from featurediff.features.evidence import CAVEAT, evidence_q
+from featurediff.features.evidence import CAVEAT
+from featurediff.features.evidence_columns import evidence_q
 
 SOURCE = "gemma_trainer131k-l0-114_layer20"
 

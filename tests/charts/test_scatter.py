@@ -19,7 +19,8 @@ from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.style import KNOWN_COLOURS, LOOK, OTHER_COLOURS, colours
 from featurediff.charts.texts import HOVER_WIDTH, wrap
 from featurediff.charts.view import Kind, View, heading
-from featurediff.features.evidence import assess, with_evidence
+from featurediff.features.evidence import assess
+from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
 from featurediff.labels import Labels

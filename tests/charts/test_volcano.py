@@ -14,7 +14,8 @@ from featurediff.charts.packing import ROW
 from featurediff.charts.points import mark
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
-from featurediff.features.evidence import assess, with_evidence
+from featurediff.features.evidence import assess
+from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
 from featurediff.labels import Labels

@@ -14,7 +14,8 @@ from featurediff import cli, load
 from featurediff.cli import app
 from featurediff.errors import DataError
 from featurediff.features.changes import rank, ranking_csv
-from featurediff.features.evidence import CAVEAT, evidence_q
+from featurediff.features.evidence import CAVEAT
+from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
 
 SHARE = "target_sparsity"

@@ -7,7 +7,8 @@ from scipy.stats import binomtest, fisher_exact
 from tables import make_results
 
 from featurediff.features import evidence as significance
-from featurediff.features.evidence import assess, evidence_q, with_evidence
+from featurediff.features.evidence import assess
+from featurediff.features.evidence_columns import evidence_q, with_evidence
 from featurediff.features.exact_tests import fisher, fisher_two_sided, mcnemar, wilson
 from featurediff.features.table import feature_table
 from featurediff.labels import SIDES

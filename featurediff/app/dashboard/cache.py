@@ -18,10 +18,12 @@ from featurediff.charts.chart import make_chart
 from featurediff.charts.points import EXPLAINED_POINTS, mark
 from featurediff.charts.texts import hover_texts
 from featurediff.charts.view import View
-from featurediff.features.evidence import ALPHA, count_evidence
+from featurediff.features.evidence import ALPHA
+from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.filters import Filters, is_one_of, largest, passing
+from featurediff.features.questions import quantity_of
 from featurediff.features.table import Thresholds
-from featurediff.labels import SIDES, Labels
+from featurediff.labels import EXCLUSIVITIES, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, parse_explanations
 from featurediff.sources.origin import Origin
 from featurediff.sources.results import parse_results
@@ -61,7 +63,7 @@ def refer(key: str, template: str, preferred: str | None, _study: Study) -> Stud
     """
     del key
     referring = _study.referring(template or None, preferred)
-    _ = referring.evidence
+    _ = referring.exclusive, referring.changes()
     return referring
 
 
@@ -171,7 +173,7 @@ def _narrow(
         drawn,
         blake2b(drawn.tobytes(), digest_size=16).hexdigest(),
         at,
-        count_evidence(_kept[["token_type", "exclusivity", "base_q", "chat_q"]].iloc[at], max_q),
+        count_evidence(_kept.iloc[at], max_q).to_numpy().reshape(-1, len(EXCLUSIVITIES), 2),
         tuple(dict.fromkeys(ids[:MOST_IDS])),
         list(zip(token_types, ids, strict=True)),
         _fill(_cells().take(first), _opened.study, _view, _stars),
@@ -185,7 +187,7 @@ def table_columns(metric: str, study: Study) -> list[str]:
     values = [f"{side}_{metric}" for side in SIDES]
     counts = [f"{side}_{prompts}_num_active" for side, prompts in study.origin.num_prompts]
     head = ["feature_id", "star", *page, "token_type", "exclusivity", "inconsistent", *values, "difference"]
-    tail = ["explanation", "exclusive_positions", "base_q", "chat_q", "change_q", *kind]
+    tail = ["explanation", "exclusive_positions", "base_q", "chat_q", f"{quantity_of(metric)}_change_q", *kind]
     return list(dict.fromkeys([*head, *tail, *counts]))
 
 
@@ -198,9 +200,8 @@ def _to_arrow(key: str, _kept: pd.DataFrame) -> pa.Table:
 
 def _fill(rows: pa.Table, study: Study, view: View, stars: set[int]) -> pa.Table:
     """Return rows of `_to_arrow` with the columns that are shown."""
-    named = {"both": "Both", "base": view.labels.base, "chat": view.labels.chat}
     exclusivity = rows["exclusivity"].combine_chunks()
-    names = [named[name] for name in exclusivity.dictionary.to_pylist()]
+    names = [view.labels.short_category(name) for name in exclusivity.dictionary.to_pylist()]
     base, chat = (rows[f"{side}_{view.metric}"].to_numpy() for side in SIDES)
     cells = dict(zip(rows.column_names, rows.columns, strict=True)) | {
         "exclusivity": pa.DictionaryArray.from_arrays(exclusivity.indices, names),

@@ -25,7 +25,7 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
     counts = shown.counts
     note = "Kept: exclusive to the target prompts in at least one model. A feature counts once per position."
     families = "; ".join(
-        f"{labels.of(side)} at {name}: {study.evidence.exclusive[side, name].family:,}"
+        f"{labels.of(side)} at {name}: {study.exclusive.tested[side, name].family:,}"
         for name in study.results.token_types
         for side in SIDES
     )
@@ -47,7 +47,7 @@ def show_counts(shown: Shown, study: Study, view: View) -> None:
     legend = escape_markdown(f"★ exclusive in both models, ● in {labels.base} only, ■ in {labels.chat} only")
     for token_type, of_type in zip(study.results.token_types, counts, strict=True):
         kept, significant = of_type.sum(axis=0)
-        parts = (f"{symbol} {number:,}" for symbol, number in zip("★●■", of_type[:, 0], strict=True))
+        parts = (f"{symbol} {number:,}" for symbol, number in zip("★●■", of_type[:3, 0], strict=True))
         value = f"{kept:,} → {significant:,}"
         tiles.append((f"At {escape_markdown(token_type)}", value, "  ".join(parts), legend))
     with st.container(horizontal=True, gap="large"):

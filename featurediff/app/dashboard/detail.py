@@ -91,18 +91,17 @@ def show_note(key: Key) -> None:
 
 def show_evidence(picked: tuple[str, int], study: Study, labels: Labels) -> None:
     """Show counts with intervals, and every test of the feature at its position."""
-    test = {"fisher": "Fisher’s exact test", "mcnemar": "McNemar’s exact test on the same prompts"}
     rows = study.evidence_of(*picked, labels)
     widths = {
         name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (145, 115), strict=True)
     }
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
     st.dataframe(rows, key="evidence", height="content", column_config=widths)
+    st.dataframe(study.effects_of(*picked, labels), key="effects", height="content")
     st.caption(
         escape_markdown(
             "Prompts on which it is active, with 95 % Wilson intervals. In each model: target over control, one-sided "
-            f"Fisher’s exact test. The last row: {test[study.evidence.change_test]}, two-sided. q corrects p for the "
-            f"features tested together. {CAVEAT}"
+            f"Fisher’s exact test. q corrects p for the features tested together. {CAVEAT}"
         )
     )
 

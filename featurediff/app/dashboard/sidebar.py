@@ -91,7 +91,7 @@ def choose_view(study: Study, types: tuple[str, ...]) -> View:
             width="stretch",
             help="Every filter and threshold goes back to its default, and the box goes; metric and labels stay.",
         )
-    return View(metric, thresholds, filters, labels, scale, spread, kind, top)
+    return View(metric, thresholds, filters, labels, scale, spread, kind, top=top)
 
 
 def choose_kind() -> tuple[Kind, int]:

@@ -12,6 +12,7 @@ from featurediff.app.dashboard.session import on_row
 from featurediff.app.dashboard.shown import Opened
 from featurediff.app.safe_text import escape_markdown
 from featurediff.features.evidence import CAVEAT
+from featurediff.features.questions import quantity_of
 from featurediff.labels import Labels
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any
         ),
         "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
         "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
-        "change_q": q_column("q change", "Activation frequency on target prompts, chat against base."),
+        f"{quantity_of(metric)}_change_q": q_column("q change", "On target prompts, chat against base."),
         "explanation_type": st.column_config.TextColumn("Type", width=110),
     }
     for (side, which), number in study.origin.num_prompts.items():

@@ -1,0 +1,241 @@
+"""`activations.parquet`, `prompts.parquet` → base and chat on the same prompts, and which of these belong together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from featurediff.errors import DataError
+from featurediff.labels import PROMPTS, SIDES, Prompts, Side
+from featurediff.sources.activations import read_parquet
+from featurediff.wording import plural, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from featurediff.sources.activations import Activations
+    from featurediff.sources.results import Results
+
+_KEYS = ["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The activations of one model on one prompt set at one position; all others are 0."""
+
+    prompt: NDArray[np.intp]
+    """Row of each in the prompt set; shape (active,)."""
+
+    feature: NDArray[np.intp]
+    """Place of each in `PairsAt.features`, ascending; shape (active,)."""
+
+    activation: NDArray[np.float64]
+    """Shape (active,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairsAt:
+    """Base and chat on the same prompts, at one position."""
+
+    features: NDArray[np.int64]
+    """Features that are active on a prompt of either set in either model, ascending."""
+
+    cells: Mapping[tuple[Side, Prompts], Cells]
+    """Their activations."""
+
+    num_prompts: Mapping[Prompts, int]
+    """How many prompts each set has."""
+
+    def activations(self, side: Side, prompts: Prompts, first: int, last: int) -> NDArray[np.float64]:
+        """Return the activations of `features[first:last]`, shape (prompts, last − first)."""
+        cells, width = self.cells[side, prompts], last - first
+        start, stop = np.searchsorted(cells.feature, [first, last])
+        at = cells.prompt[start:stop] * width + cells.feature[start:stop] - first
+        whole = np.zeros(self.num_prompts[prompts] * width)
+        whole[at] = cells.activation[start:stop]
+        return whole.reshape(-1, width)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Base and chat on the same prompts."""
+
+    positions: Mapping[str, PairsAt]
+    """By token type."""
+
+    groups: Mapping[Prompts, NDArray[np.intp] | None]
+    """Which prompts belong together, shape (prompts,); None where no two prompts of a set do."""
+
+    alike: int | None
+    """Prompts that are the same as another one but for case, spaces and punctuation; None where no texts are known."""
+
+    def num_prompts(self, prompts: Prompts) -> int:
+        """Return how many prompts a set has."""
+        return next(iter(self.positions.values())).num_prompts[prompts]
+
+    def num_groups(self, prompts: Prompts) -> int | None:
+        """Return how many groups a prompt set has; None where it has none."""
+        groups = self.groups[prompts]
+        return None if groups is None else int(groups.max()) + 1
+
+
+def read_pairs(activations: Activations, results: Results) -> Pairs:
+    """
+    Read which feature was how active on which prompt.
+
+    Parameters
+    ----------
+    activations : Activations
+        The files.
+    results : Results
+        The two files beside them.
+
+    Returns
+    -------
+    Pairs
+        Prompts in the order of their ids; a prompt on which nothing is active, and that no file names, comes last.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or lacks a column, counts otherwise than the results do, has a group in both prompt
+        sets, or if the two models have not seen the same numbers of prompts.
+    """
+    sizes = _check_sizes(activations, results)
+    rows = activations.read(_KEYS)
+    _check_features(rows, results, activations.path.name)
+    texts = _read_texts(activations.prompts)
+    ids = {name: _prompt_ids(rows, texts, name, sizes[name], activations.path.name) for name in PROMPTS}
+    at = {}
+    for token_type in results.token_types:
+        here = rows[(rows["token_type"] == token_type).to_numpy()]
+        features = np.unique(here["feature_id"].to_numpy(np.int64))
+        cells = {}
+        for side in SIDES:
+            for prompts in PROMPTS:
+                part = here[((here["model"] == side) & (here["prompt_set"] == prompts)).to_numpy()]
+                activations.compare_counts(part["feature_id"].to_numpy(np.int64), results, side, prompts, token_type)
+                cells[side, prompts] = _cells(part, ids[prompts], features, activations.path.name)
+        at[token_type] = PairsAt(features, cells, sizes)
+    groups: dict[Prompts, NDArray[np.intp] | None] = dict.fromkeys(PROMPTS)
+    if texts is not None and "group" in texts and activations.prompts:
+        groups = _groups(texts, ids, sizes, activations.prompts.name)
+    return Pairs(at, groups, None if texts is None else _count_alike(texts))
+
+
+def _check_sizes(activations: Activations, results: Results) -> dict[Prompts, int]:
+    """Return how many prompts both models have seen of each set."""
+    base, chat = results.base.metadata, results.chat.metadata
+    for prompts in PROMPTS:
+        n = base.num_prompts(prompts), chat.num_prompts(prompts)
+        if n[0] != n[1]:
+            msg = f"`{activations.path.name}` cannot pair {n[0]} {prompts} prompts in base with {n[1]} in chat."
+            raise DataError(msg)
+    return {prompts: base.num_prompts(prompts) for prompts in PROMPTS}
+
+
+def _check_features(rows: pd.DataFrame, results: Results, name: str) -> None:
+    outside = ~rows["feature_id"].between(0, results.num_features - 1)
+    if outside.any():
+        first = rows["feature_id"][outside].iloc[0]
+        msg = (
+            f"`{name}` has feature {first}, but the SAE's features run from 0 to {results.num_features - 1} "
+            f"({outside.sum()} such rows). Was it made with the same SAE?"
+        )
+        raise DataError(msg)
+
+
+def _prompt_ids(
+    rows: pd.DataFrame, texts: pd.DataFrame | None, prompts: Prompts, size: int, name: str
+) -> NDArray[np.int64]:
+    """Return the ids of a prompt set, ascending, as far as they are known."""
+    ids = rows["prompt_id"][(rows["prompt_set"] == prompts).to_numpy()].unique().astype(np.int64)
+    if len(ids) > size:
+        msg = f"`{name}` has {len(ids)} {prompts} prompts, but the results have {size}. Were they made together?"
+        raise DataError(msg)
+    named = np.empty(0, np.int64)
+    if texts is not None:
+        named = texts["prompt_id"][(texts["prompt_set"] == prompts).to_numpy()].to_numpy(np.int64)
+    both = np.union1d(ids, named)
+    return both if len(both) <= size else np.sort(ids)
+
+
+def _cells(rows: pd.DataFrame, ids: NDArray[np.int64], features: NDArray[np.int64], name: str) -> Cells:
+    """Return the activations of one model on one prompt set, by feature."""
+    prompt = np.searchsorted(ids, rows["prompt_id"].to_numpy(np.int64))
+    feature = np.searchsorted(features, rows["feature_id"].to_numpy(np.int64))
+    order = np.lexsort([prompt, feature])
+    prompt, feature = prompt[order], feature[order]
+    if ((np.diff(prompt) == 0) & (np.diff(feature) == 0)).any():
+        msg = f"`{name}` has two activations of one feature on one prompt in one model. Expected one."
+        raise DataError(msg)
+    return Cells(prompt, feature, rows["activation"].to_numpy(np.float64)[order])
+
+
+def _read_texts(path: Path | None) -> pd.DataFrame | None:
+    """Return `prompt_set`, `prompt_id`, `content` and, where there is one, `group` of every prompt."""
+    if path is None:
+        return None
+    texts = read_parquet(path, ("prompt_set", "prompt_id", "content"), optional=("group",))
+    if texts.duplicated(["prompt_set", "prompt_id"]).any():
+        msg = f"`{path.name}` has two texts of one prompt. Expected one."
+        raise DataError(msg)
+    return texts
+
+
+def _groups(
+    texts: pd.DataFrame, ids: Mapping[Prompts, NDArray[np.int64]], sizes: Mapping[Prompts, int], name: str
+) -> dict[Prompts, NDArray[np.intp] | None]:
+    """Return the group of each prompt as a number; a prompt without one is a group of its own."""
+    named = {prompts: texts[(texts["prompt_set"] == prompts).to_numpy()] for prompts in PROMPTS}
+    shared = set(named["target"]["group"].dropna()) & set(named["control"]["group"].dropna())
+    if shared:
+        msg = (
+            f"`{name}` has the group {quoted(min(shared, key=str))} in target and in control ({len(shared)} such), but "
+            "a group's prompts must be of one set, as they are exchanged together."
+        )
+        raise DataError(msg)
+    found: dict[Prompts, NDArray[np.intp] | None] = {}
+    for prompts in PROMPTS:
+        group = named[prompts].set_index("prompt_id")["group"].reindex(ids[prompts])
+        codes = np.full(sizes[prompts], -1, dtype=np.intp)
+        codes[: len(group)] = pd.factorize(group)[0]
+        alone = codes < 0
+        codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+        found[prompts] = codes if codes.max(initial=-1) + 1 < len(codes) else None
+    return found
+
+
+def _count_alike(texts: pd.DataFrame) -> int:
+    """Return how many prompts of a set have the words of another one of it, in their order."""
+    words = texts["content"].map(lambda content: " ".join(re.findall(r"\w+", content.casefold())))
+    return int(pd.DataFrame({"prompt_set": texts["prompt_set"], "words": words}).duplicated(keep=False).sum())
+
+
+def describe_pairs(pairs: Pairs) -> str:
+    """Say how many prompts were seen, in how many groups, and what that means for the evidence."""
+    parts, notes = [], []
+    for prompts in PROMPTS:
+        groups = pairs.num_groups(prompts)
+        parts.append(
+            plural(pairs.num_prompts(prompts), f"{prompts} prompt") + ("" if groups is None else f" in {groups} groups")
+        )
+        if groups is not None and groups < FEWEST_GROUPS and prompts == "target":
+            notes.append(f"fewer than {FEWEST_GROUPS} groups can show no change")
+    if pairs.groups["target"] is None and pairs.groups["control"] is None and pairs.alike:
+        notes.append(
+            f"{plural(pairs.alike, 'prompt')} the same as another but for case, spaces and punctuation: say with "
+            "`group` which belong together"
+        )
+    return "; ".join([" and ".join(parts), *notes])
+
+
+FEWEST_GROUPS = 6
+"""With g groups the smallest two-sided p of flipped signs is 2^(1 − g), which is above 0.05 for fewer."""
