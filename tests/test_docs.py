@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
-OF_OTHERS = {"--server.headless", "--server.port"}
+OF_OTHERS = {"--server.headless", "--server.address"}
 """Options of Streamlit that a page may name."""
 
 OF_THE_SCRIPT = {"--results", "--neuronpedia-template"}
