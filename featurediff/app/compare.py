@@ -22,7 +22,7 @@ from featurediff.errors import DataError
 from featurediff.export import PLOT_CONFIG
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.table import Threshold, Thresholds
-from featurediff.labels import PROMPTS, SIDES, Labels
+from featurediff.labels import EXCLUSIVE, PROMPTS, SIDES, Labels
 from featurediff.sources.tree import in_one_state
 from featurediff.wording import plural
 
@@ -209,7 +209,7 @@ def show_shared(first: Summary, second: Summary, short: dict[str, str], shared: 
     if shared.empty:
         st.caption("These two sources share none.")
         return
-    named = {"both": "Both", "base": labels.base, "chat": labels.chat}
+    named = {which: labels.short_category(which) for which in EXCLUSIVE}
     columns: dict[str, Any] = {
         "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="open ↗", width=65),
@@ -248,7 +248,7 @@ def show_shared(first: Summary, second: Summary, short: dict[str, str], shared: 
 
 def show_counts(rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> None:
     """Show all counts as a table; a source's name opens it in the dashboard."""
-    named = {"both": "Both", "base": labels.base, "chat": labels.chat, "all": "All"}
+    named = {which: labels.short_category(which) for which in EXCLUSIVE} | {"all": "All"}
     columns: dict[str, Any] = {
         "source": st.column_config.ButtonColumn(
             "Source", type="tertiary", alignment="left", key="open_source", width=240, help="Opens it in the dashboard."

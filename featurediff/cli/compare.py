@@ -14,7 +14,7 @@ from featurediff.csv_files import to_csv
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.files import write_whole
-from featurediff.labels import EXCLUSIVITIES
+from featurediff.labels import EXCLUSIVE
 from featurediff.sources.tree import find_sources
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _counts(tidy: pd.DataFrame) -> Table:
     """Return kept and significant features with a row per source and position."""
     from featurediff.compare.counts import side_by_side
 
-    names = (*EXCLUSIVITIES, "all")
+    names = (*EXCLUSIVE, "all")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("source", "position", *names):
         table.add_column(name, overflow="fold")

@@ -12,7 +12,7 @@ import pandas as pd
 from featurediff.compare.summary import Summary
 from featurediff.features.evidence import ALPHA
 from featurediff.features.evidence_columns import count_evidence
-from featurediff.labels import EXCLUSIVITIES
+from featurediff.labels import EXCLUSIVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ def counts(sources: Sequence[Summary], max_q: float = ALPHA) -> pd.DataFrame:
     """
     frames = [
         count_evidence(source.kept, max_q)
+        .drop(index="neither", level="exclusivity")
         .reset_index()
         .astype({"token_type": "str", "exclusivity": "str"})
         .assign(
@@ -74,11 +75,11 @@ def side_by_side(tidy: pd.DataFrame) -> pd.DataFrame:
     """
     columns = {
         f"{exclusivity}_{value}": tidy.loc[tidy["exclusivity"] == exclusivity, value].to_numpy()
-        for exclusivity in EXCLUSIVITIES
+        for exclusivity in EXCLUSIVE
         for value in ("kept", "significant")
     }
     for value in ("kept", "significant"):
-        columns[f"all_{value}"] = np.sum([columns[f"{exclusivity}_{value}"] for exclusivity in EXCLUSIVITIES], axis=0)
+        columns[f"all_{value}"] = np.sum([columns[f"{exclusivity}_{value}"] for exclusivity in EXCLUSIVE], axis=0)
     return tidy[_ABOUT].drop_duplicates().reset_index(drop=True).assign(**columns)
 
 

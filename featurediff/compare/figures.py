@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from featurediff.charts.style import GRID, colours, hover_label
 from featurediff.charts.texts import text
-from featurediff.labels import EXCLUSIVITIES, Labels
+from featurediff.labels import EXCLUSIVE, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,10 +80,10 @@ def count_bars(tidy: pd.DataFrame, names: Mapping[str, str], labels: Labels | No
                     constraintext="none",
                     hovertemplate=_count_hover(rows, names, token_type, labels.category(exclusivity)),
                     marker={"color": _paint(palette[token_type], value), "line_width": 0},
-                    **_look(token_type, value, palette[token_type], is_first=exclusivity == EXCLUSIVITIES[0]),
+                    **_look(token_type, value, palette[token_type], is_first=exclusivity == EXCLUSIVE[0]),
                 ),
                 row=1,
-                col=1 + EXCLUSIVITIES.index(exclusivity),
+                col=1 + EXCLUSIVE.index(exclusivity),
             )
     row = ROW_GAP + BAR * len(token_types)
     fig.update_layout(barmode="group", bargap=ROW_GAP / row, bargroupgap=0.1, height=110 + row * len(sources))
@@ -92,7 +92,7 @@ def count_bars(tidy: pd.DataFrame, names: Mapping[str, str], labels: Labels | No
     fig.update_yaxes(ticks, range=[len(sources) - 0.5, -0.5], showgrid=False, zeroline=False, ticklabelstandoff=6)
     fig.update_yaxes(automargin=True, col=1)
     if is_numbered:
-        for column, exclusivity in enumerate(EXCLUSIVITIES, 1):  # room for the numbers beyond the longest bar
+        for column, exclusivity in enumerate(EXCLUSIVE, 1):  # room for the numbers beyond the longest bar
             longest = tidy.loc[tidy["exclusivity"] == exclusivity, "kept"].max()
             fig.update_xaxes(range=[0, 1.35 * max(longest, 1)], col=column)
     return fig
@@ -136,11 +136,11 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
                             token_type,
                             value,
                             palette[token_type],
-                            is_first=row == 1 and exclusivity == EXCLUSIVITIES[0],
+                            is_first=row == 1 and exclusivity == EXCLUSIVE[0],
                         ),
                     ),
                     row=row,
-                    col=1 + EXCLUSIVITIES.index(exclusivity),
+                    col=1 + EXCLUSIVE.index(exclusivity),
                 )
     layers = sorted(set(series["layer"]))
     ticks = {"tickmode": "array", "tickvals": layers} if len(layers) <= 10 else {}
@@ -252,9 +252,9 @@ def _panels(rows: int, labels: Labels, *, share_y: bool = False, row_titles: Seq
     """Return empty panels, a column per exclusivity, below the legend."""
     fig = make_subplots(
         rows=rows,
-        cols=len(EXCLUSIVITIES),
+        cols=len(EXCLUSIVE),
         shared_yaxes=share_y,
-        column_titles=[text(labels.category(exclusivity)) for exclusivity in EXCLUSIVITIES],
+        column_titles=[text(labels.category(exclusivity)) for exclusivity in EXCLUSIVE],
         row_titles=row_titles,
         horizontal_spacing=0.05,
         vertical_spacing=0.5 / (rows + 1),
@@ -269,7 +269,7 @@ def _panels(rows: int, labels: Labels, *, share_y: bool = False, row_titles: Seq
 def _groups(tidy: pd.DataFrame, token_types: Sequence[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     """Return the rows of each (token type, exclusivity), in the order of the legend."""
     found = dict(iter(tidy.groupby(["token_type", "exclusivity"], sort=False)))
-    return [((t, e), found[t, e]) for t in token_types for e in EXCLUSIVITIES if (t, e) in found]
+    return [((t, e), found[t, e]) for t in token_types for e in EXCLUSIVE if (t, e) in found]
 
 
 def _paint(colour: str, value: str) -> str:

@@ -13,7 +13,7 @@ from featurediff.compare.figures import count_bars, layer_lines, overlap_map
 from featurediff.compare.overlap import group_by_sae, overlap
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
 from featurediff.features.evidence import ALPHA, CAVEAT
-from featurediff.labels import EXCLUSIVITIES, Labels
+from featurediff.labels import EXCLUSIVE, Labels
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _html_table(tidy: pd.DataFrame) -> str:
     """Return the counts side by side, escaped."""
     rows = side_by_side(tidy)
     labels = Labels()
-    named = {exclusivity: labels.category(exclusivity) for exclusivity in EXCLUSIVITIES} | {"all": "All"}
+    named = {exclusivity: labels.category(exclusivity) for exclusivity in EXCLUSIVE} | {"all": "All"}
     cells = {("", "Source"): rows["source"], ("", "Position"): rows["token_type"]}
     for exclusivity, name in named.items():
         cells |= {(name, value): rows[f"{exclusivity}_{value}"].map("{:,}".format) for value in ("kept", "significant")}

@@ -214,7 +214,6 @@ def choose_labels(types: tuple[str, ...]) -> Labels:
 
 def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...], Consistency]:
     """Draw the widgets of the filters by position, exclusivity and consistency."""
-    named = {"both": "Both", "base": labels.base, "chat": labels.chat}
     for name, options in (
         ("token_types", study.results.token_types),
         ("exclusivity", EXCLUSIVITIES),
@@ -234,7 +233,7 @@ def choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[
         EXCLUSIVITIES,
         selection_mode="multi",
         key="exclusivity",
-        format_func=lambda which: escape_markdown(named[which]),
+        format_func=lambda which: escape_markdown(labels.short_category(which)),
         help="The model in which the feature fires on target prompts and not on control prompts. It may still fire in "
         "the other model; choose “Consistent only” as well to leave out those that its control prompts contradict.",
     )
