@@ -9,6 +9,7 @@ import pandas as pd
 
 from featurediff.csv_files import to_csv
 from featurediff.features.exact_tests import wilson
+from featurediff.features.intervals import active_mean
 from featurediff.features.questions import quantity_of
 from featurediff.features.table import values
 from featurediff.labels import SIDES, is_share
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DIRECTIONS = ("increase", "decrease")
-
-NORMAL_95 = 1.96
-"""Standard errors to either side that hold 95 % of a normal distribution."""
 
 
 def change_of(table: pd.DataFrame, metric: str, origin: Origin) -> tuple[Floats, Floats, Floats]:
@@ -73,20 +71,19 @@ def interval(table: pd.DataFrame, metric: str, side: Side, origin: Origin) -> tu
     Returns
     -------
     low, high : ndarray of shape (rows,), float64
-        Shares and counts of prompts: Wilson's. Means over all prompts: the normal approximation, mean ± 1.96 standard
-        errors, and not below 0; rough for a feature that fires on few prompts. Other metrics, and means without their
-        standard deviation: NaN.
+        Shares and counts of prompts: Wilson's. Means over all prompts: Wilson's interval of the share of prompts times
+        the t interval of the mean over active prompts, see `intervals.active_mean`; NaN for fewer than 2 active
+        prompts. Other metrics, and means without their standard deviation: NaN.
     """
     prompts = _prompts(metric)
     n = origin.num_prompts[side, prompts]
-    deviation = f"{side}_{metric.removesuffix('mean')}std"
+    deviation, active = f"{side}_{metric.removesuffix('mean')}std", f"{side}_{prompts}_num_active"
     if is_share(metric) or metric.endswith("_num_active"):
-        low, high = wilson(table[f"{side}_{prompts}_num_active"].to_numpy(), n)
+        low, high = wilson(table[active].to_numpy(), n)
         return (low, high) if is_share(metric) else (low * n, high * n)
     if metric.endswith("_all_mean") and deviation in table:
-        mean = table[f"{side}_{metric}"].to_numpy(dtype=np.float64)
-        half = NORMAL_95 * table[deviation].to_numpy(dtype=np.float64) / n**0.5
-        return np.where(mean < 0, mean - half, (mean - half).clip(min=0)), mean + half
+        mean, std = (table[name].to_numpy(dtype=np.float64) for name in (f"{side}_{metric}", deviation))
+        return active_mean(mean, std, n, table[active].to_numpy())[1:]
     unknown = np.full(len(table), np.nan)
     return unknown, unknown
 
