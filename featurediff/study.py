@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from featurediff.charts.chart import make_chart
+from featurediff.charts.finding import finding
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import DEFAULT_METRIC, View
 from featurediff.errors import DataError
@@ -95,6 +96,12 @@ class Study:
             for prompts, n in sizes.items()
         ]
         return f"{' and '.join(parts)}; which feature was active on which prompt is not known, so tests are unpaired"
+
+    def finding(self, view: View) -> str:
+        """Say in words what a view's question finds; see `charts.finding.finding`."""
+        kept = self.table_of(view)
+        exclusive = kept if view.question == "exclusive" else self.table(view.thresholds, metric=view.metric)
+        return finding(view, kept, exclusive, self.by_chance(view.thresholds, view.alpha), self.changes(view.family))
 
     def by_chance(self, thresholds: Thresholds | None = None, alpha: float = ALPHA) -> pd.DataFrame:
         """Return what the published rule keeps at each position, beside what chance alone would; see `chance_table`."""

@@ -1,0 +1,126 @@
+"""What a source shows, in a sentence: the answer to the question that was asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from featurediff.features.questions import effect_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from featurediff.charts.view import View
+    from featurediff.features.evidence import Changes
+
+
+class Found(NamedTuple):
+    """Numbers of a finding; a feature counts once per position."""
+
+    kept: int
+    """Features that the question keeps."""
+
+    up: int
+    """Those that chat uses more than base does."""
+
+    down: int
+    """Those that it uses less."""
+
+    against: int
+    """Those exclusive in one model that do not move towards it."""
+
+
+def count_found(table: pd.DataFrame) -> Found:
+    """
+    Count what a finding says.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What a question keeps, from `Study.table`.
+    """
+    direction, exclusivity = (table[name].astype("str").to_numpy() for name in ("direction", "exclusivity"))
+    known = table["direction"].notna().to_numpy()
+    towards = np.select([exclusivity == "chat", exclusivity == "base"], ["increase", "decrease"], "")
+    against = known & (towards != "") & (direction != towards)
+    up, down = (int((direction == way).sum()) for way in ("increase", "decrease"))
+    return Found(len(table), up, down, int(against.sum()))
+
+
+def finding(view: View, table: pd.DataFrame, exclusive: pd.DataFrame, chance: pd.DataFrame, changes: Changes) -> str:
+    """
+    Say what was found.
+
+    Parameters
+    ----------
+    view : View
+        Question, metric, alpha and labels; filters do not count.
+    table : DataFrame
+        What the question keeps.
+    exclusive : DataFrame
+        What the published rule keeps.
+    chance : DataFrame
+        What the published rule keeps by chance, from `features.counts.chance_table`.
+    changes : Changes
+        The tests.
+
+    Returns
+    -------
+    str
+        One to three sentences; a feature counts once per position.
+    """
+    found, words = count_found(table), view.labels
+    published = count_found(exclusive)
+    if view.question == "exclusive":
+        return f"{_published(published, view, chance, is_first=True)} {_going_against(published)}".strip()
+    if view.question == "any":
+        kept = f"{plural_of(found.kept)} {_verb(found.kept, 'answers', 'answer')} at least one question"
+        return f"{kept}; nothing corrects for asking several. {_published(published, view, chance)}"
+    tested = _num_tested(view, changes)
+    where = f"on {words.target}" + f" more than on {words.control}" * (view.question == "specific")
+    if not tested:
+        nothing = f"What changed {where} cannot be tested: the files hold no means with standard deviations."
+        return f"{nothing} {_published(published, view, chance)}"
+    if not found.kept:
+        nothing = f"No feature changed {where} (q ≤ {view.alpha:g}; {tested:,} tested)."
+        return f"{nothing} {_published(published, view, chance)}"
+    ways = f"{found.up:,} up and {found.down:,} down"
+    changed = f"{plural_of(found.kept)} changed {where} (q ≤ {view.alpha:g}), {ways}."
+    return f"{changed} {_published(published, view, chance)}"
+
+
+def plural_of(number: int) -> str:
+    """Write a number of features, with commas."""
+    return f"{number:,} feature{'s' * (number != 1)}"
+
+
+def _published(found: Found, view: View, chance: pd.DataFrame, *, is_first: bool = False) -> str:
+    """Say what the published rule keeps, and what chance would."""
+    words = view.labels
+    by_chance = chance["either_expected"].sum()
+    number = f"{by_chance:,.0f}" if by_chance >= 1 else f"{by_chance:.1f}"
+    expected = f"{'at least' if chance['is_least'].any() else 'about'} {number}"
+    if is_first:
+        said = f"{plural_of(found.kept)} {_verb(found.kept, 'is', 'are')} active on {words.target} only"
+    else:
+        said = f"The published rule keeps {found.kept:,}"
+    return f"{said}; {expected} would be expected if {words.target} and {words.control} did not differ."
+
+
+def _going_against(found: Found) -> str:
+    """Say how many features are exclusive in a model that does not use them more."""
+    if not found.against:
+        return ""
+    return f"{found.against:,} of those in one model {_verb(found.against, 'does', 'do')} not move towards it."
+
+
+def _verb(number: int, one: str, many: str) -> str:
+    return one if number == 1 else many
+
+
+def _num_tested(view: View, changes: Changes) -> int:
+    """Return how many features are tested for a question, over all positions."""
+    name = effect_of(view.question, view.metric)
+    tests = (effect.tested for (found, _), effect in changes.effects.items() if found == name)
+    return sum(int(np.isfinite(tested.p).sum()) for tested in tests)
