@@ -31,7 +31,7 @@ from featurediff.app.rerun_lock import turn
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to, settle
-from featurediff.charts.view import heading
+from featurediff.charts.view import caption, heading
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
 from featurediff.features.table import Thresholds
@@ -149,10 +149,10 @@ with turn():  # not before: reading may take long
     write_picked()
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(escape_markdown(heading(view.metric, labels)), width="content", anchor=False)
+        st.subheader(escape_markdown(heading(view.question, labels)), width="content", anchor=False)
         if is_synthetic(results):
             st.badge("synthetic demo data", icon=":material/science:", color="orange")
-    st.caption(escape_markdown(study.origin.caption))
+    st.caption(escape_markdown(caption(view.metric, labels, study.origin)))
     for fault in state["url_faults"]:
         st.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from featurediff.charts.plotly_json import to_json
-from featurediff.charts.view import View, heading
+from featurediff.charts.view import View, caption, heading
 from featurediff.csv_files import to_csv
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.table import with_difference
@@ -96,7 +96,7 @@ class Provenance:
 
 def title(study: Study, view: View) -> str:
     """Return the title of a view's chart, plain text."""
-    return f"{heading(view.metric, view.labels)} · {study.origin.caption}"
+    return f"{heading(view.question, view.labels)} · {caption(view.metric, view.labels, study.origin)}"
 
 
 def citation(study: Study, view: View, link: str) -> str:

@@ -53,7 +53,17 @@ class ScatterChart:
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
         places, scale = self.layout, self.scale
-        return scatter(rows, view.metric, places, scale, self.origin, view.labels, texts=self.texts, titled=titled)
+        return scatter(
+            rows,
+            view.metric,
+            places,
+            scale,
+            self.origin,
+            view.labels,
+            texts=self.texts,
+            titled=titled,
+            question=view.question,
+        )
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -75,7 +85,16 @@ class VolcanoChart:
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure; the line is of the change, so at no q that a filter asks for."""
-        return volcano(rows, self.places, view.metric, self.origin, view.labels, texts=self.texts, titled=titled)
+        return volcano(
+            rows,
+            self.places,
+            view.metric,
+            self.origin,
+            view.labels,
+            texts=self.texts,
+            titled=titled,
+            question=view.question,
+        )
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -97,7 +116,7 @@ class RankingChart:
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
-        return ranking(self.ranked(rows), view.metric, self.origin, view.labels, titled=titled)
+        return ranking(self.ranked(rows), view.metric, self.origin, view.labels, titled=titled, question=view.question)
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature's dot for chat stands."""
@@ -132,9 +151,11 @@ def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np
         return RankingChart(view.metric, view.top, origin)
     if view.chart == "volcano":
         return VolcanoChart(
-            lay_out_volcano(kept, view.metric, origin, choice, spread_points=view.spread), origin, texts
+            lay_out_volcano(kept, view.metric, choice, spread_points=view.spread, question=view.question), origin, texts
         )
-    return ScatterChart(*lay_out(kept, view.metric, choice, spread_points=view.spread), origin, texts)
+    return ScatterChart(
+        *lay_out(kept, view.metric, choice, spread_points=view.spread, question=view.question), origin, texts
+    )
 
 
 def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:

@@ -13,8 +13,10 @@ from featurediff.charts.style import (
     hover_label,
 )
 from featurediff.charts.texts import hover_texts, text
-from featurediff.labels import PROMPTS, SIDES, Labels
+from featurediff.features.questions import Question, effect_of
+from featurediff.labels import PROMPTS, SIDES, Labels, test_in_words
 from featurediff.sources.origin import Origin
+from featurediff.wording import p_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -111,7 +113,7 @@ def _kinds(table: pd.DataFrame) -> dict[tuple[str, str, bool], NDArray[np.intp]]
     return found
 
 
-def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], origin: Origin) -> NDArray[np.float32]:
+def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], effect: str) -> NDArray[np.floating]:
     """
     Return what the hover template shows of each point.
 
@@ -121,23 +123,31 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], o
         Rows of the feature table.
     numbers : tuple of three ndarrays of shape (rows,)
         The chart's own.
-    origin : Origin
-        For the numbers of prompts.
+    effect : str
+        The tested effect that the question is about.
 
     Returns
     -------
     ndarray of shape (rows, 12)
-        Feature id, the three numbers, four counts (base before chat, target before control), their shares. float32
-        holds ids below 2**24.
+        Feature id, the three numbers, four counts (base before chat, target before control), and the effect with the
+        ends of its interval and its q. float32, which holds ids below 2**24; float64 where a q is too small for it.
     """
     found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in SIDES for p in PROMPTS]
-    sizes = [origin.num_prompts[v, p] for v in SIDES for p in PROMPTS]
-    shares = [count / size for count, size in zip(found, sizes, strict=True)]
-    columns = [rows["feature_id"].to_numpy(), *numbers, *found, *shares]
-    data = np.empty((len(rows), len(columns)), np.float32)
+    q = cut(rows[f"{effect}_q"].to_numpy())
+    evidence = [rows[f"{effect}{ending}"].to_numpy() for ending in ("", "_low", "_high")]
+    columns = [rows["feature_id"].to_numpy(), *numbers, *found, *evidence, q]
+    fits = np.nanmin(q, initial=1) > np.finfo(np.float32).tiny
+    data = np.empty((len(rows), len(columns)), np.float32 if fits else np.float64)
     for i, column in enumerate(columns):
         data[:, i] = column
     return data
+
+
+def cut(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return q as `wording.p_text` writes them: rounded, but not across 0.05 and the like."""
+    values, which = np.unique(q, return_inverse=True)
+    written = [np.nan if np.isnan(value) else float(p_text(value)) for value in values.tolist()]
+    return np.array(written, dtype=np.float64)[which]
 
 
 def _hover(
@@ -160,8 +170,7 @@ def _hover(
     ]
     for i, (side, prompts) in enumerate((v, p) for v in SIDES for p in PROMPTS):
         whose = text(f"{labels.of(side)} {labels.of(prompts)}")
-        count, share = f"%{{customdata[{4 + i}]:d}}", f"%{{customdata[{8 + i}]:.1%}}"
-        found.append(f"{whose}: {count}/{origin.num_prompts[side, prompts]} ({share})")
+        found.append(f"{whose}: %{{customdata[{4 + i}]:d}}/{origin.num_prompts[side, prompts]}")
     found += ["", "%{text}"] if explained else []
     return "<br>".join(found) + "<extra></extra>"
 
@@ -174,6 +183,27 @@ def value_lines(metric: str, labels: Labels) -> list[str]:
         f"{text(labels.chat)} {name}: %{{customdata[2]:.4~g}}",
         "Difference: %{customdata[3]:+.4~g}",
     ]
+
+
+def evidence_lines(table: pd.DataFrame, question: Question, metric: str, labels: Labels) -> list[str]:
+    """Return the hover lines of the effect that a question is about, columns 8 to 11 of the customdata."""
+    effect = effect_of(question, metric)
+    name = text(effect_in_words(effect, labels))
+    tests = table[f"{effect}_test"].cat.categories
+    if not len(tests):
+        return ["", f"{name}: not tested"]
+    number = "+.3~p" if effect.startswith("sparsity") else "+.3~g"
+    value, low, high = (f"%{{customdata[{i}]:{number}}}" for i in (8, 9, 10))
+    tested = " or ".join(map(test_in_words, tests))
+    return ["", f"<b>{name}: {value}</b> ({low} to {high})", f"q = %{{customdata[11]:~g}} ({tested})"]
+
+
+def effect_in_words(effect: str, labels: Labels) -> str:
+    """Name an effect, such as "Change of mean activation on Target more than on Control"."""
+    quantity, _, contrast = effect.rpartition("_")
+    name = labels.metric(f"target_{quantity}")
+    more = f" more than on {labels.control}" if contrast == "specific" else ""
+    return f"Change of {name[:1].lower()}{name[1:]} on {labels.target}{more}"
 
 
 def mark(drawing: Drawing, keys: Collection[tuple[str, int]]) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from featurediff.charts.points import value_lines
 from featurediff.charts.style import GRID, LOOK, colours, hover_label, title
 from featurediff.charts.texts import shorten, text, wrap
-from featurediff.charts.view import heading
+from featurediff.charts.view import caption, heading
+from featurediff.features.questions import Question
 from featurediff.labels import SIDES, Labels
 from featurediff.sources.origin import Origin
 
@@ -52,7 +53,13 @@ def row_places(ranked: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def ranking(
-    ranked: pd.DataFrame, metric: str, origin: Origin, labels: Labels | None = None, *, titled: bool = True
+    ranked: pd.DataFrame,
+    metric: str,
+    origin: Origin,
+    labels: Labels | None = None,
+    *,
+    titled: bool = True,
+    question: Question = "exclusive",
 ) -> Drawing:
     """
     Draw a ranking.
@@ -69,6 +76,8 @@ def ranking(
         What models and prompt sets are called.
     titled : bool
         Whether the figure carries its title.
+    question : str
+        That the ranked features answer.
 
     Returns
     -------
@@ -98,7 +107,7 @@ def ranking(
     }
     if titled:
         top = {"y": 1, "yanchor": "top", "pad": {"t": 14}}
-        look["title"] = title(f"{heading(metric, labels)}: largest changes", origin) | top
+        look["title"] = title(f"{heading(question, labels)}: largest changes", caption(metric, labels, origin)) | top
     return {"data": traces, "layout": look}
 
 
@@ -184,7 +193,7 @@ def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], metric: str, labels: La
     pad = PAD * (high - low)
     key = f"○ {text(labels.base)}   ● {text(labels.chat)}"
     if _has_intervals(ranked):
-        key += f"   ─ 95 % interval ({'normal approximation' if metric.endswith('_all_mean') else 'Wilson'})"
+        key += f"   ─ 95 % interval ({'Wilson × t' if metric.endswith('_all_mean') else 'Wilson'})"
     explanations = shorten(ranked["explanation"], LABEL_WIDTH)
     return {
         "xaxis": {

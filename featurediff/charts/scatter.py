@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,14 @@ from featurediff.charts.packing import (
     pack_gutter,
     rank_by_group,
 )
-from featurediff.charts.points import custom_data, point_traces, value_lines
+from featurediff.charts.points import custom_data, evidence_lines, point_traces, value_lines
 from featurediff.charts.scale import Scale, fit_scale
 from featurediff.charts.style import GUTTER_FILL, NOTE, look_of_points, value_axis
 from featurediff.charts.texts import text
-from featurediff.charts.view import heading
+from featurediff.charts.view import caption, heading
+from featurediff.features.questions import Question, effect_of, is_tested
 from featurediff.features.table import values
-from featurediff.labels import Labels
+from featurediff.labels import SIDES, Labels
 from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
@@ -52,16 +53,56 @@ class Layout:
     """The axes' range."""
 
 
-def exact(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
-    """Place every point at its values."""
+class Axes(NamedTuple):
+    """What a scatter shows, each array of shape (rows,)."""
+
+    x: NDArray[np.float64]
+    """Base; or chat − base on control prompts."""
+
+    y: NDArray[np.float64]
+    """Chat; or chat − base on target prompts."""
+
+    no_x: NDArray[np.bool_]
+    """Features that are silent in base, so that they stand in the gutter beside the y-axis."""
+
+    no_y: NDArray[np.bool_]
+    """Features that are silent in chat."""
+
+
+def shows_changes(table: pd.DataFrame, metric: str, question: Question) -> bool:
+    """Whether a scatter shows the change on control against that on target: for `specific`, where both are known."""
+    return question == "specific" and is_tested(metric) and f"base_{_on_control(metric)}" in table
+
+
+def find_axes(table: pd.DataFrame, metric: str, question: Question) -> Axes:
+    """Return what a scatter shows."""
+    if shows_changes(table, metric, question):
+        changes = [chat - base for base, chat in (values(table, name) for name in (_on_control(metric), metric))]
+        nowhere = np.zeros(len(table), dtype=bool)
+        return Axes(changes[0], changes[1], nowhere, nowhere)
     base, chat = values(table, metric)
+    prompts = metric.partition("_")[0]
+    silent = (
+        (table[f"{side}_{prompts}_num_active"].to_numpy() == 0) & (value == 0)
+        for side, value in zip(SIDES, (base, chat), strict=True)
+    )
+    return Axes(base, chat, *silent)
+
+
+def _on_control(metric: str) -> str:
+    return f"control_{metric.removeprefix('target_')}"
+
+
+def exact(table: pd.DataFrame, axes: Axes, scale: Scale) -> Layout:
+    """Place every point at its values."""
+    del table
     low, high = scale.range
     if scale.name == "linear":
-        return Layout(base, chat, Frame(low, high, None))
-    return Layout(scale.place(base), scale.place(chat), Frame(low, high, None))
+        return Layout(axes.x, axes.y, Frame(low, high, None))
+    return Layout(scale.place(axes.x), scale.place(axes.y), Frame(low, high, None))
 
 
-def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
+def spread(table: pd.DataFrame, axes: Axes, scale: Scale) -> Layout:
     """
     Place every point where no other one is.
 
@@ -73,23 +114,19 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale) -> Layout:
     ----------
     table : DataFrame
         The feature table, all kept features: a filter must not move points.
-    metric : str
-        A metric of the table.
+    axes : Axes
+        From `find_axes` of the table.
     scale : Scale
-        Fitted to the metric's values in the table.
+        Fitted to its values.
 
     Returns
     -------
     Layout
         Positions as float32, what WebGL draws, all of them distinct.
     """
-    base, chat = values(table, metric)
-    x, y = (scale.place(v).astype(np.float32).astype(np.float64) for v in (base, chat))
-    prompts = metric.partition("_")[0]
-    no_base = (table[f"base_{prompts}_num_active"].to_numpy() == 0) & (base == 0)
-    no_chat = (table[f"chat_{prompts}_num_active"].to_numpy() == 0) & (chat == 0)
-    left, below, corner = no_base & ~no_chat, no_chat & ~no_base, no_base & no_chat
-    inside = ~(no_base | no_chat)
+    x, y = (scale.place(v).astype(np.float32).astype(np.float64) for v in (axes.x, axes.y))
+    left, below, corner = axes.no_x & ~axes.no_y, axes.no_y & ~axes.no_x, axes.no_x & axes.no_y
+    inside = ~(axes.no_x | axes.no_y)
     frame = fit_frame(scale, gutters=not inside.all(), corner=bool(corner.any()))
     pitch = MARKER * (frame.high - frame.low) / PLOT
     width = GUTTER * scale.span - pitch
@@ -129,7 +166,12 @@ def _pack_inside(
 
 
 def lay_out(
-    kept: pd.DataFrame, metric: str, choice: Choice = "auto", *, spread_points: bool = True
+    kept: pd.DataFrame,
+    metric: str,
+    choice: Choice = "auto",
+    *,
+    spread_points: bool = True,
+    question: Question = "exclusive",
 ) -> tuple[Layout, Scale]:
     """
     Place every kept feature; a chart of some of them picks its rows from this.
@@ -144,11 +186,14 @@ def lay_out(
         The axes' scale. `auto` is linear without spread, as exact coordinates should be.
     spread_points : bool
         Whether coincident points get places of their own.
+    question : {"exclusive", "changed", "specific", "any"}
+        Base against chat; for `specific` the change on control against the change on target.
     """
     if choice == "auto" and not spread_points:
         choice = "linear"
-    scale = fit_scale(np.concatenate(values(kept, metric)), choice, metric)
-    return (spread if spread_points else exact)(kept, metric, scale), scale
+    axes = find_axes(kept, metric, question)
+    scale = fit_scale(np.concatenate(axes[:2]), choice, metric)
+    return (spread if spread_points else exact)(kept, axes, scale), scale
 
 
 def scatter(
@@ -161,9 +206,10 @@ def scatter(
     *,
     texts: NDArray[np.object_] | None = None,
     titled: bool = True,
+    question: Question = "exclusive",
 ) -> Drawing:
     """
-    Draw base (x) against chat (y), one point per kept (token_type, feature).
+    Draw base (x) against chat (y), one point per kept (token_type, feature); for `specific`, see `find_axes`.
 
     Parameters
     ----------
@@ -182,6 +228,8 @@ def scatter(
         points there are none.
     titled : bool
         Whether the figure carries its title.
+    question : str
+        That the kept features answer.
 
     Returns
     -------
@@ -191,43 +239,51 @@ def scatter(
     """
     labels = labels or Labels()
 
-    def numbers(rows: pd.DataFrame) -> NDArray[np.float32]:
+    def numbers(rows: pd.DataFrame) -> NDArray[np.floating]:
         base, chat = values(rows, metric)
-        return custom_data(rows, (base, chat, chat - base), origin)
+        return custom_data(rows, (base, chat, chat - base), effect_of(question, metric))
 
-    lines = value_lines(metric, labels)
+    lines = [*value_lines(metric, labels), *evidence_lines(table, question, metric, labels)]
     traces = point_traces(table, (layout.x, layout.y), origin, labels, numbers, lines, texts)
-    look = look_of_points(heading(metric, labels) if titled else None, origin)
-    return {"data": [*traces, _no_change(scale)], "layout": look | _axes(metric, layout.frame, scale, labels)}
+    look = look_of_points(heading(question, labels) if titled else None, caption(metric, labels, origin))
+    diagonal, (x, y) = (
+        "No change",
+        (f"{labels.base}: {labels.metric(metric)}", f"{labels.chat}: {labels.metric(metric)}"),
+    )
+    if shows_changes(table, metric, question):
+        x, y = (f"{labels.metric(metric)}: change on {labels.of(prompts)}" for prompts in ("control", "target"))
+        diagonal = "Changed alike"
+    axes = _axes((text(x), text(y)), layout.frame, scale)
+    notes = _gutters(layout.frame, scale, labels, metric) if layout.frame.gutter else {}
+    return {"data": [*traces, _diagonal(scale, diagonal)], "layout": look | axes | notes}
 
 
-def _no_change(scale: Scale) -> dict[str, object]:
+def _diagonal(scale: Scale, name: str) -> dict[str, object]:
     ends = [scale.low, scale.high]
     return {
         "type": "scatter",
         "x": ends,
         "y": ends,
         "mode": "lines",
-        "name": "No change",
+        "name": name,
         "line": {"color": "gray", "dash": "dash", "width": 1.5},
-        "hovertemplate": "No change<extra></extra>",
+        "hovertemplate": f"{name}<extra></extra>",
     }
 
 
-def _axes(metric: str, frame: Frame, scale: Scale, labels: Labels) -> dict[str, object]:
-    name = text(labels.metric(metric))
+def _axes(names: tuple[str, str], frame: Frame, scale: Scale) -> dict[str, object]:
     marked = scale if frame.gutter or scale.name != "linear" else None
-    x = value_axis((frame.low, frame.high), f"{text(labels.base)}: {name}", marked) | {"constrain": "domain"}
+    x = value_axis((frame.low, frame.high), names[0], marked) | {"constrain": "domain"}
     return {
         "xaxis": x | {"scaleanchor": "y", "scaleratio": 1, "constraintoward": "left"},
-        "yaxis": x | {"title": {"text": f"{text(labels.chat)}: {name}"}},
-        **(_gutters(frame, frame.gutter, scale, labels) if frame.gutter else {}),
+        "yaxis": x | {"title": {"text": names[1]}},
     }
 
 
-def _gutters(frame: Frame, gutter: tuple[float, float], scale: Scale, labels: Labels) -> dict[str, object]:
-    """Return shapes and annotations."""
-    outer, inner = gutter
+def _gutters(frame: Frame, scale: Scale, labels: Labels, metric: str) -> dict[str, object]:
+    """Return shapes and annotations of the gutters, which the frame has."""
+    outer, inner = frame.gutter or (0.0, 0.0)
+    prompts = labels.of("control" if metric.startswith("control") else "target")
     end = scale.range[1]
     start = outer if frame.corner else inner
     look = {"type": "rect", "layer": "below", "line": {"width": 0}, "fillcolor": GUTTER_FILL}
@@ -236,9 +292,9 @@ def _gutters(frame: Frame, gutter: tuple[float, float], scale: Scale, labels: La
         for x, y in (((outer, inner), (start, end)), ((inner, end), (outer, inner)))
     ]
     notes = [
-        ("silent in " + text(labels.base), outer, end, "left", "top"),
-        ("silent in " + text(labels.chat), end, outer, "right", "bottom"),
-        *([("silent in both", outer, outer, "left", "top")] if frame.corner else []),
+        ("silent on<br>" + text(f"{labels.base}’s {prompts} prompts"), outer, end, "left", "top"),
+        (text(f"silent on {labels.chat}’s {prompts} prompts"), end, outer, "right", "bottom"),
+        *([("silent on both", outer, outer, "left", "top")] if frame.corner else []),
     ]
     names = ("text", "x", "y", "xanchor", "yanchor")
     return {"shapes": shapes, "annotations": [NOTE | dict(zip(names, note, strict=True)) for note in notes]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from featurediff.charts.texts import text
-from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +62,7 @@ def hover_label(colour: str) -> dict[str, object]:
     return {"bgcolor": "white", "bordercolor": colour, "font": {"color": "#222222"}}
 
 
-def look_of_points(heading: str | None, origin: Origin) -> dict[str, object]:
+def look_of_points(heading: str | None, caption: str) -> dict[str, object]:
     """Return the layout that charts of points share, with a title where there is one."""
     found: dict[str, object] = {
         "template": {"layout": LOOK},
@@ -74,7 +73,7 @@ def look_of_points(heading: str | None, origin: Origin) -> dict[str, object]:
         # Plotly draws all points again where the texts of the axes need more.
         "margin": {"l": 72, "r": 10, "t": 80 if heading else 30, "b": 64},
     }
-    return found | ({"title": title(heading, origin)} if heading else {})
+    return found | ({"title": title(heading, caption)} if heading else {})
 
 
 def value_axis(ends: tuple[float, float], name: str, scale: Scale | None) -> dict[str, object]:
@@ -96,11 +95,11 @@ def value_axis(ends: tuple[float, float], name: str, scale: Scale | None) -> dic
     return look
 
 
-def title(heading: str, origin: Origin) -> dict[str, object]:
+def title(heading: str, caption: str) -> dict[str, object]:
     """Return a chart's title, with where its numbers come from below."""
     return {
         "text": text(heading),
-        "subtitle": {"text": text(origin.caption)},
+        "subtitle": {"text": text(caption)},
         "x": 0.01,
         "xanchor": "left",
         "font": {"size": 17},

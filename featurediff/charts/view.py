@@ -15,6 +15,7 @@ from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.wording import listed, plural
 
 if TYPE_CHECKING:
+    from featurediff.sources.origin import Origin
     from featurediff.sources.results import Results
 
 DEFAULT_METRIC = "target_all_mean"
@@ -116,9 +117,19 @@ class View:
                 raise DataError(msg)
 
 
-def heading(metric: str, labels: Labels) -> str:
-    """Return the title of the chart, plain text."""
-    return f"{labels.base} → {labels.chat} {labels.target} SAE Features: {labels.metric(metric)}"
+def heading(question: Question, labels: Labels) -> str:
+    """Return the title of a chart, plain text: the question that it answers."""
+    return {
+        "exclusive": f"Active on {labels.target} only",
+        "changed": f"What changed from {labels.base} to {labels.chat} on {labels.target}",
+        "specific": f"What changed on {labels.target} more than on {labels.control}",
+        "any": f"Active on {labels.target} only, or changed from {labels.base} to {labels.chat}",
+    }[question]
+
+
+def caption(metric: str, labels: Labels, origin: Origin) -> str:
+    """Return what stands below the title of a chart: metric, models and source."""
+    return f"{labels.metric(metric)}, {labels.base} → {labels.chat} · {origin.caption}"
 
 
 def nothing_kept(view: View) -> str:

@@ -18,14 +18,14 @@ from featurediff.charts.packing import (
     pack_gutter,
     rank_by_group,
 )
-from featurediff.charts.points import custom_data, point_traces, value_lines
+from featurediff.charts.points import custom_data, effect_in_words, evidence_lines, point_traces, value_lines
 from featurediff.charts.scale import Scale, fit_scale
 from featurediff.charts.style import GUTTER_FILL, NOTE, look_of_points, value_axis
 from featurediff.charts.texts import text
-from featurediff.charts.view import heading
+from featurediff.charts.view import caption, heading
 from featurediff.features.changes import change_of
 from featurediff.features.evidence import ALPHA
-from featurediff.features.questions import quantity_of
+from featurediff.features.questions import Question, effect_of
 from featurediff.labels import Labels, test_in_words
 from featurediff.sources.origin import Origin
 
@@ -80,7 +80,12 @@ class Places:
 
 
 def lay_out_volcano(
-    kept: pd.DataFrame, metric: str, origin: Origin, choice: Choice = "auto", *, spread_points: bool = True
+    kept: pd.DataFrame,
+    metric: str,
+    choice: Choice = "auto",
+    *,
+    spread_points: bool = True,
+    question: Question = "exclusive",
 ) -> Places:
     """
     Place every kept feature; a chart of some of them picks its rows from this.
@@ -94,18 +99,19 @@ def lay_out_volcano(
     kept : DataFrame
         The whole feature table with its tests, before filters.
     metric : str
-        Whose change the x-axis shows.
-    origin : Origin
-        For the numbers of prompts.
+        Which quantity's effect the axes show.
     choice : {"auto", "linear", "sqrt", "symlog"}
         The scale of both axes. `auto` finds one for each, and is linear without spread.
     spread_points : bool
         Whether points get places of their own, distinct as float32; otherwise they stand at their values.
+    question : {"exclusive", "changed", "specific", "any"}
+        Which effect the axes show: see `questions.effect_of`. A q that is not known stands with those of 1.
     """
     if choice == "auto" and not spread_points:
         choice = "linear"
-    smallest, q = 10.0**-CEILING, kept[f"{quantity_of(metric)}_change_q"].to_numpy()
-    change, evidence = change_of(kept, metric, origin)[2], 0.0 - np.log10(np.maximum(q, smallest))
+    smallest, effect = 10.0**-CEILING, effect_of(question, metric)
+    change, q = (np.nan_to_num(kept[name].to_numpy(), nan=nan) for name, nan in ((effect, 0.0), (f"{effect}_q", 1.0)))
+    evidence = 0.0 - np.log10(np.maximum(q, smallest))
     x_scale = fit_scale(np.append(change, 0), choice, metric)
     y_scale = fit_scale(np.append(evidence, [0, -np.log10(ALPHA)]), choice, "q")
     in_gutter = (evidence == 0) & spread_points
@@ -199,6 +205,7 @@ def volcano(
     line: float = ALPHA,
     texts: NDArray[np.object_] | None = None,
     titled: bool = True,
+    question: Question = "exclusive",
 ) -> Drawing:
     """
     Draw the change from base to chat (x) against −log10 q (y), one point per kept (token_type, feature).
@@ -221,31 +228,25 @@ def volcano(
         As in `figures.scatter`.
     titled : bool
         Whether the figure carries its title.
+    question : str
+        That the kept features answer.
 
     Returns
     -------
     Drawing
-        Traces as in `figures.scatter`; customdata has p and q after the scatter's columns.
+        Traces as in `figures.scatter`; customdata as there.
     """
     labels = labels or Labels()
-    names = table[f"{quantity_of(metric)}_change_test"].cat.categories
-    tests = " or ".join(map(test_in_words, names)) or "not tested"
+    effect = effect_of(question, metric)
+    tests = " or ".join(map(test_in_words, table[f"{effect}_test"].cat.categories)) or "not tested"
 
     def numbers(rows: pd.DataFrame) -> NDArray[np.floating]:
-        evidence = rows[[f"{quantity_of(metric)}_change_p", f"{quantity_of(metric)}_change_q"]].to_numpy()
-        fits = evidence.min(initial=1) > np.finfo(np.float32).tiny
-        shown = evidence.astype(np.float32) if fits else evidence
-        return np.column_stack([custom_data(rows, change_of(rows, metric, origin), origin), shown])
+        return custom_data(rows, change_of(rows, metric, origin), effect)
 
-    lines = [
-        *value_lines(metric, labels),
-        f"Change of {text(labels.target)} frequency: q = %{{customdata[13]:.2~g}}, p = %{{customdata[12]:.2~g}}",
-        f"({tests})",
-    ]
+    lines = [*value_lines(metric, labels), *evidence_lines(table, question, metric, labels)]
     traces = point_traces(table, (places.x, places.y), origin, labels, numbers, lines, texts)
-    name = text(labels.metric(metric))
-    change = f"Change of {name[:1].lower()}{name[1:]} ({text(labels.chat)} − {text(labels.base)})"
-    evidence = f"−log<sub>10</sub> q ({tests}, Benjamini–Hochberg)"
+    change = f"{text(effect_in_words(effect, labels))} ({text(labels.chat)} − {text(labels.base)})"
+    evidence = f"−log<sub>10</sub> q of this change ({tests}, Benjamini–Hochberg)"
     is_marked = places.gutter or places.y_scale.name != "linear"
     shapes, annotations = _lines(places, line)
     axes_and_lines: dict[str, object] = {
@@ -254,7 +255,7 @@ def volcano(
         "shapes": shapes,
         "annotations": annotations,
     }
-    look = look_of_points(f"{heading(metric, labels)}: change" if titled else None, origin)
+    look = look_of_points(heading(question, labels) if titled else None, caption(metric, labels, origin))
     return {"data": traces, "layout": look | axes_and_lines}
 
 

@@ -46,7 +46,7 @@ def show_chart(chart: Chart, shown: Shown, opened: Opened, view: View) -> Pictur
         on_select=on_box,
         selection_mode=("box", "lasso"),
         config=export.PLOT_CONFIG,
-        alt=f"{CHARTS[view.chart]}, {heading(view.metric, view.labels)}: {len(shown.passing)} features.",
+        alt=f"{CHARTS[view.chart]}, {heading(view.question, view.labels)}: {len(shown.passing)} features.",
     )
     return fig
 
