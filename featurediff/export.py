@@ -14,7 +14,9 @@ from featurediff.charts.plotly_json import to_json
 from featurediff.charts.view import View, caption, heading
 from featurediff.csv_files import to_csv
 from featurediff.features.evidence import CAVEAT
+from featurediff.features.questions import effect_of
 from featurediff.features.table import with_difference
+from featurediff.labels import test_in_words
 from featurediff.study import Study
 from featurediff.version import package_version
 from featurediff.wording import legible
@@ -106,7 +108,7 @@ def citation(study: Study, view: View, link: str) -> str:
     digests = "\n".join(f"{name}: SHA-256 {digest}" for name, digest in study.files.items())
     return (
         f"{title(study, view)}. featurediff {package_version()}, {made}.\n{link}\n"
-        f"Exclusive means {view.rule()}; {filters}.\n{digests}"
+        f"{_tests(study, view)}.\nExclusive means {view.rule()}; {filters}.\n{digests}"
     )
 
 
@@ -118,14 +120,25 @@ def provenance(study: Study, view: View, rows: int, kept: int) -> Provenance:
     return Provenance(
         (
             *((name, f"SHA-256 {digest}") for name, digest in study.files.items()),
+            ("Question", f"{heading(view.question, view.labels)} ({view.question})"),
             ("Exclusive means", view.rule()),
+            ("Tests", _tests(study, view)),
             ("Shown", f"{rows:,} of {kept:,} kept features: {filters}"),
             ("Metric", f"{labels.metric(view.metric)} ({view.metric})"),
             ("Labels", words),
-            ("Evidence", CAVEAT),
+            ("Evidence", f"{study.sample()}. {CAVEAT}"),
             ("Neuronpedia", study.page.reason),
         )
     )
+
+
+def _tests(study: Study, view: View) -> str:
+    """Say which tests a view's q come from, at which alpha, and what they were corrected for."""
+    effect = effect_of(view.question, view.metric)
+    tests = {tested.tested.test for (name, _), tested in study.changes(view.family).effects.items() if name == effect}
+    names = ", ".join(map(test_in_words, sorted(tests - {""}))) or "none, as the files hold no standard deviations"
+    whole = "all positions" if view.family == "source" else "each position"
+    return f"{effect}: {names}; q ≤ {view.alpha:g}; corrected for the features of {whole}, not for several questions"
 
 
 def csv_text(table: pd.DataFrame, metric: str) -> str:
@@ -139,7 +152,7 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
 
 
 def html_page(
-    drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True
+    drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True, lead: str = ""
 ) -> bytes:
     """
     Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
@@ -156,6 +169,8 @@ def html_page(
         The browser tab's title.
     offline : bool
         Whether plotly.js (4.8 MB) is inside; otherwise the page fetches it from Plotly's CDN.
+    lead : str
+        What stands above the chart: the finding, plain text.
 
     Returns
     -------
@@ -170,7 +185,8 @@ def html_page(
     high = drawing["layout"].get("height")  # a ranking is as high as its rows need, and the footer comes after it
     height = f"{high:g}px" if high else "min(820px, 88vh)"
     chart = _CHART % (height.encode(), data, layout, config, click.encode())
-    return b"".join((legible(top).encode(), _library(offline=offline), chart, legible(bottom).encode()))
+    said = f"<p><b>{html.escape(lead)}</b></p>" if lead else ""
+    return b"".join((legible(top + said).encode(), _library(offline=offline), chart, legible(bottom).encode()))
 
 
 def _library(*, offline: bool) -> bytes:
