@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
-from featurediff.csv_files import parse_csv, read_back, to_csv
+from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
 from featurediff.files import read_whole, write_whole
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from featurediff.study import Study
 
 Via = Literal["auto", "bulk", "api"]
-_HEADER = b"feature_id,explanation,type,model,url\n"
+_HEADER = b"feature_id,explanation,type,model,url"
 _ID = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PAGE = re.compile(rf"https?://(?:www\.)?neuronpedia\.org/({_ID}/{_ID})/\{{feature_id\}}")
 
@@ -177,23 +177,24 @@ def _ordered(texts: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
 
 def written_rows(path: Path) -> pd.DataFrame | None:
     """
-    Return what an earlier run wrote, as text; None where nothing is.
+    Return the rows that an earlier run wrote, as text; None where there is no file.
 
     Raises
     ------
     DataError
-        If the file holds anything else.
+        If something else wrote the file.
     """
     if not path.is_file():
         return None
     data = read_whole(path)
-    if not data.startswith(_HEADER):
+    if data.partition(b"\n")[0].replace(b'"', b"") != _HEADER:
         msg = (
             f"`{path}` is there already, and was not written by `featurediff explain`. "
             "Name another file with --out, or replace it with --force."
         )
         raise DataError(msg)
-    return read_back(parse_csv(data, path.name))
+    rows = unguarded(parse_csv(data, path.name))
+    return rows.mask(rows == "")  # so that what is missing stays missing when it is written again
 
 
 def write_rows(path: Path, explained: Explained, written: pd.DataFrame | None) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurediff.csv_files import parse_csv, read_back
+from featurediff.csv_files import parse_csv, unguarded
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole, start_hash
 from featurediff.meaning import delphi
@@ -200,7 +200,7 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
         )
         raise DataError(msg)
     if any(ours <= set(frame.columns) for ours in _OURS):
-        frame = read_back(frame)
+        frame = unguarded(frame)
     has_id, ids = _parse_ids(frame["feature_id"], name)
     if not has_id.all():
         frame = frame[has_id]
