@@ -126,7 +126,7 @@ def test_long_note_that_is_guarded_comes_back():
 def texts_of(texts):
     ids = np.arange(len(texts))
     columns = {"feature_id": ids, "explanation": texts, "type": "-t", "model": "@m", "url": "https://x"}
-    return Explained(pd.DataFrame(columns), kept=len(texts), unasked=0)
+    return Explained(pd.DataFrame(columns), wanted=len(texts), unasked=0)
 
 
 @given(st.lists(TEXTS.filter(str.strip), min_size=1, max_size=5))
