@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from featurediff.features.exact_tests import _MOST_TABLES, fisher, fisher_two_sided, mcnemar
+from featurediff.features.exact_tests import fisher, fisher_two_sided, mcnemar
 from featurediff.labels import PROMPTS, SIDES, Side
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 """The largest q that counts as significant where nobody says otherwise."""
+
+_MOST_TABLES = 1 << 22
+"""Pairs of counts up to here are counted in an array, 32 MB: as many as 2,000 prompts of each set have."""
 
 CAVEAT = (
     "Every p and q takes the prompts for independent samples. Prompts that are paraphrases of each other are not: "
