@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -136,10 +135,7 @@ class Study:
 
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
         """Return the feature table with its tests; see `features.evidence.with_evidence`."""
-        with ThreadPoolExecutor(1) as pool:
-            evidence = pool.submit(lambda: self.evidence)
-            kept = feature_table(self.results, thresholds, self.explanations, self.page)
-        return with_evidence(kept, evidence.result())
+        return with_evidence(feature_table(self.results, thresholds, self.explanations, self.page), self.evidence)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `feature.statistics`."""
@@ -311,10 +307,8 @@ def read(source: Source, explanations: Path | None, template: str | None = None)
     DataError
         If the files break the format, or the template is none; what is wrong with the results is said first.
     """
-    with ThreadPoolExecutor(1) as pool:
-        explained = pool.submit(read_explanations, explanations) if explanations else None
-        results = read_results(source.folder)
-        known = explained.result().restricted(results.num_features) if explained else None
+    results = read_results(source.folder)
+    known = read_explanations(explanations, results.num_features) if explanations else None
     return assemble(results, source, known, template)
 
 
