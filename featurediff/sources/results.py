@@ -31,7 +31,8 @@ _BASE_VERSIONS = {"base"}
 _CHAT_VERSIONS = {"chat", "instruct", "it"}
 _SPARSITY_TOLERANCE = 1e-4
 
-_MARK = "synthetic"
+SYNTHETIC = "synthetic"
+"""How `source` starts in the metadata of results that the demo made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,4 +336,4 @@ def _check_versions(base: ModelResults, chat: ModelResults) -> None:
 
 def is_synthetic(results: Results) -> bool:
     """Whether the demo made these results."""
-    return results.base.metadata.source.startswith(_MARK)
+    return results.base.metadata.source.startswith(SYNTHETIC)
