@@ -121,12 +121,16 @@ MUTANTS = (
         "a pickle unfolds without end",
     ),
     Mutant(
-        "features/exact_tests", "hypergeom.sf(target - 1,", "hypergeom.sf(target,", "evidence", "> for >= in a tail"
+        "features/exact_tests",
+        "return np.cumsum(likely[::-1])[::-1]",
+        "return np.cumsum(likely[::-1])[::-1] - likely",
+        "evidence",
+        "> for >= in a tail",
     ),
     Mutant(
         "features/exact_tests",
-        "target + control, num_target)",
-        "target + control, num_control)",
+        "max(0, margin - num_second), min(margin, num_first)",
+        "max(0, margin - num_first), min(margin, num_second)",
         "evidence",
         "control for target",
     ),

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from featurediff.errors import DataError
 
 MAX_READS = 3
-"""After so many changes meanwhile, a file is not read."""
-LARGE = 1 << 20
-"""Bytes from which another thread pays: hashes, checksums and comparisons hold nobody up."""
+"""How often a file is read that changes each time, before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +69,6 @@ def file_identity(path: Path) -> FileIdentity:
         msg = f"`{path}` is not a file, but expected one here."
         raise DataError(msg)
     return FileIdentity(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-def start_hash(data: bytes) -> Future[str]:
-    """
-    Hash a file's bytes while others go on with them.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-
-    Returns
-    -------
-    Future
-        SHA-256 in hex; of a small file it is there at once.
-    """
-    if len(data) < LARGE:
-        done: Future[str] = Future()
-        done.set_result(sha256(data).hexdigest())
-        return done
-    pool = ThreadPoolExecutor(1)
-    started = pool.submit(lambda: sha256(data).hexdigest())
-    pool.shutdown(wait=False)
-    return started
 
 
 def read_whole(path: Path) -> bytes:

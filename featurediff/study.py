@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -345,10 +344,8 @@ def read(source: Source, explanations: Path | None, template: str | None = None)
     DataError
         If the files break the format, or the template is none; what is wrong with the results is said first.
     """
-    with ThreadPoolExecutor(1) as pool:
-        explained = pool.submit(read_explanations, explanations) if explanations else None
-        results = read_results(source.folder)
-        known = explained.result().restricted(results.num_features) if explained else None
+    results = read_results(source.folder)
+    known = read_explanations(explanations, results.num_features) if explanations else None
     return assemble(results, source, known, template)
 
 

@@ -1,9 +1,12 @@
+import re
+
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from featurediff import csv_files
+from featurediff.csv_fast import read_fast
+from featurediff.csv_files import parse_csv, read_by_pandas
 from featurediff.errors import DataError
 
 PIECES = st.sampled_from(
@@ -27,9 +30,9 @@ PIECES = st.sampled_from(
 @example("a,b", "\n", ["1,a\0b\n"])
 def test_fast_reader_reads_what_pandas_reads_or_leaves_it_to_pandas(header, end, pieces):
     data = (header + end + "".join(pieces)).encode()
-    fast = csv_files.read_fast(data)
+    fast = read_fast(data)
     if fast is not None:
-        pd.testing.assert_frame_equal(fast, csv_files._read(data, "x.csv"))
+        pd.testing.assert_frame_equal(fast, read_by_pandas(data, "x.csv"))
 
 
 @pytest.mark.parametrize(
@@ -38,19 +41,19 @@ def test_fast_reader_reads_what_pandas_reads_or_leaves_it_to_pandas(header, end,
 )
 def test_usual_files_are_read_fast(text):
     data = text.encode()
-    fast = csv_files.read_fast(data)
-    assert fast is not None
-    pd.testing.assert_frame_equal(fast, csv_files._read(data, "x.csv"))
+    fast = read_fast(data)
+    pd.testing.assert_frame_equal(fast, read_by_pandas(data, "x.csv"))
 
 
 @pytest.mark.parametrize(
     "text", ["a,b\n", " a,b\n1,2\n", "a\n1\n", "a,b\n1\n", 'a,b\n1,"2', "a,a\n1,2\n", "a,b\n1,\0\n"]
 )
 def test_other_files_are_left_to_pandas(text):
-    assert csv_files.read_fast(text.encode()) is None
+    assert read_fast(text.encode()) is None
 
 
 def test_cells_that_are_not_utf_8_are_left_to_pandas():
-    assert csv_files.read_fast(b"a,b\n1,\xff\n") is None
-    with pytest.raises(DataError):
-        csv_files.parse_csv(b"a,b\n1,\xff\n", "x.csv")
+    assert read_fast(b"a,b\n1,\xff\n") is None
+    message = "`x.csv` is not UTF-8: line 2 has the byte 0xff. Save it as CSV in UTF-8."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        parse_csv(b"a,b\n1,\xff\n", "x.csv")

@@ -97,7 +97,7 @@ def test_parquet_comes_back(table):
 
 
 def test_empty_tables_have_their_columns(table):
-    assert csv_text(table[:0], METRIC) == ",".join([*table, "difference"]) + "\n"
+    assert csv_text(table[:0], METRIC) == ",".join(f'"{name}"' for name in [*table, "difference"]) + "\n"
     assert list(pd.read_parquet(io.BytesIO(parquet_bytes(table[:0], METRIC)))) == [*table, "difference"]
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from featurediff.cli.options import MaxControl, MinTarget, SourceDir, Template, read_thresholds
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
+from featurediff.features.table import feature_table
 from featurediff.meaning.explain import Via, explain, write_rows, written_rows
 from featurediff.meaning.neuronpedia_api import API, EXPORTS, Servers
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations
 from featurediff.study import assemble
 from featurediff.wording import plural
-
-if TYPE_CHECKING:
-    pass
 
 
 def explain_source(
@@ -43,7 +41,9 @@ def explain_source(
     """Get the explanations of a source's kept features from Neuronpedia."""
     source = describe_source(source_dir)
     thresholds = read_thresholds(min_target, max_control)
-    study = assemble(read_results(source.folder), source, None, neuronpedia_template)
+    results = read_results(source.folder)
+    pages = assemble(results, source, None, neuronpedia_template).page
+    kept = feature_table(results, thresholds)["feature_id"].tolist()
     path = file or place_for_explanations(source)
     if path is None:
         msg = (
@@ -55,9 +55,9 @@ def explain_source(
     servers = Servers.at(api, exports)
     with show_progress() as progress:
         track = partial(progress.track, description="Getting explanations")
-        explained = explain(study, thresholds, types=types or (), via=via, servers=servers, track=track)
+        explained = explain(pages, kept, types=types or (), via=via, servers=servers, track=track)
     write_rows(path, explained, written)
     err.print(printable(f"{path}: {plural(len(explained.rows), 'explanation')}"))
-    err.print(f"{explained.explained:,} of {explained.kept:,} kept features have an explanation.")
+    err.print(f"{explained.explained:,} of {explained.wanted:,} kept features have an explanation.")
     if explained.unasked:
         err.print(f"The API may know {explained.unasked:,} that the bulk files lack: --via api asks for each.")

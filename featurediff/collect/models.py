@@ -124,6 +124,7 @@ class Blocks:
     def __init__(self, model: ModelInfo, block: int, dtype: str, num_gpus: int = 1) -> None:
         config = type(model.config).from_dict(model.config.to_dict())
         _cut(config.get_text_config(), block + 1)
+        devices = _devices(num_gpus)
         with _refusing("model", model.name), _quietly():
             self._model, info = AutoModel.from_pretrained(
                 model.name,
@@ -132,7 +133,7 @@ class Blocks:
                 dtype=getattr(torch, dtype),
                 output_loading_info=True,
                 attn_implementation=_attention(config.get_text_config()),
-                **_devices(num_gpus),
+                **devices,
             )
         if info["missing_keys"]:
             msg = f"The model {quoted(model.name)} lacks weights: {listed(sorted(info['missing_keys']))}."
@@ -210,8 +211,6 @@ def _refusing(what: str, name: str) -> Iterator[None]:
     try:
         yield
     except _CANNOT as error:
-        if isinstance(error, DataError):
-            raise
         reason = quoted(str(error).strip().partition("\n")[0])
         local = "" if kind_of(Path(name)) else " There is no such folder either."
         msg = f"The {what} {quoted(name)} cannot be loaded ({type(error).__name__}: {reason}).{local}"

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     Counts = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    Discordant = Mapping[str, tuple[Counts, Counts]]
 
 _TIE = 1 + 1e-7
 """Tables this close in probability count as equally likely, as in R's `fisher.test`."""
-
-_MOST_TABLES = 1 << 22
-"""Among up to 2,000 prompts of each set all tables are computed at once: 32 MB."""
 
 _Z = 1.959963984540054
 """The standard normal's 0.975 quantile."""
@@ -62,43 +57,10 @@ def fisher(target: Counts, control: Counts, num_target: int, num_control: int) -
     Returns
     -------
     ndarray of shape (n,), float64
-        The hypergeometric tail P(X >= target): from `tails`, or `scipy.stats.hypergeom` where those would be too many.
+        The probability of all tables with the same margins that have at least as many active target prompts: the
+        hypergeometric tail P(X >= target), as in `scipy.stats.fisher_exact(alternative="greater")`.
     """
-    if (num_target + 1) * (num_control + 1) <= _MOST_TABLES:
-        upper: Floats = tails(num_target, num_control)[2][target, control]
-        return upper
-    from scipy.stats import hypergeom
-
-    tail: Floats = hypergeom.sf(target - 1, num_target + num_control, target + control, num_target)
-    return tail
-
-
-@lru_cache(maxsize=1)
-def tails(num_first: int, num_second: int) -> tuple[Floats, Floats, Floats]:
-    """
-    Return the probability of every table with these numbers of prompts, given its margin, and its tails.
-
-    Returns
-    -------
-    tuple of three ndarrays of shape (num_first + 1, num_second + 1), float64
-        By how many prompts of each set a feature is active on: P(X = first), P(X <= first) and P(X >= first) of the
-        hypergeometric distribution. Each tail is a sum from its far end: the smallest are as exact as the largest.
-    """
-    from scipy.special import gammaln
-
-    log_factorial = gammaln(np.arange(1.0, num_first + num_second + 2))
-    first, second = np.ogrid[: num_first + 1, : num_second + 1]
-    chosen = [
-        log_factorial[n] - log_factorial[k] - log_factorial[n - k]
-        for n, k in ((num_first, first), (num_second, second))
-    ]
-    both = log_factorial[-1] - log_factorial - log_factorial[::-1]
-    likely = np.exp(chosen[0] + chosen[1] - both[first + second])
-    lower, upper = likely.copy(), likely.copy()
-    for k in range(num_first):
-        lower[k + 1, :-1] += lower[k, 1:]
-        upper[-2 - k, 1:] += upper[-1 - k, :-1]
-    return likely, lower, upper
+    return _by_margin(target, control, num_target, num_control, _at_least_as_many)
 
 
 def fisher_two_sided(base: Counts, chat: Counts, num_base: int, num_chat: int) -> Floats:
@@ -116,49 +78,59 @@ def fisher_two_sided(base: Counts, chat: Counts, num_base: int, num_chat: int) -
     -------
     ndarray of shape (n,), float64
         The probability of all tables with the same margins that are at most as likely, as in
-        `scipy.stats.fisher_exact`. All tables, or where those would be too many all of a margin, are computed at once,
-        a hundred times as fast as by `scipy.stats.hypergeom`, from scipy's log-gamma.
+        `scipy.stats.fisher_exact`.
     """
-    if (num_base + 1) * (num_chat + 1) <= _MOST_TABLES:
-        return _two_tails(base, chat, num_base, num_chat)
+    return _by_margin(base, chat, num_base, num_chat, _at_most_as_likely)
+
+
+def _by_margin(
+    first: Counts, second: Counts, num_first: int, num_second: int, p_values: Callable[[Floats], Floats]
+) -> Floats:
+    """
+    Return the p of each table. The tables of one margin are computed together.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n,), int
+        On how many prompts of each set a feature is active; their sum is the margin.
+    num_first, num_second : int
+        Number of prompts of each set.
+    p_values : callable
+        Takes the probabilities of all tables of a margin, by how many prompts of the first set are active, and returns
+        the p of each of them.
+    """
+    ways = [_log_binomials(n) for n in (num_first, num_second)]
+    margins = first + second
+    p = np.empty(len(first))
+    for margin in np.unique(margins):
+        lowest, highest = max(0, margin - num_second), min(margin, num_first)
+        log = ways[0][lowest : highest + 1] + ways[1][margin - highest : margin - lowest + 1][::-1]
+        likely = np.exp(log - log.max())
+        rows = np.flatnonzero(margins == margin)
+        p[rows] = p_values(likely / likely.sum())[first[rows] - lowest]
+    return p.clip(max=1)
+
+
+def _log_binomials(n: int) -> Floats:
+    """Return the logarithm of n over k for k from 0 to n."""
     from scipy.special import gammaln
 
-    log_factorial = gammaln(np.arange(1.0, num_base + num_chat + 2))
-    total = base + chat
-    p = np.empty(len(base))
-    for margin in np.unique(total):
-        lowest = max(0, margin - num_chat)
-        k = np.arange(lowest, min(margin, num_base) + 1)
-        cells = (k, num_base - k, margin - k, num_chat - margin + k)
-        log = -sum(log_factorial[cell] for cell in cells)
-        likely = np.exp(log - log.max())
-        likely /= likely.sum()
-        ascending = np.sort(likely)
-        here = total == margin
-        rank = np.searchsorted(ascending, likely[base[here] - lowest] * _TIE, side="right")
-        p[here] = np.cumsum(ascending)[rank - 1]
-    return p.clip(max=1.0)
+    log_factorial = gammaln(np.arange(1.0, n + 2))
+    logs: Floats = log_factorial[-1] - log_factorial - log_factorial[::-1]
+    return logs
 
 
-def _two_tails(base: Counts, chat: Counts, num_base: int, num_chat: int) -> Floats:
-    """Return `fisher_two_sided` from `tails`: those at most as likely are beyond one on each side of the mode."""
-    likely, lower, upper = tails(num_base, num_chat)
-    margin = base + chat
-    limit = likely[base, chat] * _TIE
-    mode = (margin + 1) * (num_base + 1) // (num_base + num_chat + 2)
-    p = np.zeros(len(base))
-    found = []
-    for end, step, tail in ((margin - num_chat).clip(min=0) - 1, 1, lower), (margin.clip(max=num_base) + 1, -1, upper):
-        inner, outer = mode + step, end  # no table beyond; all are, or there is none
-        while (is_open := np.abs(outer - inner) > 1).any():
-            middle = np.where(is_open, (inner + outer) // 2, base)
-            is_beyond = likely[middle, margin - middle] <= limit
-            inner = np.where(is_open & ~is_beyond, middle, inner)
-            outer = np.where(is_open & is_beyond, middle, outer)
-        k = np.where(outer == end, base, outer)
-        p += np.where(outer == end, 0, tail[k, margin - k])
-        found.append(outer)
-    return np.where(found[0] >= found[1], 1, p).clip(max=1)
+def _at_least_as_many(likely: Floats) -> Floats:
+    """Return the sum from each table to the last; added up from there, small sums are exact."""
+    return np.cumsum(likely[::-1])[::-1]
+
+
+def _at_most_as_likely(likely: Floats) -> Floats:
+    """Return the sum of all tables that are at most as likely as each one; ties count."""
+    ascending = np.sort(likely)
+    rank = np.searchsorted(ascending, likely * _TIE, side="right")
+    sums: Floats = np.cumsum(ascending)[rank - 1]
+    return sums
 
 
 def mcnemar(base_only: Counts, chat_only: Counts, *_sizes: int) -> Floats:
@@ -175,7 +147,7 @@ def mcnemar(base_only: Counts, chat_only: Counts, *_sizes: int) -> Floats:
     ndarray of shape (n,), float64
         The exact binomial test of the discordant prompts against one half; 1 where there are none.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
-    p: Floats = 2 * binom.cdf(np.minimum(base_only, chat_only), base_only + chat_only, 0.5)
+    p: Floats = 2 * bdtr(np.minimum(base_only, chat_only).astype(np.float64), base_only + chat_only, 0.5)
     return p.clip(max=1.0)

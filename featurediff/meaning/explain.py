@@ -1,4 +1,4 @@
-"""Explanations of a source's kept features, got from Neuronpedia and kept for the next time."""
+"""Explanations of an SAE's features, got from Neuronpedia and written as a CSV."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
-from featurediff.csv_files import parse_csv, read_back, to_csv
+from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
-from featurediff.features.table import feature_table
 from featurediff.files import read_whole, write_whole
 from featurediff.meaning.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
@@ -21,12 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from featurediff.features.table import Thresholds
     from featurediff.meaning.pages import FeaturePages
-    from featurediff.study import Study
 
 Via = Literal["auto", "bulk", "api"]
-_HEADER = b"feature_id,explanation,type,model,url\n"
+_HEADER = b"feature_id,explanation,type,model,url"
 _ID = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PAGE = re.compile(rf"https?://(?:www\.)?neuronpedia\.org/({_ID}/{_ID})/\{{feature_id\}}")
 
@@ -43,29 +40,29 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """What Neuronpedia says of the kept features of a source."""
+    """What Neuronpedia says of some features."""
 
     rows: pd.DataFrame
     """
-    A row per text with `feature_id`, `explanation`, `type`, `model` and `url`; missing is missing. By feature, and
-    within a feature the one that counts is the last.
+    A row per text, by feature: `feature_id`, `explanation`, `type`, `model` and `url`. A feature's preferred text is
+    its last. Type and model are missing where Neuronpedia does not name them.
     """
 
-    kept: int
-    """Number of kept features."""
+    wanted: int
+    """Number of features whose explanations were wanted."""
 
     unasked: int
     """Number of them that have no explanation in the bulk files, and that the API was not asked for."""
 
     @property
     def explained(self) -> int:
-        """Number of kept features with an explanation."""
+        """Number of features with an explanation."""
         return int(self.rows["feature_id"].nunique())
 
 
 def explain(
-    study: Study,
-    thresholds: Thresholds | None = None,
+    pages: FeaturePages,
+    feature_ids: Iterable[int],
     *,
     types: Sequence[str] = (),
     via: Via = "auto",
@@ -73,26 +70,26 @@ def explain(
     track: Callable[[list[Step]], Iterable[Step]] = iter,
 ) -> Explained:
     """
-    Get the explanations of a source's kept features from Neuronpedia.
+    Get the explanations of some features of an SAE from Neuronpedia.
 
-    What was got is kept on disk per SAE, step by step, so that only what is missing is asked for.
+    Every answer is kept on disk, by SAE, so that only missing ones are asked for.
 
     Parameters
     ----------
-    study : Study
-        The source.
-    thresholds : Thresholds, optional
-        What counts as kept.
+    pages : FeaturePages
+        Where Neuronpedia has the SAE's features.
+    feature_ids : iterable of int
+        The features; each counts once.
     types : sequence of str
         Types of explanation to take, the preferred first; none for all, the most frequent preferred.
     via : {"auto", "bulk", "api"}
         "bulk" reads the files that Neuronpedia gives away: all explanations of the SAE, but some weeks old. "api" asks
-        for each feature. "auto" takes the way of fewer requests: "bulk" unless there are fewer features to ask for than
-        files left to read, or no files.
+        for each feature. "auto" takes the way of fewer requests: the API where no files are there, or where fewer
+        features are missing than files.
     servers : Servers, optional
         By default Neuronpedia's own.
     track : callable
-        Goes through the steps, and may show how far it is.
+        Passes the steps on, one by one, and may show how many are done.
 
     Returns
     -------
@@ -101,20 +98,20 @@ def explain(
     Raises
     ------
     DataError
-        If no Neuronpedia page is known for the SAE, a server gives no answer, or no text is of one of the types.
+        If no Neuronpedia page is known for the SAE, a server gives no answer, or no explanation has one of the types.
     """
-    source = source_of(study.page)
+    source = source_of(pages)
     cache = Cache.of(source)
-    kept = pd.Index(feature_table(study.results, thresholds)["feature_id"].unique()).sort_values()
-    for step in track(plan(_missing(kept, cache, cache.texts()), cache, source, via, servers or Servers.at())):
+    wanted = sorted(set(feature_ids))
+    for step in track(plan(_missing(wanted, cache, cache.texts()), cache, source, via, servers or Servers.at())):
         cache.put(step.name, step.read())
     texts = cache.texts()
-    rows = _ordered(texts[texts["feature_id"].isin(kept)], types)
-    rows = rows.assign(url=study.page.urls(rows["feature_id"].to_numpy("int32")))
-    return Explained(rows, len(kept), len(_missing(kept, cache, texts)))
+    rows = _ordered(texts[texts["feature_id"].isin(wanted)], types)
+    rows = rows.assign(url=pages.urls(rows["feature_id"].to_numpy("int32")))
+    return Explained(rows, len(wanted), len(_missing(wanted, cache, texts)))
 
 
-def source_of(page: FeaturePages) -> str:
+def source_of(pages: FeaturePages) -> str:
     """
     Return Neuronpedia's `modelId/sourceId` of the SAE that has these pages.
 
@@ -123,19 +120,19 @@ def source_of(page: FeaturePages) -> str:
     DataError
         If no page is known, or the pages are elsewhere.
     """
-    if page.template is None:
-        msg = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {page.reason}"
+    if pages.template is None:
+        msg = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {pages.reason}"
         raise DataError(msg)
-    match = _PAGE.fullmatch(page.template)
+    match = _PAGE.fullmatch(pages.template)
     if match is None:
-        msg = f"Explanations come from {API}/modelId/sourceId/{{feature_id}}, but the SAE's page is {page.template}."
+        msg = f"Explanations come from {API}/modelId/sourceId/{{feature_id}}, but the SAE's page is {pages.template}."
         raise DataError(msg)
     return match[1]
 
 
 def plan(missing: Sequence[int], cache: Cache, source: str, via: Via, servers: Servers) -> list[Step]:
     """
-    List what to ask for, so that the missing features are explained; see `explain` for the ways.
+    List what to ask for, so that the missing features get their explanations; `explain` says what `via` means.
 
     Raises
     ------
@@ -156,17 +153,18 @@ def plan(missing: Sequence[int], cache: Cache, source: str, via: Via, servers: S
     return [Step(f"feature-{feature}", partial(read_feature, servers.api, source, feature)) for feature in missing]
 
 
-def _missing(kept: pd.Index[int], cache: Cache, texts: pd.DataFrame) -> list[int]:
+def _missing(wanted: Sequence[int], cache: Cache, texts: pd.DataFrame) -> list[int]:
     """Return the features that have no text, and that the API was not asked for."""
-    return [feature for feature in kept[~kept.isin(texts["feature_id"])] if not cache.has(f"feature-{feature}")]
+    explained = set(texts["feature_id"])
+    return [feature for feature in wanted if feature not in explained and not cache.has(f"feature-{feature}")]
 
 
 def _ordered(texts: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
-    """Return the texts of these types by feature, the type that comes first as the last of its feature."""
+    """Return the texts of these types, by feature; of a feature's texts the first type's is the last."""
     occurring = texts["type"].value_counts().index
     unknown = [name for name in types if name not in occurring]
     if unknown:
-        msg = f"No kept feature has an explanation of type {listed(unknown)}. There are: {listed(occurring)}."
+        msg = f"None of these features has an explanation of type {listed(unknown)}. There are: {listed(occurring)}."
         raise DataError(msg)
     if types:
         texts = texts[texts["type"].isin(types)]
@@ -177,28 +175,29 @@ def _ordered(texts: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
 
 def written_rows(path: Path) -> pd.DataFrame | None:
     """
-    Return what an earlier run wrote, as text; None where nothing is.
+    Return the rows that an earlier run wrote, as text; None where there is no file.
 
     Raises
     ------
     DataError
-        If the file holds anything else.
+        If something else wrote the file.
     """
     if not path.is_file():
         return None
     data = read_whole(path)
-    if not data.startswith(_HEADER):
+    if data.partition(b"\n")[0].replace(b'"', b"") != _HEADER:
         msg = (
             f"`{path}` is there already, and was not written by `featurediff explain`. "
             "Name another file with --out, or replace it with --force."
         )
         raise DataError(msg)
-    return read_back(parse_csv(data, path.name))
+    rows = unguarded(parse_csv(data, path.name))
+    return rows.mask(rows == "")  # so that what is missing stays missing when it is written again
 
 
 def write_rows(path: Path, explained: Explained, written: pd.DataFrame | None) -> None:
     """
-    Write an explanation file, and keep the rows that it had of other features.
+    Write an explanation file: the new rows, and the written ones of other features.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurediff.csv_files import parse_csv, read_back
+from featurediff.csv_files import parse_csv, unguarded
 from featurediff.errors import DataError
-from featurediff.files import kind_of, read_whole, start_hash
+from featurediff.files import kind_of, read_whole
 from featurediff.meaning import delphi
 from featurediff.wording import legible, listed, quoted
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,8 +42,8 @@ class Explanations:
     name: str
     """Name of the file or folder as shown to people."""
 
-    digest: Future[str] | str
-    """SHA-256 of the whole file, in hex, or what will be it; of a folder's names and files, one after the other."""
+    sha256: str
+    """SHA-256 of the whole file, in hex; of a folder, that of its files' names and contents, one after the other."""
 
     rows: pd.DataFrame
     """
@@ -59,11 +59,6 @@ class Explanations:
 
     preferred: str | None = None
     """Type of explanation that counts before the last row of a feature, where a feature has it."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the whole file or folder, in hex."""
-        return self.digest if isinstance(self.digest, str) else self.digest.result()
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
@@ -190,7 +185,6 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     DataError
         If the file is not UTF-8, not CSV, lacks the columns, or a feature id is not a whole number.
     """
-    digest = start_hash(data)
     frame = parse_csv(data, name)
     column = next((column for column in _TEXT_COLUMNS if column in frame), None)
     if column is None or "feature_id" not in frame:
@@ -200,11 +194,12 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
         )
         raise DataError(msg)
     if any(ours <= set(frame.columns) for ours in _OURS):
-        frame = read_back(frame)
+        frame = unguarded(frame)
     has_id, ids = _parse_ids(frame["feature_id"], name)
     if not has_id.all():
         frame = frame[has_id]
-    explanations = Explanations(name, digest, _rows(frame, column, ids), 0, int((~has_id).sum()))
+    rows = _rows(frame, column, ids)
+    explanations = Explanations(name, sha256(data).hexdigest(), rows, 0, int((~has_id).sum()))
     return explanations if num_features is None else explanations.restricted(num_features)
 
 

@@ -68,8 +68,9 @@ class Cache:
         """
         texts: list[list[object]] = []
         for file in sorted(self.folder.glob("*.json")):
+            answer = read_whole(file)
             try:
-                texts += json.loads(read_whole(file))
+                texts += json.loads(answer)
             except ValueError as error:
                 msg = f"`{file}` is damaged. Delete it, and run the same again."
                 raise DataError(msg) from error

@@ -12,7 +12,7 @@ import pandas as pd
 from featurediff.errors import DataError
 from featurediff.files import write_whole
 from featurediff.labels import PROMPTS, SIDES, Prompts, Side
-from featurediff.sources.results import _MARK
+from featurediff.sources.results import SYNTHETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,7 +329,7 @@ def _pack(
     import torch
 
     metadata = {
-        "source": f"{_MARK} demo, seed {seed}, {side}",
+        "source": f"{SYNTHETIC} demo, seed {seed}, {side}",
         "model_type": MODEL,
         "model_ver": side,
         "sae_layer": layer,

@@ -1,4 +1,14 @@
-"""Bytes of a `.pt` file, which a stranger wrote → a dict of tensors that are safe to touch."""
+"""
+Bytes of a `.pt` file, which a stranger may have written → a dict of arrays that are safe to touch.
+
+This guards against what torch does not look at: flipped bits, as torch takes no notice of checksums; entries that are
+compressed, hidden or marked as folders; and tensors that claim more elements than the file has bytes for. Most files
+are then read by `pt_plain`, without torch, and the others by `torch.load`.
+
+`tests/sources/test_hostile_files.py` holds each check to a file that it refuses, and `test_results.py` holds what is
+read to what was saved. To go back to torch alone, let `load_archive` take what `_load` returns, without a call of
+`_check_zip`; what torch does not look at then passes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +17,7 @@ import struct
 import warnings
 import zipfile
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,18 +173,14 @@ def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
     if not data.startswith(_ZIP_START):
         msg = f"`{name}` is not a torch file: it starts with {quoted(data[:8])}, but expected what torch.save writes."
         raise DataError(msg)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            _check_end(data, archive.start_dir, name)
-            _check_entries(entries, len(data), name)
-            records = {entry.filename: _record(archive, entry, memoryview(data)) for entry in entries}
-            is_usual = _is_usual(data, entries, archive.start_dir)
-    except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, DataError):
-            raise
-        msg = f"`{name}` is cut short or damaged: its zip archive cannot be read. Copy or write it again."
-        raise DataError(msg) from error
+    with _refusing_damage(name):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    entries = archive.infolist()
+    _check_end(data, archive.start_dir, name)
+    _check_entries(entries, len(data), name)
+    with _refusing_damage(name):
+        records = {entry.filename: _record(archive, entry, memoryview(data)) for entry in entries}
+        is_usual = _is_usual(data, entries, archive.start_dir)
     for entry in entries:
         record = records[entry.filename]
         if record is None or zlib.crc32(record) != entry.CRC:
@@ -185,6 +192,16 @@ def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
         if path.lower().endswith(".pkl"):  # torch takes no notice of upper and lower case
             check_pickle(bytes(record), name)
     return whole, is_usual
+
+
+@contextmanager
+def _refusing_damage(name: str) -> Iterator[None]:
+    """Refuse an archive that zipfile cannot read, whatever it raises."""
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError, RuntimeError) as error:
+        msg = f"`{name}` is cut short or damaged: its zip archive cannot be read. Copy or write it again."
+        raise DataError(msg) from error
 
 
 def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, data: memoryview) -> memoryview | None:

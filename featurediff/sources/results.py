@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from featurediff.errors import DataError
-from featurediff.files import LARGE, file_identity, kind_of, read_whole, start_hash
+from featurediff.files import kind_of, read_whole
 from featurediff.labels import Side
 from featurediff.sources.metadata import Metadata, parse_metadata
 from featurediff.sources.pt_archive import is_vector_name, load_archive, refuse, to_array
 from featurediff.wording import MAX_NAME, is_name, listed, plural, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,7 +31,8 @@ _BASE_VERSIONS = {"base"}
 _CHAT_VERSIONS = {"chat", "instruct", "it"}
 _SPARSITY_TOLERANCE = 1e-4
 
-_MARK = "synthetic"
+SYNTHETIC = "synthetic"
+"""How `source` starts in the metadata of results that the demo made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +42,14 @@ class ModelResults:
     name: str
     """File name as shown to people."""
 
-    digest: Future[str] | str
-    """SHA-256 of the whole file, in hex; or what will be it."""
+    sha256: str
+    """SHA-256 of the whole file, in hex."""
 
     metadata: Metadata
     """What the file says about itself."""
 
     vectors: Mapping[str, Mapping[str, NDArray[Any]]]
     """Token type → vector name → read-only array of shape (num_features,), finite. The two `*_num_active` are int64."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the whole file, in hex."""
-        return self.digest if isinstance(self.digest, str) else self.digest.result()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +114,8 @@ def read_results(folder: Path) -> Results:
         lacking = " and no ".join(f"`{name}`" for name in missing)
         msg = f"`{folder}` has no {lacking}. Expected a folder with `base.pt` and `chat.pt`."
         raise DataError(msg)
-    size = sum(file_identity(path).size for path in paths)
-    base, chat = (partial(lambda path: _parse_model(read_whole(path), path.name), path) for path in paths)
-    return _both(base, chat, size)
+    with ThreadPoolExecutor(2) as pool:
+        return _pair(*pool.map(lambda path: _parse_model(read_whole(path), path.name), paths))
 
 
 def parse_results(base: bytes, chat: bytes, base_name: str = "base.pt", chat_name: str = "chat.pt") -> Results:
@@ -145,8 +139,8 @@ def parse_results(base: bytes, chat: bytes, base_name: str = "base.pt", chat_nam
     DataError
         If a file is not what `torch.save` writes, breaks the format, or if the two do not belong together.
     """
-    parsers = partial(_parse_model, base, base_name), partial(_parse_model, chat, chat_name)
-    return _both(*parsers, len(base) + len(chat))
+    with ThreadPoolExecutor(2) as pool:
+        return _pair(*pool.map(_parse_model, (base, chat), (base_name, chat_name)))
 
 
 def notes(results: Results) -> list[str]:
@@ -214,19 +208,7 @@ def _rounding(shares: NDArray[Any]) -> float:
     return 2.0**-8 if is_bfloat16 else 0.0
 
 
-def _both(base: Callable[[], ModelResults], chat: Callable[[], ModelResults], size: int) -> Results:
-    """Read both files, large ones at once; what is wrong with base is said first."""
-    if size < LARGE:
-        results = Results(base(), chat())
-    else:
-        with ThreadPoolExecutor(2) as pool:
-            results = Results(*pool.map(lambda read: read(), (base, chat)))
-    _check_pair(results.base, results.chat)
-    return results
-
-
 def _parse_model(data: bytes, name: str) -> ModelResults:
-    digest = start_hash(data)
     content = load_archive(data, name)
     _check_not_older(content, name)
     metadata = parse_metadata(content, name)
@@ -250,7 +232,7 @@ def _parse_model(data: bytes, name: str) -> ModelResults:
                 "Expected the same vectors in every token type."
             )
             raise DataError(msg)
-    return ModelResults(name, digest, metadata, vectors)
+    return ModelResults(name, sha256(data).hexdigest(), metadata, vectors)
 
 
 def _check_not_older(content: dict[Any, Any], name: str) -> None:
@@ -304,7 +286,8 @@ def _whole_counts(
     return counts
 
 
-def _check_pair(base: ModelResults, chat: ModelResults) -> None:
+def _pair(base: ModelResults, chat: ModelResults) -> Results:
+    """Return two models as one source; refuse those that do not belong together."""
     _check_versions(base, chat)
     names = f"`{base.name}`", f"`{chat.name}`"
     ours, theirs = base.metadata, chat.metadata
@@ -333,10 +316,11 @@ def _check_pair(base: ModelResults, chat: ModelResults) -> None:
         has, lacks = names if vector in base_vectors else names[::-1]
         msg = f"{lacks} has no {quoted(vector)}, but {has} has. Expected the same vectors in both."
         raise DataError(msg)
+    return Results(base, chat)
 
 
 def _check_versions(base: ModelResults, chat: ModelResults) -> None:
-    if base.metadata == chat.metadata and base.sha256 == chat.sha256:  # hashes may still be on the way
+    if base.metadata == chat.metadata and base.sha256 == chat.sha256:
         msg = f"`{base.name}` and `{chat.name}` are the same file. Expected one of the base and one of the chat model."
         raise DataError(msg)
     base_version, chat_version = (model.metadata.model_ver.strip().casefold() for model in (base, chat))
@@ -352,4 +336,4 @@ def _check_versions(base: ModelResults, chat: ModelResults) -> None:
 
 def is_synthetic(results: Results) -> bool:
     """Whether the demo made these results."""
-    return results.base.metadata.source.startswith(_MARK)
+    return results.base.metadata.source.startswith(SYNTHETIC)

@@ -94,11 +94,24 @@ def test_a_published_pair_by_hand():
     assert fisher_two_sided(np.array([0]), np.array([2]), 40, 40) == pytest.approx([2 * 40 * 39 / (80 * 79)])
 
 
-@pytest.mark.parametrize(("num_base", "num_chat"), [(7, 7), (7, 12), (40, 37), (300, 1000)])
+def some_counts(num_first, num_second):
+    """Return 300 pairs of counts, a third of them small."""
+    rng = np.random.default_rng(num_second)
+    first, second = rng.integers(0, num_first + 1, 300), rng.integers(0, num_second + 1, 300)
+    first[:100], second[:100] = first[:100].clip(max=9), second[:100].clip(max=9)
+    return first, second
+
+
+@pytest.mark.parametrize(("num_target", "num_control"), [(7, 7), (7, 12), (40, 37), (300, 1000), (3000, 2000)])
+def test_one_sided_fisher_is_scipys(num_target, num_control):
+    target, control = some_counts(num_target, num_control)
+    expected = [one_sided(t, c, num_target, num_control) for t, c in zip(target, control, strict=True)]
+    assert fisher(target, control, num_target, num_control) == pytest.approx(expected, rel=1e-9, abs=1e-290)
+
+
+@pytest.mark.parametrize(("num_base", "num_chat"), [(7, 7), (7, 12), (40, 37), (300, 1000), (3000, 2000)])
 def test_two_sided_fisher_is_scipys(num_base, num_chat):
-    rng = np.random.default_rng(num_chat)
-    base, chat = rng.integers(0, num_base + 1, 300), rng.integers(0, num_chat + 1, 300)
-    base[:100], chat[:100] = base[:100].clip(max=9), chat[:100].clip(max=9)
+    base, chat = some_counts(num_base, num_chat)
     expected = [two_sided(b, c, num_base, num_chat) for b, c in zip(base, chat, strict=True)]
     assert fisher_two_sided(base, chat, num_base, num_chat) == pytest.approx(expected, rel=1e-9, abs=1e-290)
 
@@ -214,8 +227,8 @@ def test_no_feature_active_anywhere_leaves_an_empty_table_with_all_columns():
 
 @given(sources())
 @settings(max_examples=20, deadline=None)
-def test_more_tables_than_are_computed_at_once(results):
-    """Prompts by the thousand: scipy's own functions, a margin at a time."""
+def test_more_pairs_than_are_counted_in_an_array(results):
+    """As with prompts by the thousand."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(significance, "_MOST_TABLES", 0)
         check_against_references(results)

@@ -24,7 +24,7 @@ KEEPS = "What was got is kept: run the same again later, and it goes on from the
 BATCHES = [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(5)]
 COLUMNS = ["feature_id", "explanation", "type", "model", "url"]
 
-# Of 24 features 18 are kept. Ordered as strings: 0 1 10 11 12 | 13 14 15 16 17 | 18 19 2 20 …, of some two texts.
+# Of 24 features 21 are kept. Ordered as strings: 0 1 10 11 12 | 13 14 15 16 17 | 18 19 2 20 …, of some two texts.
 ROWS = [(n, f"acts of {n}", "acts", "gpt-4o-mini") for n in range(24)]
 ROWS += [(n, f"logits of {n}", "logits", "claude") for n in (0, 12, 20)]
 
@@ -67,8 +67,13 @@ def study(source_dir):
     return load(source_dir)
 
 
-def kept(study):
-    return sorted(set(study.table()["feature_id"]))
+def kept(study, thresholds=None):
+    return sorted(set(study.table(thresholds)["feature_id"]))
+
+
+def explain_kept(study, thresholds=None, **options):
+    """Get the explanations of the kept features, as the command does."""
+    return explain(study.page, kept(study, thresholds), **options)
 
 
 def said(explained):
@@ -91,7 +96,7 @@ def features(study):
 
 def test_bulk_files_explain_the_kept_features(study, servers, api, exports):
     exports.put(SOURCE, ROWS, size=6)
-    explained = explain(study, servers=servers)
+    explained = explain_kept(study, servers=servers)
     assert exports.asked() == ["/", *BATCHES]
     assert api.asked() == []
     assert explained.rows.columns.tolist() == COLUMNS
@@ -102,7 +107,7 @@ def test_bulk_files_explain_the_kept_features(study, servers, api, exports):
         expected.append((n, f"acts of {n}", "acts", "gpt-4o-mini", f"{PAGE}{n}"))
     assert 6 not in kept(study)
     assert said(explained) == expected
-    assert (explained.explained, explained.kept, explained.unasked) == (len(kept(study)), len(kept(study)), 0)
+    assert (explained.explained, explained.wanted, explained.unasked) == (len(kept(study)), len(kept(study)), 0)
 
 
 def test_the_list_of_files_has_pages_other_folders_and_other_files(study, servers, exports):
@@ -112,7 +117,7 @@ def test_the_list_of_files_has_pages_other_folders_and_other_files(study, server
     exports.put(f"{SOURCE}__l0-34", ROWS)
     exports.bodies[f"{FOLDER}/notes.txt"] = b"not a batch"
     exports.page_size = 3
-    explained = explain(study, servers=servers)
+    explained = explain_kept(study, servers=servers)
     asked = exports.asked()
     assert asked[:3] == ["/", "/", "/"]
     other = f"/v1/{SOURCE}/explanations-gpt-4o-mini/batch-0.jsonl.gz"
@@ -122,13 +127,13 @@ def test_the_list_of_files_has_pages_other_folders_and_other_files(study, server
 
 def test_batch_2_comes_before_batch_10(study, servers, exports):
     exports.put(SOURCE, ROWS, size=2)
-    explain(study, servers=servers)
+    explain_kept(study, servers=servers)
     assert exports.asked()[1:] == [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(14)]
 
 
 def test_what_is_kept_on_disk_has_no_embeddings(study, servers, exports, cache):
     exports.put(SOURCE, ROWS, size=30)
-    explain(study, servers=servers)
+    explain_kept(study, servers=servers)
     (file,) = cache.iterdir()
     assert file.name.startswith("explanations-0-")
     assert json.loads(file.read_text())[:2] == [
@@ -140,9 +145,9 @@ def test_what_is_kept_on_disk_has_no_embeddings(study, servers, exports, cache):
 
 def test_a_second_run_asks_for_nothing(study, servers, exports):
     exports.put(SOURCE, ROWS, size=6)
-    first = explain(study, servers=servers)
+    first = explain_kept(study, servers=servers)
     exports.asked()
-    assert said(explain(study, servers=servers)) == said(first)
+    assert said(explain_kept(study, servers=servers)) == said(first)
     assert exports.asked() == []
 
 
@@ -151,12 +156,12 @@ def test_a_run_that_was_cut_short_goes_on_where_it_was(study, servers, exports, 
     exports.faults[BATCHES[2]] = [Fault(cut=True)] * 7
     message = f"{exports.url} cannot be reached, or not for long enough (ProtocolError). Is there a network? {KEEPS}"
     with refuses(message):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
     assert exports.asked() == ["/", *BATCHES[:2], *[BATCHES[2]] * 7]
     assert len(list(cache.iterdir())) == 2
-    explained = explain(study, servers=servers)
+    explained = explain_kept(study, servers=servers)
     assert exports.asked() == ["/", *BATCHES[2:]]
-    assert explained.explained == explained.kept
+    assert explained.explained == explained.wanted
 
 
 @pytest.mark.parametrize("fault", ["cut", "half a file that is as long as announced", "another file"])
@@ -165,31 +170,31 @@ def test_half_a_file_is_asked_for_again(study, servers, exports, fault):
     whole = exports.bodies[BATCHES[1]]
     bodies = {"cut": None, "another file": b"\x1f\x8b\x08\x00" + bytes(50)}
     exports.faults[BATCHES[1]] = [Fault(cut=fault == "cut", body=bodies.get(fault, whole[: len(whole) // 2]))]
-    explained = explain(study, servers=servers)
+    explained = explain_kept(study, servers=servers)
     assert exports.asked().count(BATCHES[1]) == 2
-    assert explained.explained == explained.kept
+    assert explained.explained == explained.wanted
 
 
 def test_a_file_that_stays_damaged_is_not_kept(study, servers, exports, cache):
     exports.put(SOURCE, ROWS, size=30)
     exports.bodies[BATCHES[0]] = exports.bodies[BATCHES[0]][:-20]
     with refuses(f"{exports.url}{BATCHES[0]} is cut short or damaged, 7 times in a row. {KEEPS}"):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
     assert not cache.exists()
 
 
 def test_a_new_state_of_the_files_replaces_the_old(study, servers, exports, cache):
     exports.put(SOURCE, [row for row in ROWS if row[0] != 1], size=30)
-    assert explain(study, servers=servers).unasked == 1
+    assert explain_kept(study, servers=servers).unasked == 1
     exports.put(SOURCE, [(n, f"newer {text}", *rest) for n, text, *rest in ROWS], size=30)
-    explained = explain(study, servers=servers)
+    explained = explain_kept(study, servers=servers)
     assert all(row[1].startswith("newer ") for row in said(explained))
     assert len(list(cache.iterdir())) == 1
 
 
 def test_files_that_are_not_zipped_are_read_too(study, servers, exports):
     exports.bodies[BATCHES[0]] = b'{"index": 0, "description": "plain"}\n'
-    assert said(explain(study, servers=servers)) == [(0, "plain", None, None, f"{PAGE}0")]
+    assert said(explain_kept(study, servers=servers)) == [(0, "plain", None, None, f"{PAGE}0")]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +212,7 @@ def test_lines_of_another_format(study, servers, exports, cache, line, shown):
     """An index of 1e999 was an OverflowError, and brackets in brackets a RecursionError."""
     exports.bodies[BATCHES[0]] = f'{{"index": "0", "description": "x"}}\n{line}\n'.encode()
     with refuses(f"{exports.url}{BATCHES[0]}: line 2 is not an object with an `index`, but {shown}."):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
     assert not cache.exists()
 
 
@@ -215,15 +220,15 @@ def test_a_file_that_is_gone_and_a_list_that_is_none(study, servers, exports):
     exports.put(SOURCE, ROWS, size=30)
     exports.faults[BATCHES[0]] = [Fault(status=404)]
     with refuses(f"{exports.url}{BATCHES[0]} is gone since it was listed. Run the same again."):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
     exports.faults["/"] = [Fault(body=b"<html>")]
     message = f"{exports.url} does not list its files as S3 does (XML, no element found: line 1, column 6)."
     with refuses(message):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
     exports.faults["/"] = [Fault(status=403)]
     url = f"{exports.url}/?list-type=2&prefix=v1%2F{SOURCE.replace('/', '%2F')}%2Fexplanations"
     with refuses(f"{url} answers 403 Forbidden, but expected 200. {KEEPS}"):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
 
 
 # ----------------------------------------------------------------------------
@@ -233,13 +238,13 @@ def test_a_file_that_is_gone_and_a_list_that_is_none(study, servers, exports):
 def test_the_api_explains_feature_by_feature(study, servers, api, exports):
     for n in kept(study):
         api.put(SOURCE, n, (f"best of {n}", "acts", "claude"), (f"worse of {n}", "acts", "gpt-4o-mini"))
-    explained = explain(study, via="api", servers=servers)
+    explained = explain_kept(study, via="api", servers=servers)
     assert exports.asked() == []
     assert api.asked() == features(study)
     last = {row[0]: row for row in said(explained)}
     assert list(last.values()) == [(n, f"best of {n}", "acts", "claude", f"{PAGE}{n}") for n in kept(study)]
     assert len(explained.rows) == 2 * len(last)
-    explain(study, via="api", servers=servers)
+    explain_kept(study, via="api", servers=servers)
     assert api.asked() == []
 
 
@@ -248,11 +253,11 @@ def test_features_that_the_api_does_not_know_are_asked_for_once(study, servers, 
     api.put(SOURCE, 1)
     api.put(SOURCE, 2, (" ", "acts", "claude"), (None, "acts", "claude"))
     api.faults[features(study)[3]] = [Fault(status=404)]
-    explained = explain(study, via="api", servers=servers)
-    assert (explained.explained, explained.kept, explained.unasked) == (1, len(kept(study)), 0)
+    explained = explain_kept(study, via="api", servers=servers)
+    assert (explained.explained, explained.wanted, explained.unasked) == (1, len(kept(study)), 0)
     api.asked()
-    explain(study, via="api", servers=servers)
-    explain(study, servers=servers)
+    explain_kept(study, via="api", servers=servers)
+    explain_kept(study, servers=servers)
     assert api.asked() == []
 
 
@@ -262,9 +267,9 @@ def test_a_run_over_the_api_goes_on_where_it_was(study, servers, api):
     api.faults[features(study)[4]] = [Fault(status=503)] * 7
     url = f"{api.url}{features(study)[4]}"
     with refuses(f"{url} answers 503 Service Unavailable, but expected 200. {KEEPS}"):
-        explain(study, via="api", servers=servers)
+        explain_kept(study, via="api", servers=servers)
     api.asked()
-    explain(study, via="api", servers=servers)
+    explain_kept(study, via="api", servers=servers)
     assert api.asked() == features(study)[4:]
 
 
@@ -275,7 +280,7 @@ def test_answers_of_another_format(study, servers, api, cache, body):
     api.faults[features(study)[0]] = [Fault(body=body.encode())]
     message = f"{api.url}{features(study)[0]} is not an object with a list of `explanations`, but {body.encode()!r}."
     with refuses(message):
-        explain(study, via="api", servers=servers)
+        explain_kept(study, via="api", servers=servers)
     assert not cache.exists()
 
 
@@ -283,7 +288,7 @@ def test_texts_of_strangers_arrive_as_they_are(study, servers, api):
     texts = ['a, "b"\nc', "=1+1", "<b>漢字</b>", "null", " x ", "a\ud800b"]
     for n, text in zip(kept(study), texts, strict=False):
         api.put(SOURCE, n, (text, "a,b", "c\td"))
-    explained = explain(study, via="api", servers=servers)
+    explained = explain_kept(study, via="api", servers=servers)
     assert [row[1] for row in said(explained)] == [*texts[:-1], "a?b"]
     csv = explained.rows.to_csv(index=False).encode()
     assert parse_explanations(csv, "x.csv").texts.tolist() == [*texts[:-1], "a?b"]
@@ -295,31 +300,31 @@ def test_texts_of_strangers_arrive_as_they_are(study, servers, api):
 
 def test_auto_takes_the_way_of_fewer_requests(study, servers, api, exports):
     exports.put(SOURCE, [row for row in ROWS if row[0] not in (1, 2)], size=3)
-    first = explain(study, servers=servers)  # 9 files for 20 features
-    assert len(kept(study)) >= 9
+    first = explain_kept(study, servers=servers)  # 9 files for 21 features
+    assert len(kept(study)) == 21
     assert [path for path in exports.asked() if path != "/"] == [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(9)]
     assert first.unasked == 2
-    explain(study, servers=servers)  # no file left to read
+    explain_kept(study, servers=servers)  # no file left to read
     assert (api.asked(), exports.asked()) == ([], ["/"])
     exports.put(SOURCE, ROWS, size=3)  # all files are new: more than two
     api.put(SOURCE, 1, ("of 1", "acts", "claude"))
-    explained = explain(study, servers=servers)
+    explained = explain_kept(study, servers=servers)
     assert api.asked() == [f"/api/feature/{SOURCE}/1", f"/api/feature/{SOURCE}/2"]
     assert exports.asked() == ["/"]
     assert explained.unasked == 0
-    assert explained.explained == explained.kept - 1
+    assert explained.explained == explained.wanted - 1
 
 
 def test_as_many_files_as_features_are_read(study, servers, api, exports):
     exports.put(SOURCE, [(n, "x", "acts", "m") for n in range(len(kept(study)))], size=1)
-    explain(study, servers=servers)
+    explain_kept(study, servers=servers)
     assert api.asked() == []
     assert len(exports.asked()) == 1 + len(kept(study))
 
 
 def test_one_file_more_than_features_and_the_api_is_asked(study, servers, api, exports):
     exports.put(SOURCE, [(n, "x", "acts", "m") for n in range(len(kept(study)) + 1)], size=1)
-    explain(study, servers=servers)
+    explain_kept(study, servers=servers)
     assert api.asked() == features(study)
     assert exports.asked() == ["/"]
 
@@ -327,12 +332,12 @@ def test_one_file_more_than_features_and_the_api_is_asked(study, servers, api, e
 def test_a_text_that_comes_twice_is_written_once_and_the_apis_best_counts(study, servers, api, exports):
     for n in kept(study):
         api.put(SOURCE, n, (f"best of {n}", "acts", "claude"), (f"worse of {n}", "acts", "claude"))
-    explain(study, Thresholds(Threshold(5)), via="api", servers=servers)
+    explain_kept(study, Thresholds(Threshold(5)), via="api", servers=servers)
     asked = api.asked()
     rows = [(n, f"{word} of {n}", "acts", "claude") for n in kept(study) for word in ("best", "worse")]
     exports.put(SOURCE, rows, size=20)
     exports.put(SOURCE, rows, size=50, folder="explanations-claude")
-    explained = explain(study, via="bulk", servers=servers)
+    explained = explain_kept(study, via="bulk", servers=servers)
     assert 2 < len(asked) < len(kept(study))
     assert len(explained.rows) == len(rows)
     last = {row[0]: row[1] for row in said(explained)}
@@ -341,16 +346,16 @@ def test_a_text_that_comes_twice_is_written_once_and_the_apis_best_counts(study,
 
 def test_a_source_without_bulk_files(study, servers, api):
     with refuses(f"Neuronpedia has no bulk files of explanations for {SOURCE}. Leave out --via, or say --via api."):
-        explain(study, via="bulk", servers=servers)
-    explain(study, servers=servers)
+        explain_kept(study, via="bulk", servers=servers)
+    explain_kept(study, servers=servers)
     assert api.asked() == features(study)
 
 
 def test_other_thresholds_keep_other_features(study, servers, exports):
     exports.put(SOURCE, ROWS, size=30)
     thresholds = Thresholds(Threshold(5))
-    explained = explain(study, thresholds, servers=servers)
-    assert explained.kept == study.table(thresholds)["feature_id"].nunique() < len(kept(study))
+    explained = explain_kept(study, thresholds, servers=servers)
+    assert explained.wanted == study.table(thresholds)["feature_id"].nunique() < len(kept(study))
     assert set(explained.rows["feature_id"]) == set(study.table(thresholds)["feature_id"])
 
 
@@ -360,11 +365,11 @@ def test_other_thresholds_keep_other_features(study, servers, exports):
 
 def test_the_most_frequent_type_counts_unless_types_are_named(study, servers, exports):
     exports.put(SOURCE, ROWS, size=30)
-    of_0 = [row[2] for row in said(explain(study, servers=servers)) if row[0] == 0]
+    of_0 = [row[2] for row in said(explain_kept(study, servers=servers)) if row[0] == 0]
     assert of_0 == ["logits", "acts"]
-    of_0 = [row[2] for row in said(explain(study, types=["logits", "acts"], servers=servers)) if row[0] == 0]
+    of_0 = [row[2] for row in said(explain_kept(study, types=["logits", "acts"], servers=servers)) if row[0] == 0]
     assert of_0 == ["acts", "logits"]
-    only = explain(study, types=["logits"], servers=servers)
+    only = explain_kept(study, types=["logits"], servers=servers)
     assert set(only.rows["type"]) == {"logits"}
     assert set(only.rows["feature_id"]) == {0, 12, 20} & set(kept(study))
     assert only.unasked == 0
@@ -372,14 +377,14 @@ def test_the_most_frequent_type_counts_unless_types_are_named(study, servers, ex
 
 def test_a_type_that_does_not_occur(study, servers, exports):
     exports.put(SOURCE, ROWS, size=30)
-    message = "No kept feature has an explanation of type 'act', 'x'. There are: 'acts', 'logits'."
+    message = "None of these features has an explanation of type 'act', 'x'. There are: 'acts', 'logits'."
     with refuses(message):
-        explain(study, types=["acts", "act", "x"], servers=servers)
+        explain_kept(study, types=["acts", "act", "x"], servers=servers)
 
 
 def test_texts_without_a_type_come_first(study, servers, api):
     api.put(SOURCE, 0, ("typed", "acts", "claude"), ("untyped", None, None))
-    assert [row[1:4] for row in said(explain(study, via="api", servers=servers))] == [
+    assert [row[1:4] for row in said(explain_kept(study, via="api", servers=servers))] == [
         ("untyped", None, None),
         ("typed", "acts", "claude"),
     ]
@@ -393,8 +398,8 @@ def test_the_key_goes_to_the_api_only(study, api, exports, monkeypatch):
     monkeypatch.setenv("NEURONPEDIA_API_KEY", " secret\n")
     servers = Servers.at(api.url, exports.url)
     exports.put(SOURCE, ROWS[:3], size=30)
-    explain(study, servers=servers)
-    explain(study, via="api", servers=servers)
+    explain_kept(study, servers=servers)
+    explain_kept(study, via="api", servers=servers)
     assert {headers.get("x-api-key") for headers in api.headers} == {"secret"}
     assert {headers.get("x-api-key") for headers in exports.headers} == {None}
     assert all(headers["User-Agent"].startswith("featurediff/") for headers in api.headers + exports.headers)
@@ -404,7 +409,7 @@ def test_a_redirect_is_not_followed(study, api, exports, monkeypatch):
     monkeypatch.setenv("NEURONPEDIA_API_KEY", "secret")
     api.faults[features(study)[0]] = [Fault(status=302, Location=f"{exports.url}/elsewhere")]
     with refuses(f"{api.url}{features(study)[0]} answers 302 Found, but expected 200. {KEEPS}"):
-        explain(study, via="api", servers=Servers.at(api.url, exports.url))
+        explain_kept(study, via="api", servers=Servers.at(api.url, exports.url))
     assert exports.asked() == []
 
 
@@ -417,10 +422,10 @@ def test_a_key_that_is_none(monkeypatch, key):
 
 def test_one_connection_to_each_server(study, servers, api, exports):
     exports.put(SOURCE, ROWS[:5], size=1)
-    explain(study, servers=servers)
-    explain(study, via="api", servers=servers)
-    assert len(exports.asked()) == 6
-    assert len(api.asked()) > 5
+    explain_kept(study, servers=servers)
+    explain_kept(study, via="api", servers=servers)
+    assert exports.asked() == ["/", *BATCHES]
+    assert api.asked() == [f"/api/feature/{SOURCE}/{n}" for n in kept(study) if n > 4]
     assert (api.connections, exports.connections) == (1, 1)
 
 
@@ -428,7 +433,7 @@ def test_waits_as_long_as_it_is_told(study, servers, api):
     api.put(SOURCE, kept(study)[0], ("x", "acts", "claude"))
     api.faults[features(study)[0]] = [Fault(status=429, Retry_After="1", body=b'{"error": "Too many requests"}')]
     begun = time.monotonic()
-    assert explain(study, via="api", servers=servers).explained == 1
+    assert explain_kept(study, via="api", servers=servers).explained == 1
     assert 1 <= time.monotonic() - begun < 20
     assert api.asked() == [features(study)[0], *features(study)]
 
@@ -437,14 +442,14 @@ def test_waits_longer_each_time_where_it_is_not_told(study, api, exports):
     for path in features(study)[:2]:
         api.faults[path] = [Fault(status=429)] * 3
     begun = time.monotonic()
-    explain(study, via="api", servers=Servers.at(api.url, exports.url, pause=0.1))
+    explain_kept(study, via="api", servers=Servers.at(api.url, exports.url, pause=0.1))
     assert 2 * (0.1 + 0.2 + 0.4) <= time.monotonic() - begun < 20
 
 
 def test_does_not_sit_through_an_hour(study, servers, api):
     api.faults[features(study)[2]] = [Fault(status=429, Retry_After="3600")]
     with refuses(f"Neuronpedia asks to wait 3,600 seconds. {KEEPS}"):
-        explain(study, via="api", servers=servers)
+        explain_kept(study, via="api", servers=servers)
     assert api.asked() == features(study)[:3]
 
 
@@ -452,7 +457,7 @@ def test_gives_up_after_seven_answers_429(study, servers, api):
     api.faults[features(study)[0]] = [Fault(status=429)] * 8
     url = f"{api.url}{features(study)[0]}"
     with refuses(f"{url} answers 429 Too Many Requests, but expected 200. {KEEPS}"):
-        explain(study, via="api", servers=servers)
+        explain_kept(study, via="api", servers=servers)
     assert api.asked() == [features(study)[0]] * 7
 
 
@@ -461,7 +466,7 @@ def test_a_server_that_is_not_there(study, exports):
     gone.stop()
     message = f"{gone.url} cannot be reached, or not for long enough (NewConnectionError). Is there a network? {KEEPS}"
     with refuses(message):
-        explain(study, via="api", servers=Servers.at(gone.url, exports.url, pause=0.001))
+        explain_kept(study, via="api", servers=Servers.at(gone.url, exports.url, pause=0.001))
 
 
 def test_goes_through_the_proxy_of_the_environment(study, api, exports, monkeypatch):
@@ -471,7 +476,7 @@ def test_goes_through_the_proxy_of_the_environment(study, api, exports, monkeypa
     monkeypatch.delenv("no_proxy", raising=False)
     api.answer = lambda path, query: FakeApi.answer(api, f"http://neuronpedia.invalid{path}", query)
     servers = Servers.at("http://neuronpedia.invalid", exports.url)
-    assert explain(study, via="api", servers=servers).explained == 1
+    assert explain_kept(study, via="api", servers=servers).explained == 1
     assert api.headers[0]["Host"] == "neuronpedia.invalid"
 
 
@@ -483,7 +488,7 @@ def test_saes_without_a_page(tmp_path, servers):
     study = load(make_source(tmp_path / "results" / "mistral_trainer8x_layer3" / "p"))
     message = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {study.page.reason}"
     with refuses(message):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
 
 
 @pytest.mark.parametrize(
@@ -495,13 +500,13 @@ def test_pages_elsewhere(source_dir, servers, template):
         f"but the SAE's page is {template}."
     )
     with refuses(message):
-        explain(load(source_dir, template=template), servers=servers)
+        explain_kept(load(source_dir, template=template), servers=servers)
 
 
 def test_a_users_page_on_neuronpedia(source_dir, servers, api):
     study = load(source_dir, template="http://neuronpedia.org/gpt2-small/6-res-jb/{feature_id}")
     api.put("gpt2-small/6-res-jb", 0, ("of 0", "acts", "claude"))
-    rows = said(explain(study, via="api", servers=servers))
+    rows = said(explain_kept(study, via="api", servers=servers))
     assert rows == [(0, "of 0", "acts", "claude", "http://neuronpedia.org/gpt2-small/6-res-jb/0")]
 
 
@@ -509,14 +514,21 @@ def test_a_damaged_cache_is_named(study, servers, cache):
     cache.mkdir(parents=True)
     (cache / "feature-0.json").write_text("[[0, ")
     with refuses(f"`{cache}/feature-0.json` is damaged. Delete it, and run the same again."):
-        explain(study, servers=servers)
+        explain_kept(study, servers=servers)
+
+
+def test_an_answer_that_cannot_be_read_is_not_called_damaged(study, servers, cache):
+    """The error of reading was taken for one in the answer, and a person told to delete it."""
+    (cache / "feature-0.json").mkdir(parents=True)
+    with refuses(f"`{cache}/feature-0.json` is not a file, but expected one here."):
+        explain_kept(study, servers=servers)
 
 
 def test_answers_are_kept_in_the_users_cache_folder(study, servers, tmp_path, monkeypatch):
     monkeypatch.delenv("FEATUREDIFF_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
-    explain(study, via="api", servers=servers)
+    explain_kept(study, via="api", servers=servers)
     (folder,) = (tmp_path / "home").rglob(SOURCE)
     assert folder.parts[-4:] == ("featurediff", "explanations", *SOURCE.split("/"))
     assert len(list(folder.iterdir())) == len(kept(study))
@@ -563,9 +575,9 @@ def test_the_command_writes_where_the_dashboard_looks(command, source_dir, expor
         "acts",
         "gpt-4o-mini",
     )
-    of_1 = table.loc[table["feature_id"] == 1, "explanation"]
-    assert len(of_1) > 0
-    assert of_1.isna().all()
+    of_1 = table.loc[table["feature_id"] == 1, ["token_type", "explanation"]]
+    assert of_1["token_type"].tolist() == ["model", "newline"]
+    assert of_1["explanation"].isna().all()
 
 
 def test_another_prompt_set_of_the_sae_adds_to_the_file(command, source_dir, exports, tmp_path):
@@ -575,7 +587,7 @@ def test_another_prompt_set_of_the_sae_adds_to_the_file(command, source_dir, exp
     some = pd.read_csv(path)
     path.write_text(path.read_text() + "6,by hand,mine,,\n")
     result = command("--type", "logits", "--type", "acts")
-    assert len(last_lines(result, 2)) == 2
+    assert last_lines(result, 2) == [f"{path}: 24 explanations", "21 of 21 kept features have an explanation."]
     rows = pd.read_csv(path)
     assert rows["feature_id"].is_monotonic_increasing
     assert set(rows["feature_id"]) == {*kept(load(source_dir)), 6} > set(some["feature_id"])
@@ -611,7 +623,8 @@ def test_a_file_inside_the_tree_is_where_explanations_go(command, exports, tmp_p
     path.parent.mkdir()
     path.write_text("feature_id,explanation,type,model,url\n")
     command()
-    assert len(pd.read_csv(path)) > 10
+    assert pd.read_csv(path)["explanation"].tolist().count("acts of 12") == 1
+    assert len(pd.read_csv(path)) == 21 + 3
     assert not (tmp_path / "explanations").exists()
 
 
@@ -634,10 +647,13 @@ def test_a_source_in_no_sae_folder_needs_a_name(tmp_path, exports):
     assert str(result.exception) == message
     exports.put(SOURCE, ROWS, size=30)
     assert CliRunner().invoke(app, [*words, "--out", str(tmp_path / "x.csv")]).exit_code == 0
-    assert len(pd.read_csv(tmp_path / "x.csv")) > 5
+    assert pd.read_csv(tmp_path / "x.csv")["explanation"].tolist() == [
+        "logits of 0",
+        *(f"acts of {n}" for n in kept(load(folder))),
+    ]
 
 
 def test_the_command_takes_a_page(command, api):
     api.put("gpt2-small/6-res-jb", 0, ("of 0", "acts", "claude"))
     result = command("--neuronpedia-template", "https://www.neuronpedia.org/gpt2-small/6-res-jb/{feature_id}")
-    assert last_lines(result, 1)[0].startswith("1 of ")
+    assert last_lines(result, 1) == ["1 of 21 kept features have an explanation."]

@@ -116,7 +116,7 @@ def test_pickle_allocates_nothing_by_itself():
     names = ("bytearray", "torch._utils._rebuild_device_tensor_from_cpu_tensor", "torch.storage.UntypedStorage")
     code = (
         "import resource, sys, tempfile, corpus, builders, featurediff\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
         "for name in sys.argv[1:]:\n"
         "    folder = builders.make_source(tempfile.mkdtemp())\n"
         "    corpus.SOURCES[f'holds {name}'].write(folder)\n"
