@@ -220,8 +220,8 @@ def main() -> None:
     said = "".join(f"\n- `{error}`" for error in unlike[:10])
     text = (
         f"`python bench/load.py`: {args.sessions} sessions on one server over websockets, each changing metric, filter "
-        f"or picked feature once every {args.every:g} s for {args.seconds:g} s; {args.results or SMALL}. The sessions run on the same "
-        f"machine.\n\nErrors: {len(record.errors)}{said}\n\n{times(record)}\n\n"
+        f"or picked feature once every {args.every:g} s for {args.seconds:g} s; {args.results or SMALL}. The "
+        f"sessions run on the same machine.\n\nErrors: {len(record.errors)}{said}\n\n{times(record)}\n\n"
         f"{processor(record)}\n\n{memory(record, idle, args.sessions)}"
     )
     publish("load", "Many people at once", text, write=not args.no_write)

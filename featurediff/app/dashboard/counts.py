@@ -1,4 +1,4 @@
-"""Counts, chart, table, downloads and notes of the source that is shown."""
+"""The tiles with counts above the chart."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.shown import Shown
     from featurediff.charts.view import View
     from featurediff.study import Study
-
-state = st.session_state
 
 
 def show_counts(shown: Shown, study: Study, view: View) -> None:

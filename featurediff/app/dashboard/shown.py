@@ -1,35 +1,30 @@
-"""The source that is open, and what a view shows of it."""
+"""What a view shows of the source: rows, counts and the table, made once for all sessions that look at the same."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import streamlit as st
 
-from featurediff.study import Study
+from featurediff.app.dashboard.opened import KEYS, Opened, keep
+from featurediff.charts.view import View
+from featurediff.features.evidence import ALPHA, count_evidence
+from featurediff.features.filters import is_one_of, largest, passing
+from featurediff.features.table import Thresholds
+from featurediff.labels import SIDES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from featurediff.study import Study
 
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """The source that is shown."""
-
-    name: str
-    """Beside stars: as in the URL, and of uploads what tells them from others."""
-
-    files: tuple[str, ...]
-    """Identifies its files; see `sources.identify`."""
-
-    key: str
-    """Identifies its files, its pages and the explanations preferred: what caches go by."""
-
-    study: Study
-    """What was read."""
+MOST_ROWS = 3_000
+MOST_IDS = 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +44,7 @@ class Shown:
     """Rows of `kept` that are also in the box and starred, where that is asked for: those in table and downloads."""
 
     counts: NDArray[np.int64]
-    """From `significance.count_evidence`, of the rows `at`."""
+    """Kept and significant features of the rows `at`; see `features.evidence.count_evidence`."""
 
     ids: tuple[int, ...]
     """Features of the largest |difference|, at most `MOST_IDS`."""
@@ -78,18 +73,77 @@ class Shown:
         return self.kept if len(at) == len(self.kept) else self.kept.iloc[at]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What the chart was drawn for, and how it began; a box or zoom made since then is in the browser alone."""
+def _what_counts(view: View) -> str:
+    """Identify the part of a view that rows and table depend on."""
+    return repr((view.thresholds, view.filters, view.metric, view.labels))
 
-    figure: int
-    """Identifies everything that the figure shows."""
 
-    axes: str
-    """Identifies what its axes mean: a zoom is carried over only to the same ones."""
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: _what_counts})
+def narrow(
+    opened: Opened, view: View, subset: tuple[tuple[str, int], ...], stars: tuple[int, ...], *, only: bool
+) -> Shown:
+    """
+    Return what a view shows.
 
-    zoom: tuple[float, float, float, float] | None
-    """Left, right, lower and upper end in drawn units; None for the whole range."""
+    Parameters
+    ----------
+    opened, view : Opened, View
+        The source and the view.
+    subset : tuple of (token_type, feature_id)
+        What a box holds; empty where there is no box.
+    stars : tuple of int
+        Features with a star, in ascending order.
+    only : bool
+        Whether to show starred features only.
+    """
+    kept = keep(opened, view.thresholds)
+    drawn = at = passing(kept, view.filters, view.metric)
+    if subset:
+        at = at[is_one_of(kept, subset)[at]]
+    if only:
+        at = at[kept["feature_id"].iloc[at].isin(stars)]
+    max_q = ALPHA if view.filters.max_q is None else view.filters.max_q
+    first = largest(kept, view.metric, at, MOST_ROWS)
+    token_types, ids = (kept[name].iloc[first].tolist() for name in ("token_type", "feature_id"))
+    return Shown(
+        kept,
+        drawn,
+        blake2b(drawn.tobytes(), digest_size=16).hexdigest(),
+        at,
+        count_evidence(kept[["token_type", "exclusivity", "base_q", "chat_q"]].iloc[at], max_q),
+        tuple(dict.fromkeys(ids[:MOST_IDS])),
+        list(zip(token_types, ids, strict=True)),
+        _fill(_to_arrow(opened, view.thresholds).take(first), opened.study, view, stars),
+    )
 
-    marked: tuple[tuple[str, int], ...]
-    """Features of a box that an earlier figure showed: this one dims the others."""
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def _to_arrow(opened: Opened, thresholds: Thresholds) -> pa.Table:
+    """Return all kept features as a table is sent: taking rows from that is faster than turning rows into it."""
+    kept = keep(opened, thresholds)
+    return pa.Table.from_pandas(kept, preserve_index=False, nthreads=1)  # starting threads would take longer
+
+
+def _fill(rows: pa.Table, study: Study, view: View, stars: tuple[int, ...]) -> pa.Table:
+    """Return rows of `_to_arrow` with the columns that are shown."""
+    named = {"both": "Both", "base": view.labels.base, "chat": view.labels.chat}
+    exclusivity = rows["exclusivity"].combine_chunks()
+    names = [named[name] for name in exclusivity.dictionary.to_pylist()]
+    base, chat = (rows[f"{side}_{view.metric}"].to_numpy() for side in SIDES)
+    cells = dict(zip(rows.column_names, rows.columns, strict=True)) | {
+        "exclusivity": pa.DictionaryArray.from_arrays(exclusivity.indices, names),
+        "star": pa.array(np.where(np.isin(rows["feature_id"], stars), "★", "")),
+        "difference": pa.array(chat - base),
+    }
+    return pa.table({name: cells[name] for name in _columns(view.metric, study)})
+
+
+def _columns(metric: str, study: Study) -> list[str]:
+    """Return the columns of the table on the screen, in their order."""
+    page = ["neuronpedia_url"] if study.page.template else []
+    kind = ["explanation_type"] if study.explanations and len(study.explanations.types) > 1 else []
+    values = [f"{side}_{metric}" for side in SIDES]
+    counts = [f"{side}_{prompts}_num_active" for side, prompts in study.origin.num_prompts]
+    head = ["feature_id", "star", *page, "token_type", "exclusivity", "inconsistent", *values, "difference"]
+    tail = ["explanation", "exclusive_positions", "base_q", "chat_q", "change_q", *kind]
+    return list(dict.fromkeys([*head, *tail, *counts]))

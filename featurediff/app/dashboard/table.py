@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from featurediff.app.dashboard.counts import state
-from featurediff.app.dashboard.session import on_row
-from featurediff.app.dashboard.shown import Opened
+from featurediff.app.dashboard.events import on_row
+from featurediff.app.dashboard.opened import Opened
 from featurediff.app.safe_text import escape_markdown
+from featurediff.app.session import session
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import Labels
 
@@ -65,7 +65,7 @@ def show_table(shown: Shown, opened: Opened, view: View) -> None:
     looks = describe_columns(view.metric, opened.study, view.labels)
     st.dataframe(
         shown.cells,
-        key=f"table_{state['round']}",
+        key=session().table_key,
         on_select=partial(on_row, shown.order),
         selection_mode="single-row",
         hide_index=True,
