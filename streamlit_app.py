@@ -8,52 +8,52 @@ from typing import Any
 import streamlit as st
 
 from featurediff.app.dashboard.about import show_about
-from featurediff.app.dashboard.cache import (
-    CHART_WIDTH,
-    MOST_ROWS,
-    cache_key,
-    keep,
-    lay_out_chart,
-    narrow,
-    parse_study,
-    read_study,
-    refer,
-)
 from featurediff.app.dashboard.chart import DETAIL_WIDTH, show_chart
 from featurediff.app.dashboard.counts import show_counts
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_downloads
-from featurediff.app.dashboard.pick import follow_pick, write_picked
-from featurediff.app.dashboard.session import begin, clear_box, forget, stars_here
-from featurediff.app.dashboard.shown import Opened
-from featurediff.app.dashboard.sidebar import choose_stars, choose_view
-from featurediff.app.rerun_lock import turn
+from featurediff.app.dashboard.events import clear_box, follow_link, forget, write_picked
+from featurediff.app.dashboard.figure import CHART_WIDTH
+from featurediff.app.dashboard.findings import PATIENCE, show_finding
+from featurediff.app.dashboard.opened import (
+    Opened,
+    are_tested,
+    count_questions,
+    keep,
+    parse_study,
+    read_study,
+    refer,
+    start_tests,
+)
+from featurediff.app.dashboard.pick import follow_pick
+from featurediff.app.dashboard.shown import MOST_ROWS, narrow
+from featurediff.app.dashboard.sidebar import choose_view
+from featurediff.app.dashboard.starring import choose_stars, stars_here
 from featurediff.app.safe_text import escape_markdown, show_error
+from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
-from featurediff.app.url import COMPARISON, DASHBOARD, go_to, settle
-from featurediff.charts.view import caption, heading
+from featurediff.app.url import COMPARISON, DASHBOARD, LABELS, come_back, go_to, settle, show_faults
+from featurediff.charts.view import View, caption, heading, nothing_kept
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
 from featurediff.features.table import Thresholds
 from featurediff.sources.results import is_synthetic
 from featurediff.sources.tree import in_one_state
 
+# ----------------------------------------------------------------------------
+# Set things up.
+
 st.set_page_config(page_title="featurediff", page_icon=str(STATIC / "icon.png"), layout="wide")
 
 dashboard, comparison = st.Page(DASHBOARD, default=True), st.Page(COMPARISON)
-left = st.session_state.setdefault("left", {})
 if st.navigation([dashboard, comparison], position="hidden") is comparison:
-    for name in ("picked", "subset", "drawn"):
-        st.session_state.pop(name, None)  # back on the dashboard, its URL says what is shown
     comparison.run()
     st.stop()
-if "source" not in st.query_params and DASHBOARD in left:  # the browser’s way back leads to an address without one
-    st.switch_page(DASHBOARD, query_params=left.pop(DASHBOARD))
 
-state = st.session_state
-begin()
+state, here, sidebar = st.session_state, session(), st.sidebar
+come_back(DASHBOARD, SOURCE)
+follow_link()
 config = settings()
-sidebar = st.sidebar
 try:
     sources = list_sources(config.results)
 except DataError as error:
@@ -61,11 +61,14 @@ except DataError as error:
     sources = {}
 source_names = list(dict.fromkeys([*([] if config.results else [DEMO]), *sources, DEMO, UPLOAD]))
 NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
-if state.get("source", st.query_params.get("source", source_names[0])) not in source_names:
-    state["subset"], state["picked"] = (), None
+if state.get(SOURCE, st.query_params.get(SOURCE, source_names[0])) not in source_names:
+    here.subset, here.picked = (), None
     lost = st.query_params.get_all("feature")
-    state["url_faults"] += [f"feature={value[:60]} is of a source that is not here" for value in lost]
-settle("source", source_names, default_in_url=True)
+    here.url_faults += [f"feature={value[:60]} is of a source that is not here" for value in lost]
+settle(SOURCE, source_names, default_in_url=True)
+
+# ----------------------------------------------------------------------------
+# Draw the UI.
 
 with sidebar:
     if st.button(
@@ -75,12 +78,11 @@ with sidebar:
         width="stretch",
         help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
     ):
-        words = {name: st.query_params.get_all(f"{name}_label") for name in ("base", "chat", "target", "control")}
-        go_to(DASHBOARD, COMPARISON, words)
+        go_to(DASHBOARD, COMPARISON, {name: st.query_params.get_all(name) for name in LABELS})
     source_name = st.selectbox(
         "Source",
         source_names,
-        key="source",
+        key=SOURCE,
         format_func=lambda name: NAMED.get(name, name),
         on_change=forget,
         help="A folder with base.pt and chat.pt: one model pair, one SAE, one prompt set.",
@@ -105,7 +107,6 @@ if source_name == UPLOAD and not all(uploads[:2]):
 
 try:
     if source_name == UPLOAD:
-        source = None
         files = tuple(file.file_id for file in uploads if file)
         study = parse_study(files, uploads)
     else:
@@ -116,88 +117,89 @@ try:
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()
-results = study.results
-page_template = state.get("neuronpedia_template", config.neuronpedia_template).strip()
-key = cache_key(files)
 types = study.explanations.types if study.explanations else ()
-settle("explanation_type", ["", *types])
-preferred = state["explanation_type"] or None
+settle(EXPLANATION_TYPE, ["", *types])
+preferred = state[EXPLANATION_TYPE] or None
+template = state.get(TEMPLATE, config.neuronpedia_template).strip()
 try:
-    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
+    study = refer(files, template, preferred, _study=study)
 except DataError as error:
     show_error("The page of a feature is not used.", error)
-    page_template = ""
-    study = refer(key=key, template=page_template, preferred=preferred, _study=study)
-key = cache_key(files, page_template, preferred)
+    template = ""
+    study = refer(files, template, preferred, _study=study)
+results = study.results
+uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
+here.opened = uploaded if source_name == UPLOAD else source_name
 
-with turn():  # not before: reading may take long
-    uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
-    state["opened"] = uploaded if source_name == UPLOAD else source_name
-    opened = Opened(state["opened"], files, key, study)
 
-    view = choose_view(study, types)
-    with sidebar:
-        only_starred = choose_stars()
-    labels = view.labels
-    kept = keep(opened, view.thresholds)
-    shown = narrow(opened, view, kept, state["subset"], set(stars_here()), only=only_starred)
-    if state["picked"]:
-        token_type, feature_id = state["picked"]
-        if token_type not in results.token_types or feature_id >= results.num_features:
-            state["url_faults"].append(f"feature={feature_id}@{token_type[:60]} is not in this source")
-            state["picked"] = None
-    write_picked()
+def open_for(view: View) -> Opened:
+    """Return the source, with its changes tested if they soon are, or must be."""
+    is_needed = view.question != "exclusive" or view.chart == "volcano"
+    tested = are_tested(start_tests(files, view.family, _study=study), None if is_needed else PATIENCE)
+    return Opened(here.opened, files, repr((files, template, preferred, tested)), study, tested)
 
+
+view = choose_view(study, types, lambda view: count_questions(open_for(view), view))
+opened = open_for(view)
+with sidebar:
+    only_starred = choose_stars()
+kept = keep(opened, view)
+shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())), only=only_starred)
+if here.picked:
+    token_type, feature_id = here.picked
+    if token_type not in results.token_types or feature_id >= results.num_features:
+        here.url_faults.append(f"feature={feature_id}@{token_type[:60]} is not in this source")
+        here.picked = None
+write_picked()
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader(escape_markdown(heading(view.question, view.labels)), width="content", anchor=False)
+    if is_synthetic(results):
+        st.badge("synthetic demo data", icon=":material/science:", color="orange")
+st.caption(escape_markdown(caption(view.metric, view.labels, study.origin)))
+show_faults()
+show_finding(opened, view)
+show_counts(shown, opened, view)
+phrases = view.filters_in_words() + ["inside a box or lasso"] * bool(here.subset) + ["starred"] * only_starred
+if view.thresholds != Thresholds():
+    phrases.append(f"exclusive means {view.rule()}")
+if phrases:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(escape_markdown(heading(view.question, labels)), width="content", anchor=False)
-        if is_synthetic(results):
-            st.badge("synthetic demo data", icon=":material/science:", color="orange")
-    st.caption(escape_markdown(caption(view.metric, labels, study.origin)))
-    for fault in state["url_faults"]:
-        st.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
+        st.caption(":material/filter_alt: " + escape_markdown(" · ".join(phrases)), width="content")
+        if here.subset:
+            st.button(
+                "Clear the box",
+                key="clear",
+                help="Show the features outside it again.",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=clear_box,
+            )
+if not len(shown.passing):
+    blocking = blocking_filter(kept, view.filters, view.metric, view.question)
+    nothing = escape_markdown(f"Nothing to show: {nothing_kept(view)}.")
+    if not kept.empty:
+        nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
+    st.info(nothing, icon=":material/filter_alt_off:")
+    if here.picked:
+        show_feature(here.picked, [], opened, view.labels)
+    show_about(opened, view)
+    st.stop()
 
-    show_counts(shown, study, view)
-    phrases = view.filters_in_words() + ["inside a box or lasso"] * bool(state["subset"]) + ["starred"] * only_starred
-    if view.thresholds != Thresholds():
-        phrases.append(f"exclusive means {view.rule()}")
-    if phrases:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(":material/filter_alt: " + escape_markdown(" · ".join(phrases)), width="content")
-            if state["subset"]:
-                st.button(
-                    "Clear the box",
-                    key="clear",
-                    help="Show the features outside it again.",
-                    icon=":material/close:",
-                    type="tertiary",
-                    on_click=clear_box,
-                )
-    if not len(shown.passing):
-        blocking = blocking_filter(kept, view.filters, view.metric)
-        nothing = f"No feature is {escape_markdown(view.rule())}."
-        if not kept.empty:
-            nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
-        st.info(nothing, icon=":material/filter_alt_off:")
-        if state["picked"]:
-            show_feature(state["picked"], [], opened, labels)
-        show_about(kept, opened, view)
-        st.stop()
+with st.container(horizontal=True):
+    chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
+with chart_side:
+    screen = show_chart(opened, view, shown)
 
-    with st.container(horizontal=True):
-        chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
-    with chart_side:
-        chart = lay_out_chart(opened, view, kept)
-        fig = show_chart(chart, shown, opened, view)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown(f"#### {len(shown.at):,} feature{'s' * (len(shown.at) != 1)}", width="content")
+    st.space("stretch")
+    share = st.container(width="content")
+    show_downloads(screen)
+if only_starred and not shown.order:
+    st.info("None of these features is starred.", icon=":material/star:")
+if len(shown.at) > MOST_ROWS:
+    st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown.at):,}.")
+follow_pick((chart_side, detail_side, share), screen)
 
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"#### {len(shown.at):,} feature{'s' * (len(shown.at) != 1)}", width="content")
-        st.space("stretch")
-        share = st.container(width="content")
-        show_downloads(chart, shown, opened, view)
-    if only_starred and not shown.order:
-        st.info("None of these features is starred.", icon=":material/star:")
-    if len(shown.at) > MOST_ROWS:
-        st.caption(f"The table shows the {MOST_ROWS:,} of largest |difference|; downloads have all {len(shown.at):,}.")
-    follow_pick((chart_side, detail_side, share), source, opened, view, shown, chart, fig)
-
-    show_about(kept, opened, view)
+show_about(opened, view)

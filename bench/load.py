@@ -3,6 +3,7 @@ Put many people in front of one server: sessions that speak Streamlit's protocol
 
     python bench/load.py
     python bench/load.py --sessions 5 --seconds 20
+    python bench/load.py --sessions 20 --every 10 --results results/wide   the first source of this tree instead
 
 Each changes the metric, a filter or the picked feature once every five seconds on a source of 131,072 features. One
 that still waits for its answer makes its next change when that has come.
@@ -27,6 +28,7 @@ from websockets.exceptions import WebSocketException
 
 import featurediff
 from featurediff.labels import Labels
+from featurediff.sources.tree import find_sources
 
 METRICS = [
     Labels().metric(f"{prompts}_{name}")
@@ -202,20 +204,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="that each session stays")
     parser.add_argument("--every", type=float, default=5, help="seconds from one change to the next")
     parser.add_argument("--folder", type=Path, help="where generated sources are kept")
+    parser.add_argument("--results", type=Path, help="a results tree to use instead of the generated source")
     parser.add_argument("--no-write", action="store_true", help="leave bench/README.md alone")
     args = parser.parse_args()
-    made = make(SMALL, args.folder)
-    kept = featurediff.load(made.folder).table()
+    tree, folder = args.results, args.results and next(iter(find_sources(args.results))).folder
+    if tree is None:
+        made = make(SMALL, args.folder)
+        tree, folder = made.tree, made.folder
+    kept = featurediff.load(folder).table()
     keys = list(zip(kept["token_type"].astype("str"), kept["feature_id"].tolist(), strict=True))
-    with running(made.tree) as server:
+    with running(tree) as server:
         wait_for(server)
         record, idle = asyncio.run(measure(server, args, keys))
     unlike = list(dict.fromkeys(record.errors))
     said = "".join(f"\n- `{error}`" for error in unlike[:10])
     text = (
         f"`python bench/load.py`: {args.sessions} sessions on one server over websockets, each changing metric, filter "
-        f"or picked feature once every {args.every:g} s for {args.seconds:g} s; {SMALL}. The sessions run on the same "
-        f"machine.\n\nErrors: {len(record.errors)}{said}\n\n{times(record)}\n\n"
+        f"or picked feature once every {args.every:g} s for {args.seconds:g} s; {args.results or SMALL}. The "
+        f"sessions run on the same machine.\n\nErrors: {len(record.errors)}{said}\n\n{times(record)}\n\n"
         f"{processor(record)}\n\n{memory(record, idle, args.sessions)}"
     )
     publish("load", "Many people at once", text, write=not args.no_write)

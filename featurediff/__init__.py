@@ -9,5 +9,7 @@ Compare which SAE features a chat model uses differently from its base model.
 
 from featurediff.errors import DataError
 from featurediff.study import Study, load
+from featurediff.version import package_version
 
 __all__ = ["DataError", "Study", "load"]
+__version__ = package_version()

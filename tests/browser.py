@@ -112,16 +112,25 @@ def free_port():
 def running(log, *args):
     """Run the app with these arguments until the end of the block; what it prints goes to `log`."""
     port = free_port()
-    server = Server(f"http://127.0.0.1:{port}", Path(log))
     command = [
         *(sys.executable, "-m", "streamlit", "run", "streamlit_app.py"),
         *("--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"),
         *("--server.fileWatcherType=none", "--browser.gatherUsageStats=false", "--", *args),
     ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEATUREDIFF_")}
+    with started(command, port, log, ROOT) as server:
+        yield server
+
+
+@contextmanager
+def started(command, port, log, folder, **environment):
+    """Run a command that serves the app on a port of loopback, in a folder, until the end of the block."""
+    server = Server(f"http://127.0.0.1:{port}", Path(log))
+    others = {name: value for name, value in os.environ.items() if not name.startswith("FEATUREDIFF_")}
     with (
         server.log.open("wb") as out,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(
+            command, cwd=folder, env=others | environment, stdout=out, stderr=subprocess.STDOUT
+        ) as process,
     ):
         try:
             wait_for_health(server, process)

@@ -39,6 +39,11 @@ def open_compare(**link):
     return at.switch_page("featurediff/app/compare.py").run()
 
 
+def held(at):
+    """What the session holds beside the values of its widgets."""
+    return at.session_state["session"]
+
+
 def send(at, element, value):
     """Let a chart or a table report a selection, as the browser does, so that its callback runs."""
     states = at._tree.get_widget_states()

@@ -1,25 +1,21 @@
-"""Words of strangers on the screen."""
+"""Text that strangers wrote, such as names in files and labels in links, on the screen."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from featurediff.errors import DataError
 from featurediff.wording import legible
 
-if TYPE_CHECKING:
-    pass
-
 
 def escape_markdown(text: str) -> str:
     """
-    Return what strangers wrote so that Markdown shows it as written.
+    Return text so that Markdown shows it as it was written.
 
-    Streamlit makes links and arrows of addresses, `->` and `--` even where they are escaped: what parts them is a
-    word joiner, which nobody sees.
+    Streamlit turns addresses into links, and `->` and `--` into arrows and dashes, even where they are escaped. Here a
+    word joiner, which is invisible, stands between their characters.
     """
     parts = r"(?<=[-<>~])(?=[-=>])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.\w)"
     parted = re.sub(parts, "\u2060", text, flags=re.IGNORECASE)
@@ -27,6 +23,6 @@ def escape_markdown(text: str) -> str:
 
 
 def show_error(what: str, error: DataError) -> None:
-    """Show an error that names things from a file, as plain text."""
+    """Show what went wrong, and the error's message as plain text: it may name things from a file."""
     st.error(what, icon=":material/error:")
     st.code(legible(str(error)), language=None, wrap_lines=True)

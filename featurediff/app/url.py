@@ -7,58 +7,115 @@ from typing import TYPE_CHECKING, NoReturn
 
 import streamlit as st
 
+from featurediff.app.safe_text import escape_markdown
+from featurediff.app.session import session
+from featurediff.labels import PROMPTS, SIDES
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 DASHBOARD, COMPARISON = "streamlit_app.py", "featurediff/app/compare.py"
 
+LABELS = tuple(f"{name}_label" for name in (*SIDES, *PROMPTS))
+"""What a link calls the labels of models and prompt sets."""
+
 MOST_LABEL = 40
+"""Characters of a label."""
+
+_IN_BOTH = {*LABELS, "token_types", "max_q", "unit", "min_target", "max_control"}
+WORDS = {
+    DASHBOARD: _IN_BOTH
+    | {"source", "feature", "chart", "top", "metric", "scale", "spread", "open", "in_place", "explanation_type"}
+    | {"exclusivity", "consistency", "search", "ids", "min_value"},
+    COMPARISON: _IN_BOTH | {"sources", "sae", "among", "first", "second"},
+}
+"""Page → the names that its links have."""
+
+OLD_WORDS = {label.removesuffix("_label"): label for label in LABELS} | {
+    "q": "max_q",
+    "position": "token_types",
+    "at_least": "min_target",
+    "at_most": "max_control",
+}
+"""What links to the comparison once said → what both pages say now."""
 
 
 def go_to(here: str, there: str, changes: Mapping[str, str | list[str]] | None = None) -> NoReturn:
-    """
-    Leave a page for another, which shows what it showed when it was left, but for these changes to its URL.
-
-    Streamlit's own links drop what a page has put into the URL.
-    """
-    left: dict[str, dict[str, str | list[str]]] = st.session_state.setdefault("left", {})
+    """Leave a page for another, which shows what it showed when it was left, but for these changes to its URL."""
+    left = session().left
     left[here] = {name: st.query_params.get_all(name) for name in st.query_params}
-    st.session_state["url_faults"] = []
-    st.switch_page(there, query_params=left.get(there, {}) | dict(changes or {}))
+    left[there] = left.get(there, {}) | dict(changes or {})
+    for name in _IN_BOTH:  # a page does not take over the other one's choices
+        st.session_state.pop(name, None)
+    st.switch_page(there, query_params={})
+
+
+def come_back(page: str, choice: str | None = None) -> None:
+    """
+    Show what a page showed when it was left, where its address does not say what to show.
+
+    That is so after `go_to`, which cannot set what the page that is left binds to widgets of the same name, and on the
+    browser’s way back.
+
+    Parameters
+    ----------
+    page : str
+        The page that runs.
+    choice : str, optional
+        A name that its URL always has once it is shown; otherwise any will do.
+    """
+    left = session().left
+    if left.get(page) and not (choice in st.query_params if choice else len(st.query_params)):
+        st.switch_page(page, query_params=left.pop(page))
 
 
 def settle(name: str, options: Sequence[str], *, many: bool = False, default_in_url: bool = False) -> None:
     """
-    Make a choice one that there is, before its widget is drawn, and say what there is not.
+    Replace unknown values of a choice by the default, and report them; called before the choice's widget is drawn.
 
-    At first the link asks, and of several values for one choice the last counts; after a change of source, the session.
-    `bind` would write into the URL what an option is called on the screen, which changes with the labels. The default
-    is the first option, or no choice of many.
+    A new choice takes its values from the link, where the last of several counts; later the session has them, and only
+    another source can make one of them unknown. The default is the first option, or nothing where many can be chosen.
+    Streamlit's `bind` would put an option's label into the URL, which changes with the labels of the models.
     """
     state = st.session_state
-    default = [] if many else options[0]
     held = state.get(name)  # `in` would copy the whole state
-    asked = st.query_params.get_all(name)[0 if many else -1 :] if held is None else held if many else [held]
+    asked = st.query_params.get_all(name)[0 if many else -1 :]
+    if held is not None:
+        asked = held if many else [held]
     found = [value for value in asked if value in options]
-    unknown = [value for value in asked if value not in options]
+    unknown = dict.fromkeys(value for value in asked if value not in options)
     named = ", ".join([option for option in options if option][:5]) or "what can be chosen here"
-    state["url_faults"] += [f"{name}={value[:60]} is none of {named}" for value in dict.fromkeys(unknown)]
-    state[name] = found if many else (found or [default])[-1]
-    chosen = state[name] if many else [state[name]]
-    write_url(name, chosen if state[name] != default or default_in_url else [])
+    session().url_faults += [f"{name}={value[:60]} is none of {named}" for value in unknown]
+    chosen = found if many else found or [options[0]]
+    state[name] = chosen if many else chosen[0]
+    is_default = not many and chosen[0] == options[0]
+    write_url(name, [] if is_default and not default_in_url else chosen)
 
 
 def write_url(name: str, values: list[str]) -> None:
-    """Put a choice into the URL, or take it out where there is none; the URL is left alone where it says so already."""
+    """Put a choice into the URL, or take it out where there are no values; a URL that says so already is left alone."""
     if st.query_params.get_all(name) != values:
         st.query_params[name] = values
 
 
+def show_faults() -> None:
+    """Warn of everything in the link that is not used."""
+    for fault in session().url_faults:
+        st.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
+
+
 def bad_numbers(bounds: Mapping[str, tuple[float, float]], whole: Collection[str] = ()) -> list[str]:
     """
-    Say which numbers of the URL are none, out of bounds, or not whole where they should be.
+    Report numbers in the URL that cannot be read, are out of bounds, or should be whole and are not.
 
-    Streamlit drops the first two, and the fraction of the third, without a word.
+    Streamlit silently drops the first two, and the fraction of the third.
+
+    Parameters
+    ----------
+    bounds : mapping
+        Name → the least and the largest number that is accepted.
+    whole : collection of str
+        Names of numbers that should be whole.
     """
     faults = []
     for name, (least, most) in bounds.items():
@@ -76,22 +133,29 @@ def bad_numbers(bounds: Mapping[str, tuple[float, float]], whole: Collection[str
     return faults
 
 
-def beside_the_point(many: Collection[str], lengths: Mapping[str, int]) -> list[str]:
+def surplus(page: str, many: Collection[str]) -> list[str]:
     """
-    Say what of the URL is given twice, and what is cut.
+    Report what the URL says in vain: names that this page does not use, second values, the end of a long label.
+
+    Names that neither page ever had are passed over: sites that show the app in a frame add their own.
 
     Parameters
     ----------
+    page : str
+        The page whose URL it is, a key of `WORDS`.
     many : collection of str
-        Names that may be given more than once; of another one the last value counts.
-    lengths : mapping
-        Name → the characters that a text may have.
+        Names that may have several values there.
     """
+    other, called = (COMPARISON, "comparison") if page == DASHBOARD else (DASHBOARD, "dashboard")
     faults = []
     for name in st.query_params:
         values = st.query_params.get_all(name)
-        if len(values) > 1 and name not in many:
+        if name in OLD_WORDS:
+            faults.append(f"{name}={values[-1][:60]}, which is called {OLD_WORDS[name]} now")
+        elif name in WORDS[other] - WORDS[page]:
+            faults.append(f"{name}={values[-1][:60]}, which only the {called} knows")
+        elif len(values) > 1 and name not in many:
             faults.append(f"all but the last of the {len(values)} values of {name[:60]}")
-        if name in lengths and len(values[-1]) > lengths[name]:
-            faults.append(f"what {name} has beyond {lengths[name]} characters")
+        if name in LABELS and len(values[-1]) > MOST_LABEL:
+            faults.append(f"what {name} has beyond {MOST_LABEL} characters")
     return faults

@@ -48,7 +48,9 @@ def count_found(table: pd.DataFrame) -> Found:
     return Found(len(table), up, down, int(against.sum()))
 
 
-def finding(view: View, table: pd.DataFrame, exclusive: pd.DataFrame, chance: pd.DataFrame, changes: Changes) -> str:
+def finding(
+    view: View, table: pd.DataFrame, exclusive: pd.DataFrame, chance: pd.DataFrame, changes: Changes | None
+) -> str:
     """
     Say what was found.
 
@@ -62,8 +64,8 @@ def finding(view: View, table: pd.DataFrame, exclusive: pd.DataFrame, chance: pd
         What the published rule keeps.
     chance : DataFrame
         What the published rule keeps by chance, from `features.counts.chance_table`.
-    changes : Changes
-        The tests.
+    changes : Changes or None
+        The tests; None while they are not known, which only the published rule does without.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def finding(view: View, table: pd.DataFrame, exclusive: pd.DataFrame, chance: pd
     if view.question == "any":
         kept = f"{plural_of(found.kept)} {_verb(found.kept, 'answers', 'answer')} at least one question"
         return f"{kept}; nothing corrects for asking several. {_published(published, view, chance)}"
-    tested = _num_tested(view, changes)
+    tested = _num_tested(view, changes) if changes else 0
     where = f"on {words.target}" + f" more than on {words.control}" * (view.question == "specific")
     if not tested:
         nothing = f"What changed {where} cannot be tested: the files hold no means with standard deviations."

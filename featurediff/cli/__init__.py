@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
+from featurediff.cli.app import open_app
 from featurediff.cli.check import check_source
 from featurediff.cli.collect import CollectCommand, collect
 from featurediff.cli.compare import compare_sources
 from featurediff.cli.explain import explain_source
 from featurediff.cli.export import export_sources
 from featurediff.cli.sources import list_sources, make_demo
-from featurediff.cli.terminal import err, printable
+from featurediff.cli.terminal import err, out, printable
 from featurediff.errors import DataError
+from featurediff.version import package_version
 
 app = typer.Typer(
     add_completion=False,
@@ -23,6 +26,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Show which SAE features a chat model uses differently from its base model.",
 )
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        out.print(package_version(), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def run(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+app.command("app")(open_app)
 app.command("collect", cls=CollectCommand)(collect)
 app.command("list")(list_sources)
 app.command("check")(check_source)

@@ -16,6 +16,7 @@ from dashboard import (
     click_row,
     draw_box,
     figure,
+    held,
     markdown_texts,
     open_app,
     open_share,
@@ -230,7 +231,7 @@ def test_reset_brings_every_feature_back(results):
     at.button(key="reset").click().run()
     assert not at.exception
     assert rows(at) == expected(results, metric="target_max")
-    assert at.session_state["picked"] == ("model", 2)
+    assert held(at).picked == ("model", 2)
 
 
 def test_labels_name_everything_and_blank_ones_fall_back():
@@ -291,7 +292,7 @@ def test_names_in_files_stay_text(monkeypatch, tmp_path):
         assert not at.exception
         assert_nothing_is_markup(at)
     at = open_app(**link)
-    assert at.session_state["picked"] == (HOSTILE, 0)
+    assert held(at).picked == (HOSTILE, 0)
     assert HOSTILE in [text.value for text in at.text]
 
 
@@ -352,7 +353,7 @@ def test_a_box_narrows_the_table_whichever_way_the_id_is_sent(customdata):
     at = open_app()
     draw_box(at, [{"legendgroup": "newline", "customdata": customdata}, {"x": 1, "y": 1, "legendgroup": ""}])
     assert not at.exception
-    assert at.session_state["subset"] == (("newline", 2),)
+    assert held(at).subset == (("newline", 2),)
     assert rows(at) == [("newline", 2)]
     assert tiles(at)["Shown"] == "1"
     assert sum(len(trace["x"]) for trace in unpacked(figure(at))) == KEPT, "a box does not redraw the chart"
@@ -436,12 +437,12 @@ def test_a_row_picks_the_feature_that_stood_in_it():
     at = open_app()
     third = rows(at)[2]
     click_row(at, 2)
-    assert at.session_state["picked"] == third
+    assert held(at).picked == third
     assert f"Feature {third[1]} at {third[0]}" in said(at)
     at.selectbox(key="metric").set_value("target_max").run()
-    assert at.session_state["picked"] == third
+    assert held(at).picked == third
     click_row(at, None)
-    assert at.session_state["picked"] is None
+    assert held(at).picked is None
 
 
 def test_a_picked_feature_shows_all_its_statistics():
@@ -479,12 +480,12 @@ def test_previous_and_next_go_through_the_table():
     click_row(at, 0)
     assert at.button(key="step-1").disabled
     at.button(key="step1").click().run()
-    assert at.session_state["picked"] == order[1]
+    assert held(at).picked == order[1]
     at.button(key="step1").click().run()
     at.button(key="step-1").click().run()
-    assert at.session_state["picked"] == order[1]
+    assert held(at).picked == order[1]
     at.button(key="close").click().run()
-    assert at.session_state["picked"] is None
+    assert held(at).picked is None
     click_row(at, len(order) - 1)
     assert at.button(key="step1").disabled
 

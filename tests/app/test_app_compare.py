@@ -6,7 +6,7 @@ import shutil
 import pytest
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
+from dashboard import held, markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
 
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.overlap import shared_features
@@ -99,7 +99,7 @@ def test_without_results_five_demo_layers_are_compared(monkeypatch):
     assert chart(at, "lines")["layout"]["xaxis"]["tickvals"] == [4, 8, 12, 16, 20]
     assert "demo · SAE 16k · synthetic_40" in said(at)
     assert at.selectbox(key="sae").options == ["demo · SAE 16k · layer 12 (3 sources)"]
-    assert len(listed(at)) > 0
+    assert len(listed(at)) == 190
     assert "No other source here is certain to read the SAE of 'demo_trainer16k_layer4/synthetic_40'" in said(at)
 
 
@@ -135,23 +135,24 @@ def test_counts_are_those_of_the_library(tree):
 
 
 def test_another_q_and_other_thresholds_change_the_counts(tree):
-    at = open_compare(q="0.9", at_least="4", at_most="50%")
+    at = open_compare(max_q="0.9", unit="percent", min_target="50", max_control="28.5")
     assert not at.exception
     assert not at.warning
-    thresholds = Thresholds(Threshold(4), Threshold(0.5, True))
+    thresholds = Thresholds(Threshold(0.5, True), Threshold(0.285, True))
     assert numbers(at) == expected(summaries(tree, thresholds=thresholds), 0.9)
-    at.number_input(key="q").set_value(0.0)
-    at.text_input(key="at_least").set_value("1")
-    at.text_input(key="at_most").set_value("0").run()
+    at.number_input(key="max_q").set_value(0.0)
+    at.segmented_control(key="unit").set_value("prompts")
+    at.number_input(key="min_target").set_value(1.0)
+    at.number_input(key="max_control").set_value(0.0).run()
     assert numbers(at) == expected(summaries(tree), 0)
     assert "q at most 0 in a model" in said(at)
 
 
 def test_thresholds_that_mean_nothing_are_said_and_not_used(tree):
-    at = open_compare(at_least="many")
+    at = open_compare(min_target="2.5")
     assert not at.exception
     assert "These thresholds are not used." in said(at)
-    assert "but 'many' was given." in said(at)
+    assert "A number of prompts is whole, but 2.5 was given. Count in percent for a share of them." in said(at)
     assert numbers(at) == expected(summaries(tree))
 
 
@@ -182,9 +183,13 @@ def test_of_many_sources_the_first_twelve_are_compared(tree):
     [
         ("sources", "nonsense", f"sources=nonsense is none of {ONE}, {TWO}, {OTHER}"),
         ("sources", "/etc", f"sources=/etc is none of {ONE}, {TWO}, {OTHER}"),
-        ("q", "2", "q=2 is not a number of at least 0 and at most 1"),
-        ("q", "much", "q=much is not a number of at least 0 and at most 1"),
-        ("position", "end", "position=end is none of model, newline, asst"),
+        ("max_q", "2", "max_q=2 is not a number of at least 0 and at most 1"),
+        ("max_q", "much", "max_q=much is not a number of at least 0 and at most 1"),
+        ("min_target", "many", "min_target=many is not a number of at least 0"),
+        ("max_control", "-1", "max_control=-1 is not a number of at least 0"),
+        ("unit", "shares", "unit=shares is none of prompts, percent"),
+        ("token_types", "end", "token_types=end is none of model, newline, asst"),
+        ("token_types", ["model", "newline"], "all but the last of the 2 values of token_types"),
         ("among", "all", "among=all is none of kept, significant"),
         ("first", OTHER, f"first={OTHER} is none of {ONE}, {TWO}"),
         ("second", "x" * 90, f"second={'x' * 60} is none of {TWO}, {ONE}"),
@@ -197,6 +202,34 @@ def test_a_value_of_the_link_that_is_not_there_is_said(tree, name, value, fault)
     assert f"Not used: {fault}." in warnings_of(at)
     assert len(warnings_of(at)) == 1
     assert numbers(at) == expected(summaries(tree))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "now"),
+    [
+        ("base", "Pre", "base_label"),
+        ("chat", "Post", "chat_label"),
+        ("target", "Self", "target_label"),
+        ("control", "Other", "control_label"),
+        ("q", "0.5", "max_q"),
+        ("position", "newline", "token_types"),
+        ("at_least", "2", "min_target"),
+        ("at_most", "5%", "max_control"),
+    ],
+)
+def test_an_old_word_of_the_link_is_said_with_the_one_that_took_its_place(tree, name, value, now):
+    at = open_compare(**{name: value})
+    assert warnings_of(at) == [f"Not used: {name}={value}, which is called {now} now."]
+    assert numbers(at) == expected(summaries(tree))
+
+
+def test_a_word_that_only_the_other_page_knows_is_said():
+    at = open_compare(metric="target_max", max_q="0.1")
+    assert warnings_of(at) == ["Not used: metric=target_max, which only the dashboard knows."]
+    assert at.session_state["max_q"] == 0.1
+    assert warnings_of(open_app(among="significant")) == [
+        "Not used: among=significant, which only the comparison knows."
+    ]
 
 
 def test_a_broken_source_is_said_beside_its_name_and_the_others_are_shown(tree):
@@ -251,21 +284,19 @@ def test_sources_of_one_sae_are_compared_and_the_other_is_not(tree):
     assert chart(at, "overlap")["layout"]["xaxis"]["ticktext"] == ["personal_40", "second_40"]
 
 
-@pytest.mark.parametrize(
-    ("link", "which"), [({"position": "newline"}, ("newline",)), ({"position": "asst"}, ("asst",))]
-)
-def test_a_position_narrows_what_is_shared(tree, link, which):
-    at = open_compare(**link)
+@pytest.mark.parametrize(("position", "number"), [("newline", 5), ("asst", 0)], ids=["shared", "not shared"])
+def test_a_position_narrows_what_is_shared(tree, position, number):
+    at = open_compare(token_types=position)
     assert not at.warning
-    found = shared_features(*summaries(tree, ONE, TWO), *which)
-    if found.empty:
-        assert "These two sources share none." in said(at)
-    else:
+    found = shared_features(*summaries(tree, ONE, TWO), position)
+    assert len(found) == number
+    assert ("These two sources share none." in said(at)) == (not number)
+    if number:
         assert listed(at) == list(zip(found["feature_id"].tolist(), found["token_type"].tolist(), strict=True))
 
 
 def test_significant_features_alone_can_be_compared(tree):
-    at = open_compare(among="significant", q="0.01")
+    at = open_compare(among="significant", max_q="0.01")
     assert not at.warning
     found = shared_features(*summaries(tree, ONE, TWO), max_q=0.01)
     assert 0 < len(found) < len(shared_features(*summaries(tree, ONE, TWO)))
@@ -296,7 +327,9 @@ def test_a_pair_that_is_no_longer_chosen_is_not_compared(tree):
     at = open_compare(first=TWO, second=ONE)
     at.multiselect(key="sources").set_value([ONE, f"{SAE_FOLDER}/third_40"]).run()
     assert not at.exception
-    assert at.session_state["first"] in (ONE, f"{SAE_FOLDER}/third_40")
+    assert (at.session_state["first"], at.session_state["second"]) == (ONE, ONE), (
+        "the first of all, and what was chosen"
+    )
 
 
 # ----------------------------------------------------------------------------
@@ -308,26 +341,29 @@ def press(at, key):
 
 
 def test_the_dashboard_is_found_as_it_was_left():
-    at = open_app(source=TWO, metric="target_max", search="commas", feature="2@newline", min_target="2")
+    at = open_app(source=TWO, metric="target_max", search="commas", feature="2@newline", min_target="2", max_q="0.9")
     press(at, "compare")
     assert not at.exception
     assert heading(at) == "Comparison of 3 sources"
-    at.number_input(key="q").set_value(0.5).run()
+    assert at.session_state["max_q"] == 0.05, "not the dashboard's"
+    at.query_params["max_q"] = "0.5"  # as the browser does
+    at.number_input(key="max_q").set_value(0.5).run()
     press(at, "back")
     assert not at.exception
     assert not at.warning
     assert title(at).endswith("Maximum activation")
-    state = {name: at.session_state[name] for name in ("source", "metric", "search", "picked", "min_target")}
+    state = {name: at.session_state[name] for name in ("source", "metric", "search", "min_target", "max_q")}
     assert state == {
         "source": TWO,
         "metric": "target_max",
         "search": "commas",
-        "picked": ("newline", 2),
         "min_target": 2.0,
+        "max_q": 0.9,
     }
+    assert held(at).picked == ("newline", 2)
     assert tiles(at)
     press(at, "compare")
-    assert at.session_state["q"] == 0.5, "and so is the comparison"
+    assert at.session_state["max_q"] == 0.5, "and so is the comparison"
 
 
 def test_the_labels_of_the_dashboard_are_used():
@@ -342,10 +378,10 @@ def test_the_labels_of_the_dashboard_are_used():
 
 def test_a_star_outlives_the_comparison():
     at = open_app(feature="2@model")
-    at.session_state["stars"] = {(ONE, 2): "mine"}
+    held(at).stars = {(ONE, 2): "mine"}
     press(at, "compare")
     press(at, "back")
-    assert at.session_state["stars"] == {(ONE, 2): "mine"}
+    assert held(at).stars == {(ONE, 2): "mine"}
 
 
 def test_words_of_strangers_are_shown_as_written(monkeypatch, tmp_path):
@@ -357,8 +393,8 @@ def test_words_of_strangers_are_shown_as_written(monkeypatch, tmp_path):
     make_source(folder / "*q*", token_types=token_types, **words, sae_release="r", sae_id="i")
     make_source(folder / "broken :red[x]", base=model_data("chat"), chat=model_data("base"))
     make_explanations(tmp_path / "hostile" / "explanations" / f"{folder.name}.csv", [("0", HOSTILE)])
-    link = {"position": HOSTILE, "base": f"base {HOSTILE}"[:40], "among": HOSTILE}
-    for more in ({}, {"sources": HOSTILE}, {"position": "", "at_least": HOSTILE[:12]}):
+    link = {"token_types": HOSTILE, "base_label": f"base {HOSTILE}"[:40], "among": HOSTILE}
+    for more in ({}, {"sources": HOSTILE}, {"token_types": "", "min_target": HOSTILE, "position": HOSTILE}):
         at = open_compare(**(link | more))
         assert not at.exception
         texts = markdown_texts(at)

@@ -8,6 +8,7 @@ from dashboard import (
     click_row,
     draw_box,
     figure,
+    held,
     open_app,
     open_share,
     rows,
@@ -99,7 +100,7 @@ def test_unknown_chart_is_said():
 def test_stars_and_notes_outlive_filters_and_a_round_trip_through_csv():
     at = open_app(feature="2@model")
     at.button(key="star").click().run()
-    assert at.session_state["stars"] == {(f"{SOURCE}/personal_40", 2): ""}
+    assert held(at).stars == {(f"{SOURCE}/personal_40", 2): ""}
     note(at).set_value("only *here*").run()
     at.selectbox(key="metric").set_value("target_max").run()
     at.text_input(key="search").set_value("commas").run()
@@ -114,10 +115,10 @@ def test_stars_and_notes_outlive_filters_and_a_round_trip_through_csv():
     assert note(fresh).value == ""
     text = b"source,feature_id,note\n" + f"{SOURCE}/personal_40,2,only *here*\nother,2,elsewhere\n".encode()
     fresh.file_uploader(key="stars_file").upload("stars.csv", text, "text/csv").run()
-    assert fresh.session_state["stars"] == parse_stars(text, "stars.csv")
+    assert held(fresh).stars == parse_stars(text, "stars.csv")
     assert note(fresh).value == "only *here*"
     fresh.button(key="star").click().run()
-    assert fresh.session_state["stars"] == {("other", 2): "elsewhere"}
+    assert held(fresh).stars == {("other", 2): "elsewhere"}
     assert note(fresh).value == ""
 
 

@@ -3,7 +3,7 @@
 import pytest
 from builders import make_source
 from conftest import SAE_FOLDER
-from dashboard import open_app, rows, said, title, warnings_of
+from dashboard import held, open_app, rows, said, title, warnings_of
 
 KEPT = 12
 
@@ -46,8 +46,8 @@ def test_a_link_is_followed_without_a_word(name, value):
     at = open_app(**{name: asked})
     assert not at.exception
     assert not at.warning
-    held = at.session_state[name]
-    assert (held[0] if isinstance(held, list) else held) == value
+    chosen = at.session_state[name]
+    assert (chosen[0] if isinstance(chosen, list) else chosen) == value
     assert at.query_params[name] in (asked, [asked])
 
 
@@ -92,7 +92,7 @@ def test_a_value_that_is_not_there_is_said_and_the_default_shown(name, value, fa
     assert warnings_of(at) == [f"Not used: {fault}."]
     assert len(rows(at)) == KEPT
     assert title(at) == "Base → Instruct Target SAE Features: Mean activation"
-    assert at.session_state["picked"] is None
+    assert held(at).picked is None
     at.run()
     assert warnings_of(at) == [f"Not used: {fault}."], "said once, and until it is settled"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import click_row, figure, open_app, rows, table_of, tiles
+from dashboard import click_row, figure, held, open_app, rows, table_of, tiles
 
 from featurediff import load
 from featurediff.app.sources import demo_sources
@@ -45,7 +45,7 @@ def test_a_pick_and_a_filter_that_leaves_all_send_the_same_chart():
     at = open_app()
     before = chart_of(at).SerializeToString(deterministic=True)
     click_row(at, 0)
-    assert at.session_state["picked"] == rows(at)[0]
+    assert held(at).picked == rows(at)[0]
     assert chart_of(at).SerializeToString(deterministic=True) == before
     at.session_state["token_types"] = ["model", "newline"]
     at.run()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import draw_box, open_app, rows, said, table_of, tiles, traces, warnings_of
+from dashboard import draw_box, held, open_app, rows, said, table_of, tiles, traces, warnings_of
 
 NAN = torch.nan
 OTHER = "llama_trainer8x_layer3/other_set"
@@ -52,8 +52,8 @@ def test_another_source_forgets_pick_and_box_and_keeps_what_it_can():
     choose(at, OTHER)
     assert not at.exception
     assert not at.warning
-    assert at.session_state["picked"] is None
-    assert at.session_state["subset"] == ()
+    assert held(at).picked is None
+    assert held(at).subset == ()
     assert not at.query_params.get("feature")
     kept = {name: at.session_state[name] for name in ("metric", "token_types", "exclusivity", "min_target", "scale")}
     assert kept == {
@@ -240,7 +240,7 @@ def test_a_source_deleted_while_it_is_shown_is_said(tree):
     assert not at.exception
     assert f"source={OTHER} is none of {SAE_FOLDER}/personal_40, demo, upload" in said(at)
     assert at.session_state["source"] == f"{SAE_FOLDER}/personal_40"
-    assert at.session_state["picked"] is None, "feature 2 of the other source is another feature"
+    assert held(at).picked is None, "feature 2 of the other source is another feature"
 
 
 def test_all_sources_deleted_while_one_is_shown_are_said(tree):

@@ -112,7 +112,8 @@ def test_click_on_a_cell_lists_the_shared_features(screen):
 
 
 def test_dashboard_is_found_as_it_was_left_also_on_the_browsers_way_back(screen):
-    screen.open()
+    """Both pages have a largest q: each has its own."""
+    screen.open(max_q="0.9")
     screen.choose("metric", "Maximum activation")
     screen.write("search", "planted")
     row = screen.rows()[1]
@@ -122,10 +123,14 @@ def test_dashboard_is_found_as_it_was_left_also_on_the_browsers_way_back(screen)
     query = screen.query()
     compare(screen)
     assert screen.query() == ""
+    assert screen.key("max_q").locator("input").input_value() == "0.05"
+    screen.write("max_q", "0.2")
     back(screen)
     assert screen.look() == left
     assert screen.query() == query
     compare(screen)
+    assert screen.query() == "max_q=0.2"
+    assert screen.key("max_q").locator("input").input_value() == "0.2"
     screen.page.go_back()
     expect(screen.page.get_by_role("heading", name=f"{left['count']} features")).to_be_visible()
     screen.settle()
@@ -135,12 +140,12 @@ def test_dashboard_is_found_as_it_was_left_also_on_the_browsers_way_back(screen)
 
 def test_choices_of_the_comparison_are_in_its_link(new_screen, chromium):
     screen = compare(new_screen().open())
-    screen.choose("position", "newline")
+    screen.choose("token_types", "newline")
     screen.press("among", "Significant")
-    screen.write("q", "0.2")
+    screen.write("max_q", "0.2")
     screen.choose("second", "synthetic_40")
     before = headings(screen)
-    assert set(screen.query().split("&")) == {"position=newline", "among=significant", "q=0.2", "second=demo"}
+    assert set(screen.query().split("&")) == {"token_types=newline", "among=significant", "max_q=0.2", "second=demo"}
     other = type(screen)(chromium.new_page(), screen.server)  # Streamlit looks in vain beside a second page for a file
     other.page.goto(screen.page.url)
     other.page.get_by_role("heading", name="All counts").wait_for()
@@ -158,7 +163,18 @@ def test_a_link_to_the_comparison_may_be_the_first_that_a_server_sees(chromium, 
     page.get_by_role("heading", name="Comparison of 7 sources").wait_for()
     page.get_by_role("heading", name="All counts").wait_for()
     assert page.url.endswith("/compare?among=significant")
+    assert page.locator(".stException").count() == 0
     page.get_by_role("button", name="Dashboard").first.click()
+    page.get_by_role("heading", name=f"{KEPT} features").wait_for()
+    page.close()
+    assert "Traceback" not in server.log.read_text("utf-8")
+
+
+def test_a_path_that_there_is_not_is_said_and_the_dashboard_shown(chromium, serve):
+    server = serve()
+    page = chromium.new_page()
+    page.goto(f"{server.url}/nonsense")
+    page.get_by_role("dialog").get_by_text("Page not found").wait_for()
     page.get_by_role("heading", name=f"{KEPT} features").wait_for()
     page.close()
     assert "Traceback" not in server.log.read_text("utf-8")

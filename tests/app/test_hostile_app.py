@@ -15,6 +15,7 @@ from corpus import bytes_of, saved
 from dashboard import (
     click_row,
     draw_box,
+    held,
     markdown_texts,
     open_app,
     open_compare,
@@ -366,11 +367,11 @@ def test_uploads_of_one_name_are_told_apart(tree):
     upload(at, chat=bytes_of("chat", num_target_prompts=9, source="another"))
     assert not at.exception
     assert tiles(at)["Shown"] == "12"
-    assert at.session_state["picked"] is None
+    assert held(at).picked is None
     assert "★" not in set(table_of(at).value["star"])
     upload(at, chat=chat)
     assert list(table_of(at).value["star"]).count("★") >= 1
-    names = [name for name, _ in at.session_state["stars"]]
+    names = [name for name, _ in held(at).stars]
     assert names == [f"upload {hashes(folder)['base.pt'][:8]} {hashes(folder)['chat.pt'][:8]}"]
 
 

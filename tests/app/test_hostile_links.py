@@ -6,7 +6,7 @@ import re
 import pytest
 from builders import make_explanations, make_source
 from conftest import SAE_FOLDER
-from dashboard import open_app, open_compare, rows, said, tiles, title, warnings_of
+from dashboard import held, open_app, open_compare, rows, said, tiles, title, warnings_of
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -26,9 +26,11 @@ CHOICES = {
 }
 SWITCHES = ("spread", "open", "in_place")
 NUMBERS = {"top": (1, 100), "min_value": None, "max_q": (0, 1), "min_target": (0, None), "max_control": (0, None)}
-TEXTS = ("search", "ids", "feature", "base_label", "chat_label", "target_label", "control_label")
+LABELS = ("base_label", "chat_label", "target_label", "control_label")
+TEXTS = ("search", "ids", "feature", *LABELS)
 FOREIGN = (
     "picked",
+    "session",
     "subset",
     "stars",
     "round",
@@ -57,9 +59,21 @@ VALUES = st.one_of(
 )
 NAMES = (*CHOICES, *SWITCHES, *NUMBERS, *TEXTS, *FOREIGN)
 LINKS = st.dictionaries(st.sampled_from(NAMES), st.lists(VALUES, min_size=1, max_size=3), min_size=1, max_size=6)
-OF_COMPARISON = ("sources", "sae", "position", "among", "first", "second", "q", "at_least", "at_most")
+OF_COMPARISON = (
+    "sources",
+    "sae",
+    "among",
+    "first",
+    "second",
+    "token_types",
+    "max_q",
+    "unit",
+    "min_target",
+    "max_control",
+)
+OLD_WORDS = ("base", "chat", "target", "control", "q", "position", "at_least", "at_most")
 COMPARISONS = st.dictionaries(
-    st.sampled_from((*OF_COMPARISON, "base", "chat", "target", "control", *FOREIGN)),
+    st.sampled_from((*OF_COMPARISON, *LABELS, *OLD_WORDS, *FOREIGN)),
     st.lists(st.one_of(VALUES, st.sampled_from([SOURCE, f"{SAE_FOLDER}/other"])), min_size=1, max_size=3),
     min_size=1,
     max_size=6,
@@ -100,13 +114,14 @@ def opened(tree):
         yield found
 
 
-def held(at, name):
+def value_of(at, name):
+    """What a widget holds; None where it is not drawn."""
     return at.session_state.get(name)
 
 
 def is_used(at, name, value):
     """Whether a value of the link is what the session holds, for one that it can hold."""
-    now = held(at, name)
+    now = value_of(at, name)
     if name in NUMBERS:
         try:
             return now is not None and float(value) == now
@@ -115,9 +130,9 @@ def is_used(at, name, value):
     if name in SWITCHES:
         return value.lower() == str(now).lower()
     if name in MANY:
-        return value in now
+        return value in now if isinstance(now, list) else value == now
     if name == "feature":
-        picked = held(at, "picked")
+        picked = held(at).picked
         return not value if picked is None else value == f"{picked[1]}@{picked[0]}"
     if name.endswith("_label"):
         return now == value[:40]
@@ -134,9 +149,9 @@ def is_said(at, name, value):
 def check_link(at, link):
     assert not at.exception, link
     for name, values in link.items():
-        if name in FOREIGN or (name == "top" and held(at, "chart") != "ranking"):
+        if name in FOREIGN or (name == "top" and value_of(at, "chart") != "ranking"):
             continue
-        if "source" in link and held(at, "source") == "upload":
+        if "source" in link and value_of(at, "source") == "upload":
             continue  # nothing else is drawn
         for value in values if name in MANY else values[-1:]:
             assert is_used(at, name, value) or is_said(at, name, value), (name, value, warnings_of(at))
@@ -169,11 +184,15 @@ def test_any_link_to_the_comparison_is_shown_or_said(tree, opened, link):
     assert "SECRET" not in said(at)
     assert all(path.is_relative_to(tree) for path in opened)
     for name, values in link.items():
-        if len(values) > 1 and name not in (*MANY, *FOREIGN):
+        if name in FOREIGN:
+            continue
+        if len(values) > 1 and name != "sources" and name not in OLD_WORDS:
             assert f"Not used: all but the last of the {len(values)} values of {name}." in warnings_of(at)
-        if name == "sources" or (name in ("sae", "among") and held(at, name) is not None):  # where there is a choice
-            for value in values if name in MANY else values[-1:]:
-                assert is_used(at, name, value) or is_said(at, name, value), (name, value, warnings_of(at))
+        has_a_choice = name in ("sources", *NUMBERS, *OLD_WORDS) or value_of(at, name) is not None
+        if has_a_choice:  # where no sources share an SAE, there is nothing to choose of it
+            for value in values if name == "sources" else values[-1:]:
+                is_good = name not in OLD_WORDS and is_used(at, name, value)
+                assert is_good or is_said(at, name, value), (name, value, warnings_of(at))
     at.multiselect(key="sources").set_value([]).run()
     assert not at.exception
     at.button(key="back").click().run()
@@ -218,7 +237,9 @@ def test_number_that_the_files_cannot_hold_narrows_without_a_warning(opened, val
     assert tiles(at)["Shown"] == str(left)
 
 
-@pytest.mark.parametrize("link", [{"base": "x", "chat": "x"}, {"base": "Both"}, {"target": "Control"}])
+@pytest.mark.parametrize(
+    "link", [{"base_label": "x", "chat_label": "x"}, {"base_label": "Both"}, {"target_label": "Control"}]
+)
 def test_labels_that_are_the_same_are_not_used_in_the_comparison(opened, link):  # noqa: ARG001
     """The bars of base and chat were called the same, so that nobody could tell them apart."""
     at = open_compare(**link)
@@ -228,7 +249,7 @@ def test_labels_that_are_the_same_are_not_used_in_the_comparison(opened, link): 
 
 
 def test_blank_labels_of_the_comparison_are_the_default_ones(opened):  # noqa: ARG001
-    at = open_compare(base="", target=" ")
+    at = open_compare(base_label="", target_label=" ")
     assert not at.warning
     assert "on at least 1 of a model’s Target prompts" in said(at)
 

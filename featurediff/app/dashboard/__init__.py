@@ -1,1 +1,1 @@
-"""The dashboard, in the order in which a run passes it: reading, picking, choices, details, panes, following."""
+"""What the dashboard is made of; `streamlit_app.py` puts it on the screen."""

@@ -6,22 +6,19 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from featurediff.app.dashboard.cache import count_explained, find_notes
-from featurediff.app.dashboard.shown import Opened
+from featurediff.app.dashboard.opened import Opened, count_explained, find_notes, keep
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from featurediff.charts.view import View
 
 
-def show_about(kept: pd.DataFrame, opened: Opened, view: View) -> None:
+def show_about(opened: Opened, view: View) -> None:
     """Show what is odd about the files, what was done with them, and which files they are."""
     study = opened.study
-    explained, features = count_explained(opened, view.thresholds, kept)
-    notes = find_notes(key=opened.key, _study=study)
-    found = set(kept["token_type"].unique())
+    explained, features = count_explained(opened, view)
+    notes = find_notes(opened)
+    found = set(keep(opened, view)["token_type"].unique())
     lines = [
         *notes,
         f"Exclusive means {view.rule()}.",
@@ -31,4 +28,4 @@ def show_about(kept: pd.DataFrame, opened: Opened, view: View) -> None:
         *(f"{name}  SHA-256 {digest}" for name, digest in study.files.items()),
     ]
     with st.expander(f"About this source ({plural(len(notes), 'note')})", icon=":material/info:"):
-        st.text("\n\n".join(lines))  # at once: each element takes a server a thirtieth of a rerun
+        st.text("\n\n".join(lines))  # one element: each takes a server a thirtieth of a rerun

@@ -3,66 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from featurediff import export
-from featurediff.app.dashboard.cache import cache_key, draw, of_figure, placing
-from featurediff.app.dashboard.counts import state
-from featurediff.app.dashboard.session import on_box, on_picked, on_view, zoomed_to
-from featurediff.app.dashboard.shown import Drawn, Opened
+from featurediff.app.dashboard.events import on_box, on_picked, on_view, zoomed_to
+from featurediff.app.dashboard.figure import Drawn, OnScreen, draw, lay_out_chart, look, placing
+from featurediff.app.dashboard.opened import Opened
+from featurediff.app.dashboard.shown import Shown
 from featurediff.app.dashboard.sidebar import CHARTS
+from featurediff.app.session import CHART_LINK, OPEN_ON_CLICK, SCATTER, session
 from featurediff.app.sources import STATIC
-from featurediff.charts.view import heading
+from featurediff.charts.view import View, heading
 
-if TYPE_CHECKING:
-    from featurediff.app.dashboard.picture import Picture
-    from featurediff.app.dashboard.shown import Shown
-    from featurediff.charts.chart import Chart
-    from featurediff.charts.view import View
-
-CHART_LINK = st.components.v2.component("featurediff_chart_link", js=(STATIC / "chart_link.js").read_text("utf-8"))
+LINK = st.components.v2.component("featurediff_chart_link", js=(STATIC / "chart_link.js").read_text("utf-8"))
 
 DETAIL_WIDTH = 560
 """Pixels: beside the chart in a window of 1,880 and more. One that stretches would get 150 of a laptop's window."""
 
 
-def show_chart(chart: Chart, shown: Shown, opened: Opened, view: View) -> Picture:
+def show_chart(opened: Opened, view: View, shown: Shown) -> OnScreen:
     """Show the chart, zoomed as the one before; zoom and box do not redraw it."""
-    axes = str(hash(cache_key(opened.key, view if view.chart == "ranking" else placing(view))))
-    identity = hash(cache_key(opened.key, of_figure(view, shown), state["cleared"]))
-    at = zoomed_to(axes)
-    drawn: Drawn | None = state.get("drawn")
-    if drawn is None or drawn.figure != identity:
-        drawn = Drawn(identity, axes, at if drawn and drawn.axes == axes else None, state["subset"])
-    elif drawn.zoom and not at:
-        drawn = replace(drawn, zoom=None)
-    state["drawn"] = drawn
-    fig = draw(opened, view, drawn, state["cleared"], chart, shown)
+    here = session()
+    here.drawn = _drawn(opened, view, shown)
+    figure = draw(opened, view, shown, here.drawn, here.cleared)
     st.plotly_chart(
-        fig,
-        key="scatter",
+        figure,
+        key=SCATTER,
         on_select=on_box,
         selection_mode=("box", "lasso"),
         config=export.PLOT_CONFIG,
         alt=f"{CHARTS[view.chart]}, {heading(view.question, view.labels)}: {len(shown.passing)} features.",
     )
-    return fig
+    return OnScreen(opened, view, shown, lay_out_chart(opened, view), figure)
 
 
-def link_chart(fig: Picture, chart: Chart, shown: Shown, opened: Opened, view: View) -> None:
+def _drawn(opened: Opened, view: View, shown: Shown) -> Drawn:
+    """Return what the chart is drawn for: as before where the figure is the same, else with zoom and box of now."""
+    here = session()
+    ranked = view.chart == "ranking"  # whose rows are its vertical axis
+    axes = str(hash((opened.key, repr(view if ranked else placing(view)))))
+    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared))
+    zoom, before = zoomed_to(axes), here.drawn
+    if before is None or before.figure != figure:
+        return Drawn(figure, axes, zoom if before and before.axes == axes else None, here.subset)
+    return replace(before, zoom=None) if before.zoom and not zoom else before
+
+
+def link_chart(screen: OnScreen) -> None:
     """Show a ring round the picked feature, and be told of clicks and zoom; none of it redraws the chart."""
-    ranked = view.chart == "ranking"
-    picked = state["picked"]
-    CHART_LINK(
-        key="chart_link",
+    here, shown = session(), screen.shown
+    ring = None
+    if here.picked:
+        rows = shown.drawn() if screen.view.chart == "ranking" else shown.find(here.picked[1])
+        ring = screen.chart.find(rows, here.picked)
+    LINK(
+        key=CHART_LINK,
         data={
-            "axes": state["drawn"].axes,
-            "whole": fig.to_dict()["layout"]["meta"][1:],
-            "begin": state["drawn"].zoom,
-            "ring": chart.find(shown.drawn() if ranked else shown.find(picked[1]), picked) if picked else None,
-            "page": opened.study.page.template if state["open"] else None,
+            "axes": here.drawn and here.drawn.axes,
+            "whole": screen.figure.to_dict()["layout"]["meta"][1:],
+            "begin": here.drawn and here.drawn.zoom,
+            "ring": ring,
+            "page": screen.opened.study.page.template if st.session_state[OPEN_ON_CLICK] else None,
         },
         on_picked_change=on_picked,
         on_view_change=on_view,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from featurediff.app.dashboard.cache import list_prompts
-from featurediff.app.dashboard.session import pick, switch_star, write_note
-from featurediff.app.dashboard.shown import Opened
-from featurediff.app.dashboard.stars import MAX_NOTE, Key
+from featurediff.app.dashboard.events import pick
+from featurediff.app.dashboard.opened import Opened, list_prompts
+from featurediff.app.dashboard.starring import show_note, show_star
 from featurediff.app.safe_text import escape_markdown, show_error
+from featurediff.app.session import IN_PLACE
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import PROMPTS, Labels
@@ -19,12 +19,28 @@ from featurediff.wording import plural
 if TYPE_CHECKING:
     from featurediff.study import Study
 
-state = st.session_state
-
 
 def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, labels: Labels) -> None:
-    """Show everything about one feature, with steps to its neighbours in the table's order."""
-    study, (token_type, feature_id) = opened.study, picked
+    """Show everything about one feature."""
+    _show_head(picked, order, opened)
+    study, feature_id = opened.study, picked[1]
+    show_note((opened.name, feature_id))
+    st.text(study.explanation(feature_id) or "No explanation available.")
+    if kind := study.explained_by(feature_id):
+        st.caption(escape_markdown(f"Explanation: {kind}"))
+    show_evidence(picked, opened, labels)
+    show_page(feature_id, study)
+    values = study.feature(feature_id, labels)
+    widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
+    widths["statistic"] = st.column_config.TextColumn("", width=178)
+    st.dataframe(values, key="feature_table", height="content", column_config=widths)
+    if study.activations:
+        show_prompts(picked, opened, labels)
+
+
+def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened) -> None:
+    """Name the feature, with buttons for its star, its neighbours in the table’s order, and to close the details."""
+    token_type, feature_id = picked
     at = order.index(picked) if picked in order else None
     before, title, star, after, close = st.columns([1, 5, 1, 1, 1], vertical_alignment="center")
     title.markdown(f"#### Feature {feature_id} at {escape_markdown(token_type)}")
@@ -45,59 +61,19 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
         st.caption("Not in the table below.")
     with star:
         show_star((opened.name, feature_id))
-    show_note((opened.name, feature_id))
-    st.text(study.explanation(feature_id) or "No explanation available.")
-    if kind := study.explained_by(feature_id):
-        st.caption(escape_markdown(f"Explanation: {kind}"))
-    show_evidence(picked, study, labels)
-    show_page(feature_id, study)
-    values = study.feature(feature_id, labels)
-    widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=178)
-    st.dataframe(values, key="feature_table", height="content", column_config=widths)
-    if study.activations:
-        show_prompts(picked, opened, labels)
 
 
-def show_star(key: Key) -> None:
-    """Offer to keep a feature."""
-    is_starred = key in state["stars"]
-    st.button(
-        "",
-        key="star",
-        icon=":material/star:",
-        type="primary" if is_starred else "secondary",
-        help="Take star and note away" if is_starred else "Star this feature",
-        on_click=switch_star,
-        args=(key,),
-    )
-
-
-def show_note(key: Key) -> None:
-    """Offer a line on a feature."""
-    widget = f"note_{state['imports']}_{key[1]}_{key[0]}"
-    st.text_input(
-        "Note",
-        state["stars"].get(key, ""),
-        key=widget,
-        max_chars=MAX_NOTE,
-        placeholder="A note on this feature, which stars it",
-        label_visibility="collapsed",
-        help="It stays with the feature's star, until you leave; download stars and notes in the sidebar.",
-        on_change=write_note,
-        args=(key, widget),
-    )
-
-
-def show_evidence(picked: tuple[str, int], study: Study, labels: Labels) -> None:
+def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> None:
     """Show counts with intervals, and every test of the feature at its position."""
+    study = opened.study
     rows = study.evidence_of(*picked, labels)
     widths = {
         name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (145, 115), strict=True)
     }
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
     st.dataframe(rows, key="evidence", height="content", column_config=widths)
-    st.dataframe(study.effects_of(*picked, labels), key="effects", height="content")
+    if opened.tested:
+        st.dataframe(study.effects_of(*picked, labels), key="effects", height="content")
     st.caption(
         escape_markdown(
             "Prompts on which it is active, with 95 % Wilson intervals. In each model: target over control, one-sided "
@@ -113,7 +89,7 @@ def show_page(feature_id: int, study: Study) -> None:
         st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
     st.caption(escape_markdown(" ".join(filter(None, (study.page.reason, study.page.describes)))))
     embedded = study.page.embed_url(feature_id)
-    if embedded and state["in_place"]:
+    if embedded and st.session_state[IN_PLACE]:
         st.iframe(embedded, height=420)
         st.caption(
             "Where the frame stays grey, the site could not be reached or does not let itself be shown here: use the "
@@ -125,7 +101,7 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
     """List the prompts on which the feature is active."""
     token_type, feature_id = picked
     try:
-        prompts = list_prompts(opened.key, feature_id, token_type, opened.study)
+        prompts = list_prompts(opened, feature_id, token_type)
     except DataError as error:
         show_error("The prompts cannot be listed.", error)
         return

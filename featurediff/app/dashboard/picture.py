@@ -1,4 +1,15 @@
-"""A figure as it is sent to the browser."""
+"""
+A figure that becomes JSON once, when it is made, and not at every rerun.
+
+It rests on these lines of others: `st.plotly_chart` takes a `go.Figure` and sends `plotly.io.to_json(figure,
+validate=False)` (streamlit 1.67, `elements/plotly_chart.py`). That takes `figure.to_dict()`, drops `uid` from each
+trace of its `data`, asks it for `to_plotly_json()`, and gives what comes to orjson (plotly 7.1, `io/_json.py`:
+`to_json` and `to_json_plotly`), which writes an `orjson.Fragment` as it stands.
+
+It buys 20 ms of a rerun at 131,072 features, and 150 ms of one that changes nothing at 1,048,576.
+`tests/app/test_app_reruns.py::test_a_chart_is_sent_as_plotly_writes_it` holds what is sent to what Plotly would write.
+To take it out, let `figure.draw` return `go.Figure(drawing, _validate=False)`.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +27,23 @@ if TYPE_CHECKING:
 
 
 class Picture(go.Figure):  # type: ignore[misc]
-    """
-    A figure as it is sent.
-
-    Streamlit turns a figure into JSON at every rerun; this one was turned into it when it was made.
-    """
+    """A figure for Streamlit that has nothing in it but its JSON."""
 
     def __init__(self, drawing: Drawing) -> None:
         super().__init__()
         self._sent = _Sent(_to_ascii(to_json(drawing)), drawing["layout"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the layout, and instead of the data what knows its JSON."""
+        """Return the layout with no traces, in a dict that knows the JSON of the whole figure."""
         return self._sent
 
 
 def _to_ascii(spec: bytes) -> bytes:
-    """Return JSON in ASCII, which Python handles four times as fast, and without what Plotly would escape each time."""
+    """
+    Return JSON in ASCII, with `<`, `>` and `/` escaped as Plotly escapes them.
+
+    Python handles a text in ASCII four times as fast, and Plotly finds nothing to escape.
+    """
     if not spec.isascii():
         spec = spec.decode().encode("ascii", _ESCAPES)
     return spec.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"/", b"\\u002f")
@@ -48,7 +59,7 @@ codecs.register_error(_ESCAPES := "featurediff-json", _escape)
 
 
 class _Sent(dict[str, Any]):
-    """What stands for a figure on its way to Plotly’s `to_json`, which asks it for a form of itself."""
+    """What Plotly’s `to_json` gets in place of a figure’s dict."""
 
     def __init__(self, spec: bytes, layout: dict[str, Any]) -> None:
         super().__init__(data=[], layout=layout)

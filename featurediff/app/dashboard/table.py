@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from featurediff.app.dashboard.counts import state
-from featurediff.app.dashboard.session import on_row
-from featurediff.app.dashboard.shown import Opened
+from featurediff.app.dashboard.events import on_row
+from featurediff.app.dashboard.opened import Opened
 from featurediff.app.safe_text import escape_markdown
+from featurediff.app.session import session
+from featurediff.charts.points import effect_in_words
 from featurediff.features.evidence import CAVEAT
-from featurediff.features.questions import quantity_of
-from featurediff.labels import Labels
+from featurediff.features.questions import effect_of
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.shown import Shown
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 def q_column(name: str, meaning: str) -> Any:  # noqa: ANN401  Streamlit's own type is not public
     """Return the column of a q-value."""
-    return st.column_config.NumberColumn(name, format="%.2g", width=75, help=f"{meaning} {CAVEAT}")
+    return st.column_config.NumberColumn(name, format="%.6~g", width=75, help=f"{meaning} {CAVEAT}")
 
 
-def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any]:
+def describe_columns(view: View, study: Study) -> dict[str, Any]:
     """Say what the table's columns are called, and how they look."""
+    metric, labels = view.metric, view.labels
+    effect = effect_of(view.question, metric)
     columns: dict[str, Any] = {
         "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
         "star": st.column_config.TextColumn("★", width=35, help="Starred by you, in its details."),
@@ -51,7 +53,10 @@ def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any
         ),
         "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
         "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
-        f"{quantity_of(metric)}_change_q": q_column("q change", "On target prompts, chat against base."),
+        effect: st.column_config.NumberColumn(
+            "Change", format="%+.4g", width=80, help=f"{escape_markdown(effect_in_words(effect, labels))}."
+        ),
+        f"{effect}_q": q_column("q", f"{escape_markdown(effect_in_words(effect, labels))}."),
         "explanation_type": st.column_config.TextColumn("Type", width=110),
     }
     for (side, which), number in study.origin.num_prompts.items():
@@ -63,10 +68,10 @@ def describe_columns(metric: str, study: Study, labels: Labels) -> dict[str, Any
 
 def show_table(shown: Shown, opened: Opened, view: View) -> None:
     """Show the features as a table; a click on a row picks one."""
-    looks = describe_columns(view.metric, opened.study, view.labels)
+    looks = describe_columns(view, opened.study)
     st.dataframe(
         shown.cells,
-        key=f"table_{state['round']}",
+        key=session().table_key,
         on_select=partial(on_row, shown.order),
         selection_mode="single-row",
         hide_index=True,

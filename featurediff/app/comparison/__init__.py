@@ -1,0 +1,1 @@
+"""What the comparison is made of; `featurediff/app/compare.py` puts it on the screen."""

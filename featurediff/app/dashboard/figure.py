@@ -1,0 +1,110 @@
+"""The figure of a view, made once for all sessions that look at the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from featurediff.app.dashboard.opened import KEEPING, KEYS, Opened, keep
+from featurediff.app.dashboard.picture import Picture
+from featurediff.app.dashboard.shown import Shown
+from featurediff.charts.chart import Chart, make_chart
+from featurediff.charts.points import EXPLAINED_POINTS, mark
+from featurediff.charts.texts import hover_texts
+from featurediff.charts.view import View
+from featurediff.features.filters import Filters
+from featurediff.labels import Labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHART_WIDTH, CHART_HEIGHT = 840, 560
+"""Pixels; a narrower window makes the chart narrower."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the chart was drawn for, and how it began; a box or zoom made since then is in the browser alone."""
+
+    figure: int
+    """Identifies everything that the figure shows."""
+
+    axes: str
+    """Identifies what its axes mean: a zoom is carried over only to the same ones."""
+
+    zoom: tuple[float, float, float, float] | None
+    """Left, right, lower and upper end in drawn units; None for the whole range."""
+
+    marked: tuple[tuple[str, int], ...]
+    """Features of a box that an earlier figure showed: this one dims the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnScreen:
+    """What is on the screen."""
+
+    opened: Opened
+    """The source."""
+
+    view: View
+    """What the sidebar says."""
+
+    shown: Shown
+    """The rows."""
+
+    chart: Chart
+    """Where all kept features stand in the chart."""
+
+    figure: Picture
+    """The chart as it was sent."""
+
+
+def placing(view: View) -> View:
+    """Return the part of a view that tells where features stand."""
+    return replace(view, filters=Filters(), labels=Labels())
+
+
+def look(view: View) -> View:
+    """Return the part of a view that a figure depends on, beside the rows that it shows."""
+    return replace(view, filters=Filters())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: lambda view: repr(placing(view))})
+def lay_out_chart(opened: Opened, view: View) -> Chart:
+    """Return where all kept features stand; filters and labels do not count."""
+    texts = _wrap_texts(opened, view)
+    return make_chart(keep(opened, view), placing(view), opened.study.origin, texts)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEEPING)
+def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
+    """Return the hover texts of all kept features; None where they are too many to be drawn with texts."""
+    kept = keep(opened, view)
+    return hover_texts(kept) if len(kept) <= EXPLAINED_POINTS else None
+
+
+@st.cache_resource(
+    max_entries=16,
+    show_spinner=False,
+    hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), Drawn: repr},
+)
+def draw(opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int) -> Picture:
+    """
+    Return the chart of a view as it begins; another number of `cleared` boxes makes the browser draw it anew.
+
+    Its `meta` has that number, and left, right, lower and upper end of the whole axes.
+    """
+    drawing = lay_out_chart(opened, view).draw(shown.drawn(), view, titled=False)
+    # Where width or mode of clicks were not what Streamlit sets, the browser would draw all points once more for it.
+    layout = {"height": CHART_HEIGHT, **drawing["layout"], "width": CHART_WIDTH, "clickmode": "none"}
+    layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
+    if drawn.marked:
+        mark(drawing, drawn.marked)
+    if drawn.zoom:
+        layout["xaxis"] = layout["xaxis"] | {"range": drawn.zoom[:2]}
+        layout["yaxis"] = layout["yaxis"] | {"range": drawn.zoom[2:]}
+    return Picture({"data": drawing["data"], "layout": layout})

@@ -1,0 +1,172 @@
+"""The source that is open: read once for all sessions of a server, and what is known of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+import streamlit as st
+
+from featurediff.charts.finding import finding
+from featurediff.charts.view import View
+from featurediff.features.questions import QUESTIONS, Family, Question, quantity_of
+from featurediff.features.table import Thresholds
+from featurediff.meaning.explanations import Explanations, parse_explanations
+from featurediff.sources.results import parse_results
+from featurediff.sources.tree import Source
+from featurediff.study import Study, assemble, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from featurediff.features.evidence import Changes
+    from featurediff.sources.activations import Activations
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """The source that is open."""
+
+    name: str
+    """Beside stars: as in the URL; of uploads the beginnings of their hashes."""
+
+    files: tuple[str, ...]
+    """Identify its files; see `sources.tree.identify`."""
+
+    key: str
+    """Identifies its files, its pages, the explanations preferred, and whether its changes are tested."""
+
+    study: Study
+    """What was read."""
+
+    tested: bool
+    """Whether its changes are tested: until then only the published rule can be asked."""
+
+
+KEYS: dict[str | type[Any], Any] = {Opened: attrgetter("key"), View: repr, Thresholds: repr, tuple: repr}
+"""
+What caches go by, by the type of an argument. Streamlit would take each apart, which takes longer, and would look at no
+more than a sample of a large frame: a function with a cache takes no frame, it asks `keep` for it.
+"""
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the results…")
+def read_study(identity: tuple[str, ...], _source: Source) -> Study:
+    """Read a source; `identity` is that of its files, so that a replaced file is read again."""
+    del identity
+    return read(_source, _source.explanations)
+
+
+@st.cache_resource(max_entries=2, ttl="2h", show_spinner="Reading the uploaded files…")
+def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study:
+    """Check uploaded files; `ids` are the uploads’ own."""
+    del ids
+    base, chat, texts = _files
+    results = parse_results(base.getvalue(), chat.getvalue(), base.name, chat.name)
+    explanations: Explanations | None = None
+    if texts:
+        explanations = parse_explanations(texts.getvalue(), texts.name, results.num_features)
+    return assemble(results, None, explanations)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def refer(files: tuple[str, ...], template: str, preferred: str | None, _study: Study) -> Study:
+    """
+    Return a study with another page and another preferred type of explanation; `files` identify it.
+
+    Raises
+    ------
+    DataError
+        If the template is not a valid URL.
+    """
+    del files
+    return _study.referring(template or None, preferred)
+
+
+def what_is_kept(view: View) -> str:
+    """Identify the part of a view that the kept features and their evidence depend on."""
+    return repr((view.thresholds, view.question, quantity_of(view.metric), view.alpha, view.family))
+
+
+KEEPING = KEYS | {View: what_is_kept}
+"""What caches of kept features go by."""
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEEPING)
+def keep(opened: Opened, view: View) -> pd.DataFrame:
+    """Return the feature table of all features that the question keeps."""
+    return opened.study.table_of(view, with_changes=opened.tested)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def start_tests(files: tuple[str, ...], family: Family, _study: Study) -> Future[Changes]:
+    """Start to test what changed, beside the page; `files` identify the study."""
+    del files
+    pool = ThreadPoolExecutor(1)
+    started = pool.submit(_study.changes, family)
+    pool.shutdown(wait=False)
+    return started
+
+
+def are_tested(tests: Future[Changes], seconds: float | None) -> bool:
+    """Wait for tests so many seconds, or until they are done, and return whether they are."""
+    try:
+        tests.result(seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def asked_alike(view: View) -> str:
+    """Identify the part of a view that all questions’ counts depend on."""
+    return what_is_kept(replace(view, question="exclusive"))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: asked_alike})
+def count_questions(opened: Opened, view: View) -> dict[Question, int]:
+    """Return how many features each question keeps; as long as the changes are not tested, only the published rule."""
+    questions = QUESTIONS if opened.tested else QUESTIONS[:1]
+    return {question: len(keep(opened, replace(view, question=question))) for question in questions}
+
+
+def said_alike(view: View) -> str:
+    """Identify the part of a view that a finding depends on."""
+    return repr((what_is_kept(view), view.labels))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: said_alike})
+def find(opened: Opened, view: View) -> str:
+    """Say in words what the view’s question finds; filters do not count."""
+    study, kept = opened.study, keep(opened, view)
+    exclusive = keep(opened, replace(view, question="exclusive"))
+    changes = study.changes(view.family) if opened.tested else None
+    return finding(view, kept, exclusive, chance(opened, view), changes)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: asked_alike})
+def chance(opened: Opened, view: View) -> pd.DataFrame:
+    """Return what the published rule keeps by chance."""
+    return opened.study.by_chance(view.thresholds, view.alpha)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
+def list_prompts(opened: Opened, feature_id: int, token_type: str) -> pd.DataFrame:
+    """Return the prompts on which a feature is active; the source has activations."""
+    study = opened.study
+    return cast("Activations", study.activations).of_feature(feature_id, token_type, study.results)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def find_notes(opened: Opened) -> list[str]:
+    """Return what is odd about the files."""
+    return opened.study.notes()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEEPING)
+def count_explained(opened: Opened, view: View) -> tuple[int, int]:
+    """Return how many kept features have an explanation, out of how many."""
+    explained = keep(opened, view).drop_duplicates("feature_id")["explanation"]
+    return int(explained.notna().sum()), len(explained)

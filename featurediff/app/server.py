@@ -1,0 +1,37 @@
+"""The server of `featurediff app`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+import featurediff
+from featurediff.app.config import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SCRIPT = Path(featurediff.__file__).parents[1] / "streamlit_app.py"
+"""
+The dashboard: beside the package, in a checkout as in a wheel. It is not looked up as a module, because a folder in
+which somebody runs `python -m featurediff app` may have a script of that name.
+"""
+
+
+def serve(arguments: Sequence[str], address: str, port: int | None) -> None:
+    """
+    Run the dashboard until it is stopped.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        For the script; see `sources.settings`.
+    address, port : str, int or None
+        Where the server listens; with None on the first free port from 8501.
+    """
+    sys.argv = [str(SCRIPT), *arguments]
+    places = {"server.address": address} | ({} if port is None else {"server.port": port})
+    st.App(SCRIPT).run(config={**CONFIG, **places})

@@ -1,0 +1,104 @@
+"""What a session holds beside the values of its widgets: the table of all of it, with the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from featurediff.app.dashboard.figure import Drawn
+    from featurediff.errors import DataError
+
+# Keys of widgets that are read elsewhere than where they are drawn. A widget with `bind="query-params"` has its key in
+# the URL too.
+SCATTER = "scatter"
+"""The chart: its value is the box or lasso."""
+
+CHART_LINK = "chart_link"
+"""The script beside the chart: tells of clicks and zoom."""
+
+STARS_FILE = "stars_file"
+"""The file of stars that is brought back."""
+
+STARRED = "starred"
+"""Whether only starred features are wanted."""
+
+OPEN_ON_CLICK = "open"
+"""Whether a click on a point opens its page."""
+
+IN_PLACE = "in_place"
+"""Whether the details show a feature's page."""
+
+SOURCE = "source"
+"""The source that is chosen."""
+
+TEMPLATE = "neuronpedia_template"
+"""The page of a feature that the reader wants; never in the URL, because a link must not lead to another site."""
+
+EXPLANATION_TYPE = "explanation_type"
+"""The type of explanation that is preferred."""
+
+OVERLAP = "overlap"
+"""The comparison's heat map: its value is the cell that was clicked."""
+
+OPEN_SOURCE = "open_source"
+"""The button in a row of the comparison's counts."""
+
+
+@dataclass
+class Session:
+    """Both pages' memory; the choices in the sidebar are in the widgets and in the URL."""
+
+    page: str = ""
+    """Whose link was read last: a page reads its link when it is not this one."""
+
+    url_faults: list[str] = field(default_factory=list)
+    """What of the link is not used, and why."""
+
+    left: dict[str, dict[str, str | list[str]]] = field(default_factory=dict)
+    """A page’s file → the query with which it is shown when the reader comes back; see `url.come_back`."""
+
+    opened: str = ""
+    """Name of the source that is shown, as stars have it."""
+
+    picked: tuple[str, int] | None = None
+    """(token_type, feature_id) of the feature whose details are shown; it is in the URL too."""
+
+    subset: tuple[tuple[str, int], ...] = ()
+    """(token_type, feature_id) of what a box or lasso caught; empty where there is none."""
+
+    cleared: int = 0
+    """How many boxes were cleared: another number makes the browser draw a chart without the box."""
+
+    drawn: Drawn | None = None
+    """What the chart on the screen was drawn for."""
+
+    table: int = 0
+    """Part of the table's key: another number makes a table without a marked row."""
+
+    stars: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(source, feature_id) → note, of all sources."""
+
+    stars_error: DataError | None = None
+    """Why the last file of stars could not be read."""
+
+    notes: int = 0
+    """Part of the keys of the notes' boxes: another number makes a box that shows the note anew."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    """Kind of file → why its download failed; said at the next rerun."""
+
+    listed: list[str] = field(default_factory=list)
+    """The source in each row of the comparison's counts, as they stand on the screen."""
+
+    @property
+    def table_key(self) -> str:
+        """Key of the table beside the chart."""
+        return f"table_{self.table}"
+
+
+def session() -> Session:
+    """Return what this session holds."""
+    return cast("Session", st.session_state.setdefault("session", Session()))
