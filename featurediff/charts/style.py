@@ -45,7 +45,7 @@ GRID = "rgba(128, 128, 128, 0.22)"
 
 GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
 
-NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8}
+NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8, "align": "left"}
 """What an annotation inside a chart looks like."""
 
 

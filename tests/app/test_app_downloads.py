@@ -12,7 +12,7 @@ from dashboard import draw_box, open_app, rows, said
 
 from featurediff import export, load
 from featurediff.features.changes import rank, ranking_csv
-from featurediff.features.filters import by_difference
+from featurediff.features.filters import by_size
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_each_file_holds_what_is_shown(results, download):
     study = load(results)
     kept = study.table()
     shown = kept[(kept["token_type"] == "newline") & (kept["exclusivity"] == "base")]
-    table = by_difference(shown, "target_all_mean")
+    table = by_size(shown, "target_all_mean")
     assert download("_target_all_mean.csv") == export.csv_text(table, "target_all_mean")
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
     assert download("ranking.csv") == ranking_csv(rank(shown, "target_all_mean", study.origin, 20))

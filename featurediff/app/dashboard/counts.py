@@ -43,20 +43,18 @@ def show_counts(shown: Shown, opened: Opened, view: View) -> None:
             f"of {len(shown.kept):,} kept, {study.results.num_features:,} in the SAE",
             note,
         ),
-        (
-            f"Kept → q ≤ {max_q:g}",
-            f"{total[0]:,} → {total[1]:,}",
-            by_chance(opened, view),
-            escape_markdown(tested),
-        ),
     ]
+    is_told_apart = view.question in ("exclusive", "any")  # by the others, all that is kept has a small q
+    if is_told_apart:
+        value = f"{total[0]:,} → {total[1]:,}"
+        tiles.append((f"Kept → q ≤ {max_q:g}", value, by_chance(opened, view), escape_markdown(tested)))
     # In the order of `EXCLUSIVITIES`, as the counts are.
     legend = escape_markdown(f"★ exclusive in both models, ● in {labels.base} only, ■ in {labels.chat} only, ◆ neither")
     for token_type, of_type in zip(study.results.token_types, counts, strict=True):
         kept, significant = of_type.sum(axis=0)
         symbols = "★●■" if view.question == "exclusive" else "★●■◆"
         parts = (f"{symbol} {number:,}" for symbol, number in zip(symbols, of_type[:, 0], strict=False))
-        value = f"{kept:,} → {significant:,}"
+        value = f"{kept:,} → {significant:,}" if is_told_apart else f"{kept:,}"
         tiles.append((f"At {escape_markdown(token_type)}", value, "  ".join(parts), legend))
     with st.container(horizontal=True, gap="large"):
         for name, value, below, help_text in tiles:

@@ -14,7 +14,7 @@ from featurediff.app.safe_text import show_error
 from featurediff.app.session import STARRED, session
 from featurediff.errors import DataError
 from featurediff.features.changes import rank, ranking_csv
-from featurediff.features.filters import by_difference
+from featurediff.features.filters import by_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         "CSV": (
             "csv",
             "text/csv",
-            lambda: export.csv_text(by_difference(shown.rows(), view.metric), view.metric),
+            lambda: export.csv_text(by_size(shown.rows(), view.metric, view.question), view.metric),
             "All columns of the features shown.",
         ),
         "HTML": (
@@ -64,7 +64,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         "Parquet": (
             "parquet",
             "application/vnd.apache.parquet",
-            lambda: export.parquet_bytes(by_difference(shown.rows(), view.metric), view.metric),
+            lambda: export.parquet_bytes(by_size(shown.rows(), view.metric, view.question), view.metric),
             "The same columns as the CSV, with their types.",
         ),
     }

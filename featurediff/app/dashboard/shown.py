@@ -49,10 +49,10 @@ class Shown:
     """Kept and significant features of the rows `at`; see `features.evidence.count_evidence`."""
 
     ids: tuple[int, ...]
-    """Features of the largest |difference|, at most `MOST_IDS`."""
+    """Features that change most, at most `MOST_IDS`."""
 
     order: list[tuple[str, int]]
-    """(token_type, feature_id) of the table's rows, the largest |difference| first, at most `MOST_ROWS`."""
+    """(token_type, feature_id) of the table's rows, the largest change first, at most `MOST_ROWS`."""
 
     cells: pa.Table
     """The table as it is sent."""
@@ -105,7 +105,7 @@ def narrow(
     if only:
         at = at[kept["feature_id"].iloc[at].isin(stars)]
     max_q = ALPHA if view.filters.max_q is None else view.filters.max_q
-    first = largest(kept, view.metric, at, MOST_ROWS)
+    first = largest(kept, view.metric, at, MOST_ROWS, view.question)
     token_types, ids = (kept[name].iloc[first].tolist() for name in ("token_type", "feature_id"))
     return Shown(
         kept,
