@@ -92,7 +92,9 @@ def traces(at):
 
 
 def title(at):
-    return unescape(next(h.value for h in at.subheader if "→" in h.value))
+    """The question and, below it, metric and models."""
+    metric = next(caption.value for caption in at.caption if "→" in caption.value)
+    return f"{unescape(at.main.subheader[0].value)} · {unescape(metric).partition(' · ')[0]}"
 
 
 def tiles(at):

@@ -62,13 +62,13 @@ def test_without_results_it_opens_on_the_demo(monkeypatch):
     at = open_app()
     assert not at.exception
     assert not at.warning
-    assert title(at) == "Base → Instruct Target SAE Features: Mean activation"
+    assert title(at) == "Active on Target only · Mean activation, Base → Instruct"
     assert "synthetic demo data" in said(at)
     assert at.selectbox(key="source").value == "demo"
     counts = tiles(at)
     assert counts == {
         "Shown": "740",
-        "Kept → significant": "740 → 162",
+        "Kept → q ≤ 0.05": "740 → 162",
         "At model": "370 → 105",
         "At newline": "370 → 57",
     }
@@ -94,7 +94,7 @@ def test_a_real_source_carries_no_badge_and_every_kept_feature(results):
     assert not at.exception
     assert "synthetic" not in said(at)
     assert "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40" in said(at)
-    assert tiles(at) == {"Shown": "12", "Kept → significant": "12 → 4", "At model": "6 → 2", "At newline": "6 → 2"}
+    assert tiles(at) == {"Shown": "12", "Kept → q ≤ 0.05": "12 → 4", "At model": "6 → 2", "At newline": "6 → 2"}
     assert sorted(rows(at)) == sorted(
         itertools.chain.from_iterable([("model", i), ("newline", (i + 1) % 8)] for i in (0, 1, 2, 3, 4, 7))
     )
@@ -159,7 +159,7 @@ def test_filters_chosen_in_the_sidebar_do_the_same_as_in_a_link(results):
 def test_a_metric_changes_title_axes_table_and_order(results):
     at = open_app(metric="control_max")
     assert not at.warning
-    assert title(at) == "Base → Instruct Target SAE Features: Maximum activation on Control prompts"
+    assert title(at) == "Active on Target only · Maximum activation on Control prompts, Base → Instruct"
     assert figure(at)["layout"]["xaxis"]["title"]["text"] == "Base: Maximum activation on Control prompts"
     assert {"base_control_max", "chat_control_max"} < set(table_of(at).value)
     assert rows(at) == expected(results, metric="control_max")
@@ -236,7 +236,7 @@ def test_reset_brings_every_feature_back(results):
 
 def test_labels_name_everything_and_blank_ones_fall_back():
     at = open_app(target_label="Introspective", base_label="  ", chat_label="Chat")
-    assert title(at) == "Base → Chat Introspective SAE Features: Mean activation"
+    assert title(at) == "Active on Introspective only · Mean activation, Base → Chat"
     assert ("model", "Base Introspective + Chat Control") in traces(at)
     assert "Exclusive means active on at least 1 of a model’s Introspective prompts" in said(at)
 
@@ -249,7 +249,7 @@ def test_labels_that_are_the_same_are_said_and_not_used(link):
     at = open_app(**link)
     assert not at.exception
     assert warnings_of(at) == ["Two labels are the same, so the default ones are used."]
-    assert title(at) == "Base → Instruct Target SAE Features: Mean activation"
+    assert title(at) == "Active on Target only · Mean activation, Base → Instruct"
 
 
 def test_labels_of_strangers_stay_text():
@@ -451,8 +451,15 @@ def test_a_picked_feature_shows_all_its_statistics():
     assert not at.warning
     assert "#### Feature 2 at newline" in [text.value for text in at.markdown]
     assert "commas, and more" in [text.value for text in at.text]
-    evidence, values = [frame.value for frame in at.dataframe if "difference" not in frame.value]
+    evidence, effects, values = [frame.value for frame in at.dataframe if "difference" not in frame.value]
     assert evidence.loc["Base"].tolist() == ["2/8 (7–59 %)", "0/7 (0–35 %)", "0.27", "0.27", "6"]
+    assert list(effects.index) == [
+        "Mean activation on Target",
+        "Mean activation more than on Control",
+        "Activation frequency on Target",
+        "Activation frequency more than on Control",
+    ]
+    assert effects["test"].tolist() == ["welch", "welch", "fisher", "counts"]
     assert list(values.columns) == ["model · Base", "model · Instruct", "newline · Base", "newline · Instruct"]
     assert values.loc["Target: active prompts"].tolist() == ["4/8", "6/9", "2/8", "0/9"]
 
@@ -506,10 +513,10 @@ def test_a_source_without_any_exclusive_feature_says_so(monkeypatch, tmp_path):
     at = open_app(feature="1@newline")
     assert not at.exception
     assert (
-        "No feature is active on at least 1 of a model’s Target prompts and on at most 0 of its Control prompts."
-        in said(at)
+        "Nothing to show: no feature is exclusive, that is active on at least 1 of a model’s Target prompts and on at "
+        "most 0 of its Control prompts." in said(at)
     )
-    assert tiles(at) == {"Shown": "0", "Kept → significant": "0 → 0", "At model": "0 → 0", "At newline": "0 → 0"}
+    assert tiles(at) == {"Shown": "0", "Kept → q ≤ 0.05": "0 → 0", "At model": "0 → 0", "At newline": "0 → 0"}
     assert "No feature is exclusive at newline." in said(at)
     assert "every rate is out of its own model's number" in said(at)
     assert at.number_input(key="max_control").set_value(3.0).run()
@@ -546,7 +553,7 @@ def test_more_rows_than_a_browser_takes_are_cut_to_the_largest_differences(monke
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(folder))
     at = open_app()
     assert not at.exception
-    assert "The table shows the 3,000 of largest |difference|; downloads have all 21,000." in said(at)
+    assert "The table shows the 3,000 that change most; downloads have all 21,000." in said(at)
     assert rows(at) == [("model", i) for i in range(20_999, 17_999, -1)]
     assert tiles(at)["Shown"] == "21,000"
     at = open_app(ids="0")

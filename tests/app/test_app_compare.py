@@ -351,7 +351,7 @@ def test_the_dashboard_is_found_as_it_was_left():
     press(at, "back")
     assert not at.exception
     assert not at.warning
-    assert title(at).endswith("Maximum activation")
+    assert title(at) == "Active on Target only · Maximum activation, Base → Instruct"
     state = {name: at.session_state[name] for name in ("source", "metric", "search", "min_target", "max_q")}
     assert state == {
         "source": TWO,

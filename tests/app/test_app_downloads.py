@@ -34,7 +34,7 @@ def test_each_file_holds_what_is_shown(results, download):
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
     assert download("ranking.csv") == ranking_csv(rank(shown, "target_all_mean", study.origin, 20))
     page = download(".html").decode()
-    assert "<title>Base → Instruct Target SAE Features: Mean activation" in page
+    assert "<title>Active on Target only · Mean activation, Base → Instruct" in page
     assert f"Shown</dt><dd>{len(shown)} of {len(kept)} kept features: position newline; exclusive in Base</dd>" in page
     assert all(f"<dt>{name}</dt><dd>SHA-256 {digest}</dd>" in page for name, digest in study.files.items())
     assert "<dt>Box</dt>" not in page

@@ -42,11 +42,12 @@ def test_largest_q_narrows_table_counts_and_chart(results):
     kept = load(results).table()
     expected = kept[evidence_q(kept) <= 0.05]
     assert sorted(rows(at)) == sorted(zip(expected["token_type"], expected["feature_id"], strict=True))
-    assert tiles(at) == {"Shown": "4", "Kept → significant": "4 → 4", "At model": "2 → 2", "At newline": "2 → 2"}
+    assert tiles(at) == {"Shown": "4", "Kept → q ≤ 0.05": "4 → 4", "At model": "2 → 2", "At newline": "2 → 2"}
     assert "q at most 0.05" in said(at)
-    assert sum(len(trace["customdata"]) for trace in figure(at)["data"] if "customdata" in trace) > 0
+    assert sum(len(trace["x"]["bdata"]) > 0 for trace in figure(at)["data"] if "customdata" in trace) == len(traces(at))
     at.number_input(key="max_q").set_value(0.001).run()
-    assert tiles(at)["Kept → significant"] == "0 → 0" or int(tiles(at)["Shown"]) < 4
+    assert tiles(at)["Shown"] == str((evidence_q(kept) <= 0.001).sum())
+    assert tiles(at)["Kept → q ≤ 0.001"] == "{0} → {0}".format(tiles(at)["Shown"])
     at.button(key="reset").click().run()
     assert tiles(at)["Shown"] == "12"
 
@@ -60,9 +61,16 @@ def test_largest_q_that_is_none_is_said():
 def test_every_p_comes_with_what_it_rests_on():
     at = open_app(feature="0@model")
     assert CAVEAT in said(at)
-    assert CAVEAT in next(tile.help for tile in at.metric if "significant" in tile.label).replace("\\", "")
-    (evidence,) = [frame.value for frame in at.dataframe if "tested" in frame.value]
-    assert evidence.loc["Instruct − Base"].tolist() == ["+18.1 percentage points", "", "0.64", "0.74", "7"]
+    assert CAVEAT in next(tile.help for tile in at.metric if "q ≤" in tile.label).replace("\\", "")
+    (effects,) = [frame.value for frame in at.dataframe if "test" in frame.value]
+    assert effects.loc["Activation frequency on Target"].tolist() == [
+        "+18.1 percentage points",
+        "−25 to +53",
+        "0.64",
+        "0.74",
+        "fisher",
+        "7",
+    ]
 
 
 def test_volcano_shows_the_same_features_and_takes_a_box(results):
@@ -72,7 +80,7 @@ def test_volcano_shows_the_same_features_and_takes_a_box(results):
     assert "Change of activation frequency" in figure(at)["layout"]["xaxis"]["title"]["text"]
     draw_box(at, [{"customdata": {"0": 3, "1": 0.5}, "legendgroup": "model"}])
     assert rows(at) == [("model", 3)]
-    assert tiles(at)["Kept → significant"] == "1 → 1"
+    assert tiles(at)["Kept → q ≤ 0.05"] == "1 → 1"
     at.segmented_control(key="chart").set_value("ranking").run()
     assert rows(at) == [("model", 3)]
     assert load(results).table().shape[0] == 12
@@ -86,7 +94,7 @@ def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
     drawn = [trace for trace in figure(at)["data"] if "customdata" in trace]
     assert {trace["legendgroup"] for trace in drawn} == {"model", "newline"}
     assert [button.proto.label for button in at.get("download_button")][:4] == ["CSV", "HTML", "Parquet", "Ranking"]
-    assert ranking_csv(ranked).splitlines()[0] == "rank,token_type,direction,feature,base,chat,difference,page"
+    assert ranking_csv(ranked).splitlines()[0] == '"rank","token_type","direction","feature","base","chat","difference","page"'
     assert ranked["rank"].tolist() == [1, 1, 1, 1]
     assert at.toggle(key="spread").disabled
 
@@ -145,13 +153,17 @@ def test_view_can_be_shared_as_link_citation_ids_and_list(results):
     assert link.endswith("metric=target_sparsity&token_types=model&search=commas&source=" + SOURCE + "%2Fpersonal_40")
     study = load(results)
     lines = citation.splitlines()
-    assert lines[0].startswith("Base → Instruct Target SAE Features: Activation frequency · gemma · SAE 131k-l0-114")
+    assert lines[0].startswith("Active on Target only · Activation frequency, Base → Instruct · gemma · SAE 131k-l0-114")
     assert lines[1] == link
     assert lines[2] == (
+        "sparsity_change: Fisher’s exact test; q ≤ 0.05; corrected for the features of each position, not for several "
+        "questions."
+    )
+    assert lines[3] == (
         "Exclusive means active on at least 1 of a model’s Target prompts and on at most 0 of its Control prompts; "
         "position model; explanation contains “commas”."
     )
-    assert lines[3:] == [f"{name}: SHA-256 {digest}" for name, digest in study.files.items()]
+    assert lines[4:] == [f"{name}: SHA-256 {digest}" for name, digest in study.files.items()]
     assert ids == "2"
     (quick,) = [link.proto.url for link in at.get("link_button")]
     assert quick.startswith("https://www.neuronpedia.org/quick-list/?name=")

@@ -37,7 +37,7 @@ def tree(monkeypatch, tmp_path):
     """A results tree of two sources of one SAE."""
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
     for name in (SOURCE, OTHER):
-        make_source(tmp_path / "results" / name, num_target_prompts=9)
+        make_source(tmp_path / "results" / name, num_target_prompts=9, num_control_prompts=7)
     return tmp_path / "results"
 
 
@@ -94,7 +94,8 @@ def test_prompts_of_strangers_are_shown_as_written():
     at = open_app(feature="2@model")
     assert not at.exception
     assert prompts_of(at)[0] == HOSTILE.replace("{}", "target 5")
-    assert "McNemar" in said(at)
+    (effects,) = [frame.value for frame in at.dataframe if "test" in frame.value]
+    assert effects["test"].tolist() == ["sign-flip", "exchange", "mcnemar", "exchange"]
     assert not [text for text in markdown_texts(at) if "alert" in text or "x.png" in text]
 
 
@@ -184,15 +185,15 @@ def test_hashes_are_of_the_numbers_that_are_shown(tree, download):
     folder = tree / SOURCE
     at = open_app()
     assert shown_hashes(at) == hashes(folder)
-    before, old_page = hashes(folder), download(".html")
-    make_source(folder, chat=active_nowhere("chat"), num_target_prompts=9)
+    before, old_page = hashes(folder), download(".html").decode()
+    make_source(folder, chat=active_nowhere("chat"), num_target_prompts=9, num_control_prompts=7)
     assert all(digest in old_page for digest in before.values())
-    assert all(digest in download(".html") for digest in before.values()), "what is still on the screen"
+    assert all(digest in download(".html").decode() for digest in before.values()), "what is still on the screen"
     at.run()
     assert tiles(at)["Shown"] == "10"
     assert shown_hashes(at) == hashes(folder) != before
-    assert hashes(folder)["chat.pt"] in download(".html")
-    assert before["chat.pt"] not in download(".html")
+    assert hashes(folder)["chat.pt"] in download(".html").decode()
+    assert before["chat.pt"] not in download(".html").decode()
 
 
 def replacing(monkeypatch, where, change, times):
@@ -217,7 +218,7 @@ def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_n
 
     folder = tree / SOURCE
     old = folder / "chat.pt"
-    make_source(folder / ".new", chat=active_nowhere("chat"), num_target_prompts=9)
+    make_source(folder / ".new", chat=active_nowhere("chat"), num_target_prompts=9, num_control_prompts=7)
 
     def swap(_call):
         old.rename(folder / ".new" / "old.pt")

@@ -256,7 +256,7 @@ def test_blank_labels_of_the_comparison_are_the_default_ones(opened):  # noqa: A
 
 def test_title_is_of_what_is_shown_whatever_the_link(opened):  # noqa: ARG001
     at = open_app(neuronpedia_template="https://evil.example/{feature_id}", base_label="<b>x</b>", metric="target_max")
-    assert title(at) == "<b>x</b> → Instruct Target SAE Features: Maximum activation"
+    assert title(at) == "Active on Target only · Maximum activation, <b>x</b> → Instruct"
     assert not [link for link in at.get("link_button") if "evil" in link.proto.url]
 
 

@@ -11,11 +11,12 @@ from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
 from featurediff.csv_files import to_csv
+from featurediff.labels import EXCLUSIVE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from featurediff.labels import EXCLUSIVE, Labels
+    from featurediff.labels import Labels
 
 
 def follow_row(rows: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ from featurediff.compare.counts import all_token_types, short_names
 from featurediff.compare.figures import overlap_map
 from featurediff.compare.overlap import overlap, shared_features
 from featurediff.csv_files import to_csv
+from featurediff.labels import EXCLUSIVE
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from featurediff.compare.summary import Summary
-    from featurediff.labels import EXCLUSIVE, Labels
+    from featurediff.labels import Labels
 
 MOST_ROWS = 20_000
 AMONG = {"kept": "Kept", "significant": "Significant"}
