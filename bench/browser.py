@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from statistics import median, quantiles
 
-from playwright.sync_api import FeaturePages, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from report import publish, table
 from server import Server, running, wait_for
 from sources import SMALL, Size, make
@@ -41,7 +41,7 @@ REDRAWN = """(title) => new Promise((resolve) => {
 CHOOSING = "window.addEventListener('click', () => { window.chosenAt = performance.now(); }, true)"
 
 
-def change(page: FeaturePages, metric: str) -> float:
+def change(page: Page, metric: str) -> float:
     """Choose a metric, and return the seconds until the chart shows it."""
     labels = Labels()
     page.locator(".st-key-metric input").click()
@@ -54,7 +54,7 @@ def change(page: FeaturePages, metric: str) -> float:
     return float(seconds)
 
 
-def measure(page: FeaturePages, server: Server, rounds: int) -> list[float]:
+def measure(page: Page, server: Server, rounds: int) -> list[float]:
     """Change the metric again and again: all of them once to warm up, then the rounds that count."""
     page.goto(f"http://127.0.0.1:{server.port}/")
     page.wait_for_function("!!document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis?.title?.text")

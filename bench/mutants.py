@@ -426,14 +426,14 @@ MUTANTS = (
     ),
     Mutant("app/safe_text", "([!-/:-@", "([#-/:-@", "app", "pictures of strangers in Markdown"),
     Mutant(
-        "app/dashboard/session",
-        'if source == state["opened"]',
+        "app/dashboard/starring",
+        "if source == here.opened",
         "if source",
         "hostile_app app_findings",
         "stars of another source",
     ),
     Mutant(
-        "app/dashboard/session",
+        "app/dashboard/events",
         "order[rows[0]] if rows",
         "order[rows[-1] - 1] if rows",
         "app",

@@ -44,6 +44,12 @@ def held(at):
     return at.session_state["session"]
 
 
+def link(at):
+    """The query of the URL: name → its values."""
+    values = {name: [value] if isinstance(value, str) else list(value) for name, value in at.query_params.items()}
+    return {name: found for name, found in values.items() if found}
+
+
 def send(at, element, value):
     """Let a chart or a table report a selection, as the browser does, so that its callback runs."""
     states = at._tree.get_widget_states()

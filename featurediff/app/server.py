@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-import featurediff
 from featurediff.app.config import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCRIPT = Path(featurediff.__file__).parents[1] / "streamlit_app.py"
+SCRIPT = Path(__file__).parents[2] / "streamlit_app.py"
 """
 The dashboard: beside the package, in a checkout as in a wheel. It is not looked up as a module, because a folder in
 which somebody runs `python -m featurediff app` may have a script of that name.

@@ -3,7 +3,7 @@
 import pytest
 from builders import make_source
 from conftest import SAE_FOLDER
-from dashboard import held, open_app, rows, said, title, warnings_of
+from dashboard import held, link, open_app, rows, title, warnings_of
 
 KEPT = 12
 
@@ -48,7 +48,7 @@ def test_a_link_is_followed_without_a_word(name, value):
     assert not at.warning
     chosen = at.session_state[name]
     assert (chosen[0] if isinstance(chosen, list) else chosen) == value
-    assert at.query_params[name] in (asked, [asked])
+    assert link(at)[name] == [asked]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_of_several_values_the_good_ones_are_used():
         "Not used: token_types=asst is none of model, newline.",
         f"Not used: exclusivity={'x' * 60} is none of both, base, chat, neither.",
     ]
-    assert at.query_params["token_types"] in ("newline", ["newline"])
+    assert link(at)["token_types"] == ["newline"]
 
 
 def test_reset_takes_back_what_was_said():
@@ -116,35 +116,31 @@ def test_reset_takes_back_what_was_said():
 
 def test_the_link_leaves_defaults_out():
     at = open_app(metric="target_all_mean", scale="auto", consistency="all", unit="prompts")
-    assert {name: value for name, value in at.query_params.items() if value} == {
-        "source": [f"{SAE_FOLDER}/personal_40"],
-    } or at.query_params["source"] == f"{SAE_FOLDER}/personal_40"
-    for name in ("metric", "scale", "consistency", "unit", "feature"):
-        assert not at.query_params.get(name)
+    assert link(at) == {"source": [f"{SAE_FOLDER}/personal_40"]}
 
 
 def test_the_link_names_what_is_chosen_in_the_sidebar():
     at = open_app()
     at.selectbox(key="metric").set_value("target_max")
     at.selectbox(key="consistency").set_value("consistent").run()
-    assert at.query_params["metric"] in ("target_max", ["target_max"])
-    assert at.query_params["consistency"] in ("consistent", ["consistent"])
+    assert link(at)["metric"] == ["target_max"]
+    assert link(at)["consistency"] == ["consistent"]
 
 
 def test_labels_do_not_change_the_link():
     """An exclusivity was written into the link by its label, so that another label broke it."""
-    link = {"exclusivity": "chat", "metric": "control_max"}
-    plain, named = open_app(**link), open_app(chat_label="Chat", control_label="Other", **link)
+    asked = {"exclusivity": "chat", "metric": "control_max"}
+    plain, named = open_app(**asked), open_app(chat_label="Chat", control_label="Other", **asked)
     assert not named.warning
     assert rows(plain) == rows(named)
-    assert named.query_params["exclusivity"] in ("chat", ["chat"])
+    assert link(named)["exclusivity"] == ["chat"]
 
 
 def test_a_picked_feature_stands_in_the_link():
     at = open_app(feature="2@newline")
-    assert at.query_params["feature"] in ("2@newline", ["2@newline"])
+    assert link(at)["feature"] == ["2@newline"]
     at.button(key="close").click().run()
-    assert not at.query_params.get("feature")
+    assert "feature" not in link(at)
 
 
 def test_a_long_label_is_cut():

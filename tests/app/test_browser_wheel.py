@@ -96,7 +96,7 @@ def rgb(colour):
 def test_installed_wheel_opens_on_the_demo(screen, server):
     screen.open()
     expect(screen.page.get_by_text("synthetic demo data")).to_be_visible()
-    assert screen.heading() == "Base → Instruct Target SAE Features: Mean activation"
+    assert screen.heading() == "Active on Target only"
     assert screen.count() == len(screen.points()) == 740
     assert colour_of(screen.page.get_by_test_id("stSidebar")) == rgb(CONFIG["theme.light.sidebar.backgroundColor"])
     assert colour_of(screen.page.get_by_test_id("stApp")) == rgb(CONFIG["theme.light.backgroundColor"])
