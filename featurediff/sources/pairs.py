@@ -60,7 +60,7 @@ class PairsAt:
         at = cells.prompt[start:stop] * width + cells.feature[start:stop] - first
         whole = np.zeros(self.num_prompts[prompts] * width)
         whole[at] = cells.activation[start:stop]
-        return whole.reshape(-1, width)
+        return whole.reshape(self.num_prompts[prompts], width)
 
 
 @dataclass(frozen=True, eq=False)
