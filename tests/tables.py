@@ -8,7 +8,6 @@ import pandas as pd
 
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, SIDES
 from featurediff.sources.metadata import Metadata
-from featurediff.sources.pairs import Cells, Pairs, PairsAt
 from featurediff.sources.results import ModelResults, Results
 
 SHARES = {"target": "target_sparsity", "control": "control_sparsity"}
@@ -91,41 +90,3 @@ def check_golden(name, text):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
     assert path.read_text(encoding="utf-8") == text
-
-
-def from_activations(cells, groups=None):
-    """
-    Results, and the pairs behind them.
-
-    `cells` maps token type → version → prompt set → activations, shape (prompts, features); `groups` maps a prompt set
-    to the group of each prompt, as whole numbers from 0.
-    """
-    models, sizes = [], {}
-    for side in SIDES:
-        vectors = {}
-        for token_type, of_versions in cells.items():
-            vectors[token_type] = {}
-            for prompts in PROMPTS:
-                values = np.asarray(of_versions[side][prompts], dtype=np.float64)
-                sizes[prompts] = len(values)
-                active = (values != 0).sum(axis=0)
-                vectors[token_type] |= {
-                    f"{prompts}_num_active": active,
-                    f"{prompts}_sparsity": active / len(values),
-                    f"{prompts}_all_mean": values.mean(axis=0),
-                    f"{prompts}_all_std": values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(active)),
-                }
-        models.append(make_model(side, vectors, (sizes["target"], sizes["control"])))
-    positions = {}
-    for token_type, of_versions in cells.items():
-        whole = {(v, p): np.asarray(of_versions[v][p], dtype=np.float64) for v in SIDES for p in PROMPTS}
-        features = np.flatnonzero(np.logical_or.reduce([(values != 0).any(axis=0) for values in whole.values()]))
-        listed = {}
-        for key, values in whole.items():
-            feature, prompt = np.nonzero(values[:, features].T)
-            listed[key] = Cells(prompt, feature, values[prompt, features[feature]])
-        positions[token_type] = PairsAt(features, listed, sizes)
-    known = {
-        prompts: None if groups is None or groups[prompts] is None else np.array(groups[prompts]) for prompts in PROMPTS
-    }
-    return Results(*models), Pairs(positions, known, None)

@@ -123,8 +123,8 @@ def difference(first: Estimate, second: Estimate, correlation: Floats | float = 
     Returns
     -------
     Estimate
-        First − second, 0 where that is only rounding. MOVER, the method of variance estimates recovery (Zou and Donner 2008): the distances to the two
-        nearer ends are added as standard errors are. NaN where an interval is.
+        First − second, 0 where that is only rounding. MOVER, the method of variance estimates recovery (Zou and Donner
+        2008): the distances to the two nearer ends are added as standard errors are. NaN where an interval is.
     """
     value = first.value - second.value
     value = np.where(np.abs(value) < _ROUNDING, 0.0, value)

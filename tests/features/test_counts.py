@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import from_activations, make_results
+from paired import from_activations, sources
+from tables import make_results
 from test_by_chance import written_out
-from test_evidence import sources
 
 from featurediff.features.by_chance import Rule
 from featurediff.features.counts import chance_table

@@ -5,7 +5,8 @@ import pytest
 import slow_evidence as slow
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tables import from_activations, make_results
+from paired import STRENGTHS, from_activations, sources
+from tables import make_results
 
 from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.questions import CONTRASTS, EFFECTS
@@ -13,31 +14,6 @@ from featurediff.labels import PROMPTS, SIDES
 from featurediff.sources import demo
 from featurediff.sources.pairs import Pairs
 from featurediff.sources.results import Results, parse_results
-
-STRENGTHS = np.array([0, 0, 0.25, 0.5, 1, 1.75, 3])
-
-
-@st.composite
-def sources(draw, *, most=5, may_group=True):
-    """Activations at two positions, and perhaps groups in one set or in both."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    sizes = {prompts: draw(st.integers(2, most)) for prompts in PROMPTS}
-    width = draw(st.integers(1, 6))
-    cells = {
-        token_type: {
-            side: {p: rng.choice(STRENGTHS, (n, width)) * rng.integers(0, 2, width) for p, n in sizes.items()}
-            for side in SIDES
-        }
-        for token_type in ("model", "newline")
-    }
-    groups = {p: draw_groups(draw, n) if may_group and draw(st.booleans()) else None for p, n in sizes.items()}
-    return cells, groups
-
-
-def draw_groups(draw, n):
-    """Numbers from 0 without a gap, fewer than there are prompts; None where that cannot be."""
-    found = np.unique(draw(st.lists(st.integers(0, n - 1), min_size=n, max_size=n)), return_inverse=True)[1]
-    return found if found.max() + 1 < n else None
 
 
 def column(cells, token_type, side, feature):

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import from_activations
-from test_evidence import sources
+from paired import from_activations, sources
 
 from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.evidence_columns import count_evidence, evidence_q, question_q, with_evidence
