@@ -64,14 +64,17 @@ def p_text(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share in percent without its sign: whole, and with a digit where it would else read 0 or 100."""
+    """Write a share in percent without its sign: whole, and with digits where it would else read 0 or 100."""
     value = 100 * share
-    text = f"{value:.0f}"
-    if text in ("0", "100") and f"{value:.1f}" not in ("0.0", "100.0"):
-        return f"{value:.1f}"
-    return text
+    if math.isnan(value):
+        return "–"
+    for digits in range(17):
+        text = f"{value:.{digits}f}"
+        if (float(text) == 0) == (value == 0) and (float(text) == 100) == (value == 100):
+            return text
+    return repr(value)
 
 
 def signed(value: float, factor: float = 1) -> str:
-    """Write an effect, times a factor, to three digits with its sign; "–" for NaN."""
-    return "–" if math.isnan(value) else f"{factor * value:+.3g}".replace("-", "−")
+    """Write an effect, times a factor, to three digits with its sign, +0 for none; "–" for NaN."""
+    return "–" if math.isnan(value) else f"{factor * value + 0.0:+.3g}".replace("-", "−")

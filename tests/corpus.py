@@ -746,4 +746,4 @@ ACTIVATIONS = dict(activations())
 
 
 def good_source(folder):
-    return make_source(folder, num_target_prompts=9)
+    return make_source(folder, num_target_prompts=9, num_control_prompts=7)

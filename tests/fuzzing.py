@@ -27,9 +27,10 @@ from corpus import bytes_of, rewritten, saved
 from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.errors import DataError
 from featurediff.export import csv_text
-from featurediff.labels import SIDES
+from featurediff.labels import PROMPTS, SIDES
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import Activations
+from featurediff.sources.pairs import read_pairs
 from featurediff.sources.results import notes, parse_results
 from featurediff.study import assemble
 
@@ -335,7 +336,7 @@ def activation_rows(shift: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"])
 
 
-RESULTS = parse_results(bytes_of(num_target_prompts=9), bytes_of("chat"))
+RESULTS = parse_results(bytes_of(num_target_prompts=9), bytes_of("chat", num_control_prompts=7))
 
 
 def as_parquet(frame: pd.DataFrame, **options: object) -> bytes:
@@ -391,35 +392,33 @@ def spoil_frame(chance: random.Random, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_activations(data: bytes, folder: Path) -> None:
-    """The discordant prompts are those that plain Python finds, and each feature's list is what pyarrow reads."""
+    """Every activation of the pairs, and each feature's list, is what pyarrow reads."""
     path = folder / "activations.parquet"
     path.write_bytes(data)
     activations = Activations(path, None)
     try:
-        found = activations.discordant(RESULTS)
+        found = read_pairs(activations, RESULTS)
         listing = activations.of_feature(2, "model", RESULTS)
     finally:
         path.unlink()
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
-    for token_type, (base_only, chat_only) in found.items():
-        active = {
-            side: {
-                (row["feature_id"], row["prompt_id"])
-                for row in rows
-                if (row["model"], row["token_type"], row["prompt_set"]) == (side, token_type, "target")
-            }
-            for side in SIDES
-        }
-        for counts, alone in (
-            (base_only, active["base"] - active["chat"]),
-            (chat_only, active["chat"] - active["base"]),
-        ):
-            assert counts.tolist() == [sum(i == feature for i, _ in alone) for feature in range(RESULTS.num_features)]
+    places = {
+        prompts: {i: at for at, i in enumerate(sorted({r["prompt_id"] for r in rows if r["prompt_set"] == prompts}))}
+        for prompts in PROMPTS
+    }
+    for (token_type, at), side, prompts in product(found.positions.items(), SIDES, PROMPTS):
+        expected = np.zeros((at.num_prompts[prompts], RESULTS.num_features))
+        for row in rows:
+            if (row["model"], row["token_type"], row["prompt_set"]) == (side, token_type, prompts):
+                expected[places[prompts][row["prompt_id"]], row["feature_id"]] = row["activation"]
+        whole = np.zeros_like(expected)
+        whole[:, at.features] = at.activations(side, prompts, 0, len(at.features))
+        np.testing.assert_array_equal(whole, expected)
     shown = {
         (row["prompt_set"], row["prompt_id"]) for row in rows if (row["feature_id"], row["token_type"]) == (2, "model")
     }
     assert set(zip(listing["prompt_set"], listing["prompt_id"], strict=True)) == shown
-    for side, prompts in product(SIDES, ("target", "control")):
+    for side, prompts in product(SIDES, PROMPTS):
         count = getattr(RESULTS, side).vectors["model"][f"{prompts}_num_active"][2]
         assert (listing.loc[listing["prompt_set"] == prompts, side] != 0).sum() == count
     assert np.isfinite(listing[["base", "chat"]].to_numpy()).all()

@@ -251,7 +251,7 @@ def _rows(trace):
         ),
         (
             {"filters": Filters(exclusivity=("instruct",))},
-            "There is no exclusivity 'instruct' to choose. There are 'both', 'base', 'chat'.",
+            "There is no exclusivity 'instruct' to choose. There are 'both', 'base', 'chat', 'neither'.",
         ),
         (
             {"filters": Filters(consistency="inconsistant")},

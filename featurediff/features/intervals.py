@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _UPPER = 0.975
 """Both tails together leave 5 %."""
 
+_ROUNDING = 1e-12
+"""Shares that differ by less are equal: 5/6 − 4/6 is not 1/6 − 0 in floating point."""
+
 
 class Estimate(NamedTuple):
     """A value and its 95 % interval, each of shape (features,); NaN: no interval."""
@@ -120,10 +123,11 @@ def difference(first: Estimate, second: Estimate, correlation: Floats | float = 
     Returns
     -------
     Estimate
-        First − second. MOVER, the method of variance estimates recovery (Zou and Donner 2008): the distances to the two
-        nearer ends are added as standard errors are. NaN where an interval is.
+        First − second, 0 where that is only rounding. MOVER, the method of variance estimates recovery (Zou and Donner
+        2008): the distances to the two nearer ends are added as standard errors are. NaN where an interval is.
     """
     value = first.value - second.value
+    value = np.where(np.abs(value) < _ROUNDING, 0.0, value)
 
     def distance(one: Floats, other: Floats) -> Floats:
         apart: Floats = np.sqrt((one**2 - 2 * correlation * one * other + other**2).clip(min=0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import comb
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -132,12 +131,12 @@ def _welch(found: Contrast, first: int, second: int) -> Floats:
     Where nothing varies and the means differ, t is ∞ but no evidence is: of all ways to divide the values into `first`
     and `second`, only the observed one (and its mirror image, for equal numbers) separates them so.
     """
-    from scipy.special import stdtr
+    from scipy.special import binom, stdtr
 
     is_flat = found.variance == 0
     t = np.abs(found.effect) / np.sqrt(np.where(is_flat, 1.0, found.variance))
     p = 2 * stdtr(found.freedom, -t)
-    apart = min(1.0, (1 + (first == second)) / comb(first + second, first))
+    apart = min(1.0, (1 + (first == second)) / binom(first + second, first))
     return np.where(is_flat, np.where(found.effect == 0, 1.0, apart), p)
 
 

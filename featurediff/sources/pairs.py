@@ -60,7 +60,7 @@ class PairsAt:
         at = cells.prompt[start:stop] * width + cells.feature[start:stop] - first
         whole = np.zeros(self.num_prompts[prompts] * width)
         whole[at] = cells.activation[start:stop]
-        return whole.reshape(-1, width)
+        return whole.reshape(self.num_prompts[prompts], width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,14 +225,15 @@ def describe_pairs(pairs: Pairs) -> str:
     for prompts in PROMPTS:
         groups = pairs.num_groups(prompts)
         parts.append(
-            plural(pairs.num_prompts(prompts), f"{prompts} prompt") + ("" if groups is None else f" in {groups} groups")
+            plural(pairs.num_prompts(prompts), f"{prompts} prompt")
+            + ("" if groups is None else f" in {plural(groups, 'group')}")
         )
         if groups is not None and groups < FEWEST_GROUPS and prompts == "target":
             notes.append(f"fewer than {FEWEST_GROUPS} groups can show no change")
     if pairs.groups["target"] is None and pairs.groups["control"] is None and pairs.alike:
         notes.append(
-            f"{plural(pairs.alike, 'prompt')} the same as another but for case, spaces and punctuation: say with "
-            "`group` which belong together"
+            f"{pairs.alike} prompts are the same as another but for case, spaces and punctuation: say with `group` "
+            "which belong together"
         )
     return "; ".join([" and ".join(parts), *notes])
 

@@ -27,7 +27,7 @@ RUN = Origin("gemma", 20, "131k", "personal_40", ("newline", "odd", "asst"), SIZ
 
 
 def make(rows, token_types=("newline", "odd", "asst")):
-    """A feature table from (token_type, feature_id, base count, chat count, change_p)."""
+    """A feature table from (token_type, feature_id, base count, chat count, p of the change)."""
     names, ids, base, chat, p = zip(*rows, strict=True) if rows else ((), (), (), (), ())
     base, chat = np.array(base, dtype=np.int64), np.array(chat, dtype=np.int64)
     n = len(rows)
@@ -44,7 +44,8 @@ def make(rows, token_types=("newline", "odd", "asst")):
         columns[f"{side}_target_all_mean"] = counts.astype(np.float32) / 4
         columns[f"{side}_target_all_std"] = np.full(n, 0.5, dtype=np.float32)
         columns[f"{side}_target_max"] = counts.astype(np.float32)
-    columns["change_p"] = np.array(p, dtype=np.float64)
+    for quantity in ("all_mean", "sparsity"):
+        columns[f"{quantity}_change_p"] = np.array(p, dtype=np.float64)
     columns["explanation"] = pd.Series([f"what {i} is" for i in ids], dtype="str")
     columns["neuronpedia_url"] = pd.Series([f"https://x/{i}" if i % 2 else None for i in ids], dtype="str")
     return pd.DataFrame(columns)
@@ -182,7 +183,13 @@ def slow_rank(table, metric, top):
             for row in table.itertuples():
                 base, chat = values(row)
                 if row.token_type == token_type and (chat - base) * sign > 0:
-                    block.append((-abs(chat - base), row.change_p, row.feature_id))
+                    block.append(
+                        (
+                            -abs(chat - base),
+                            row.sparsity_change_p if metric == SHARE else row.all_mean_change_p,
+                            row.feature_id,
+                        )
+                    )
             found += [(token_type, direction, i + 1, key[2]) for i, key in enumerate(sorted(block)[:top])]
     return found
 

@@ -19,7 +19,7 @@ from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.style import KNOWN_COLOURS, LOOK, OTHER_COLOURS, colours
 from featurediff.charts.texts import HOVER_WIDTH, wrap
 from featurediff.charts.view import Kind, View, heading
-from featurediff.features.evidence import assess
+from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.table import feature_table
@@ -380,7 +380,9 @@ def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
 @pytest.mark.parametrize("spread_points", [True, False])
 def test_figure_is_valid(results, spread_points):
     """It is sent without Plotly's checks, which change nothing in it, and as Plotly would send it."""
-    kept = with_evidence(feature_table(results, None, explained_by("zero", "one")), assess(results))
+    kept = with_evidence(
+        feature_table(results, None, explained_by("zero", "one")), assess_exclusive(results), assess_changes(results)
+    )
     for chart in get_args(Kind):
         view = View(METRIC, chart=chart, spread=spread_points)
         drawing = make_chart(kept, view, Origin.of(results)).draw(kept, view)

@@ -14,9 +14,10 @@ from featurediff.charts.packing import ROW
 from featurediff.charts.points import mark
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
-from featurediff.features.evidence import assess
+from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
+from featurediff.features.questions import quantity_of
 from featurediff.features.table import feature_table
 from featurediff.labels import Labels
 from featurediff.sources.demo import make_demo
@@ -43,7 +44,8 @@ def results():
 
 
 def table_of(results, texts="what it is"):
-    return with_evidence(feature_table(results), assess(results)).assign(explanation=texts)
+    kept = with_evidence(feature_table(results), assess_exclusive(results), assess_changes(results))
+    return kept.assign(explanation=texts)
 
 
 def draw(results, *, metric=SHARE, rows=None, spread_points=True, labels=MINE, texts="what it is", **how):
@@ -72,7 +74,8 @@ def made_up(change, q, *, metric=SHARE, seed=0, **how):
         steps = np.round(change * 40).astype(np.int64)
         counts |= {"base_target_num_active": np.maximum(0, -steps), "chat_target_num_active": np.maximum(0, steps)}
     tests = pd.Categorical(["fisher"] * n, categories=["fisher", "mcnemar"])
-    return table.assign(**counts, change_p=q, change_q=q, change_test=tests, explanation="x")
+    name = f"{quantity_of(metric)}_change"
+    return table.assign(**counts, **{f"{name}_p": q, f"{name}_q": q, f"{name}_test": tests}, explanation="x")
 
 
 def q_of(kind, n, rng):
@@ -104,11 +107,15 @@ def tables(draw, most=300):
     return made_up(change, q, metric=metric, seed=seed), metric, choice
 
 
+def q_column(metric):
+    return f"{quantity_of(metric)}_change_q"
+
+
 def change_and_evidence(table, metric):
     base, chat = table[f"base_{metric}"].to_numpy(), table[f"chat_{metric}"].to_numpy()
     if metric == SHARE:
         base, chat = table["base_target_num_active"].to_numpy() / 40, table["chat_target_num_active"].to_numpy() / 40
-    return chat - base, np.array([min(CEILING, -np.log10(q)) if q else CEILING for q in table["change_q"]])
+    return chat - base, np.array([min(CEILING, -np.log10(q)) if q else CEILING for q in table[q_column(metric)]])
 
 
 def check_order(at, home, pixel):
@@ -146,7 +153,7 @@ def check(table, metric, places):
         others = np.abs(home_x - tick) > 1e-5 * places.x_scale.span
         assert (np.sign(x - tick) == np.sign(home_x - tick))[others].all(), f"a point passes the tick at {tick}"
     for line in LINES:
-        at, significant = places.y_scale.place(-np.log10(line)), table["change_q"] / line
+        at, significant = places.y_scale.place(-np.log10(line)), table[q_column(metric)] / line
         assert (y[significant < 1 - 1e-4] > at).all()
         assert (y[significant > 1 + 1e-4] < at).all()
 
@@ -254,7 +261,7 @@ def test_strip_and_grid_by_hand():
     table = table.assign(
         token_type=same, exclusivity=pd.Categorical(["chat"] * 7), inconsistent=False, feature_id=[4, 3, 2, 1, 9, 8, 7]
     )
-    table.loc[:3, "change_q"] = 0.0098
+    table.loc[:3, q_column(MEAN)] = 0.0098
     places = lay_out_volcano(table, MEAN, RUN, "linear")
     assert places.x_range == pytest.approx((-0.025, 0.525))
     assert places.y_range == pytest.approx((-1.08, 4.2))
@@ -371,7 +378,7 @@ def test_axes_say_what_was_tested(results):
     assert draw(results, titled=False).layout.title.text is None
 
     def paired(kept):
-        return kept.assign(change_test=pd.Categorical(["mcnemar"] * len(kept)))
+        return kept.assign(sparsity_change_test=pd.Categorical(["mcnemar"] * len(kept)))
 
     fig = draw(results, rows=paired)
     assert fig.layout.yaxis.title.text == "−log<sub>10</sub> q (McNemar’s exact test, Benjamini–Hochberg)"

@@ -3,10 +3,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import make_explanations, make_source, model_data
+from builders import activation_rows, make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
+from featurediff.features.questions import QUESTIONS
 
 SHARE = "target_sparsity"
 
@@ -133,7 +135,8 @@ def test_without_a_command_the_commands_are_listed():
 
 def test_help_names_every_option():
     said = run("export", "--help")[0]
-    options = """--metric --explanations --csv --html --parquet --offline --cdn --token-type --exclusivity --consistency
+    options = """--question --alpha --family
+        --metric --explanations --csv --html --parquet --offline --cdn --token-type --exclusivity --consistency
         --min-target --max-control --min-value --max-q --search --ids --chart --top --scale --spread --no-spread
         --base-label --chat-label
         --target-label --control-label --neuronpedia-template"""
@@ -370,7 +373,9 @@ def test_bad_options(source_dir, tmp_path, words, message):
 @pytest.mark.parametrize(
     ("words", "choices"),
     [
-        (["--exclusivity", "neither"], ["'both'", "'base'", "'chat'"]),
+        (["--exclusivity", "nowhere"], ["'both'", "'base'", "'chat'", "'neither'"]),
+        (["--question", "unchanged"], ["'exclusive'", "'changed'", "'specific'", "'any'"]),
+        (["--family", "model"], ["'position'", "'source'"]),
         (["--consistency", "maybe"], ["'all'", "'consistent'", "'inconsistent'"]),
         (["--scale", "log"], ["'auto'", "'linear'", "'sqrt'", "'symlog'"]),
         (["--max-q", "1.5"], ["Invalid value for '--max-q'"]),
@@ -527,6 +532,57 @@ def test_names_that_are_not_utf8(tmp_path):
 
 
 # ----------------------------------------------------------------------------
+# export: questions.
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_each_question_is_exported(source_dir, question):
+    found = export_table(source_dir, "--question", question)
+    assert keys(found) == keys(load(source_dir).table(question=question))
+    if question != "any":
+        assert all(question in names.split(";") for names in found["kept_by"])
+
+
+def test_default_question_is_the_published_rule(source_dir):
+    assert keys(export_table(source_dir)) == keys(export_table(source_dir, "--question", "exclusive"))
+    assert len(export_table(source_dir)) == 12
+
+
+def test_metric_and_alpha_decide_what_has_changed(source_dir):
+    study = load(source_dir)
+    for metric, name in (("target_sparsity", "sparsity_change_q"), ("target_max", "all_mean_change_q")):
+        for alpha in ("0.01", "0.3", "1"):
+            found = export_table(source_dir, "--question", "changed", "--metric", metric, "--alpha", alpha)
+            whole = study.table(question="changed", metric=metric, alpha=1)
+            assert keys(found) == keys(whole[whole[name] <= float(alpha)])
+
+
+def test_family_of_all_positions(source_dir):
+    at_position, of_source = (
+        export_table(source_dir, "--question", "any", "--alpha", "1", "--family", family)
+        for family in ("position", "source")
+    )
+    assert keys(at_position) == keys(of_source)
+    for value, is_same in (("p", True), ("q", False)):
+        one, other = (table[f"all_mean_change_{value}"].to_numpy() for table in (at_position, of_source))
+        assert np.allclose(one, other, equal_nan=True) == is_same
+
+
+def test_neither_is_a_choice_of_exclusivity(source_dir):
+    found = export_table(source_dir, "--question", "any", "--alpha", "1", "--exclusivity", "neither")
+    assert set(found["exclusivity"]) == {"neither"}
+    assert not found["inconsistent"].any()
+    assert export_table(source_dir, "--exclusivity", "neither").empty
+
+
+@pytest.mark.parametrize("alpha", ["-0.1", "1.5", "most"])
+def test_alpha_is_a_share(source_dir, tmp_path, alpha):
+    result = CliRunner().invoke(app, ["export", str(source_dir), "--csv", str(tmp_path / "t.csv"), "--alpha", alpha])
+    assert result.exit_code == 2
+    assert "--alpha" in result.output
+
+
+# ----------------------------------------------------------------------------
 # list.
 
 
@@ -612,8 +668,11 @@ def test_check_says_what_is_there(source_dir, explanations_file):
             "target_all_mean, target_all_std, target_max, target_sparsity, "
             "control_all_mean, control_all_std, control_max, control_sparsity",
         ],
-        ["tested in base", "6 at model, 6 at newline"],
-        ["tested in chat", "6 at model, 6 at newline"],
+        [
+            "evidence",
+            "8 and 9 target prompts and 7 and 6 control prompts; which feature was active on which prompt is not "
+            "known, so tests are unpaired",
+        ],
         ["inconsistent", "2 at model, 2 at newline"],
         ["explained", f"2 of 7 kept features ({SAE_FOLDER}.csv)"],
         [
@@ -621,7 +680,19 @@ def test_check_says_what_is_there(source_dir, explanations_file):
             "Found by model, trainer and layer: Gemma Scope 9b, residual stream, layer 20, width 131k, L0 114.",
         ],
         [""],
-        ["position", "exclusive in", "kept", "significant (q at most 0.05)"],
+        ["What each question finds, and how much of it would be there by chance"],
+        ["question", "position", "found", "up", "down", "unchanged", "by chance", "prompts", "groups", "test"],
+        ["exclusive", "model", "6", "5", "1", "0", "≥ 0.6", "8/9 + 7/6", "–"],
+        ["exclusive", "newline", "6", "5", "1", "0", "≥ 0.6", "8/9 + 7/6", "–"],
+        ["changed", "model", "6", "6", "0", "0", "0.3", "8/9 + 7/6", "–", "welch"],
+        ["changed", "newline", "0", "0", "0", "0", "0.0", "8/9 + 7/6", "–", "welch"],
+        ["specific", "model", "4", "4", "0", "0", "0.2", "8/9 + 7/6", "–", "welch"],
+        ["specific", "newline", "0", "0", "0", "0", "0.0", "8/9 + 7/6", "–", "welch"],
+        ["any", "model", "7", "6", "1", "0", "–", "8/9 + 7/6", "–", "welch"],
+        ["any", "newline", "6", "5", "1", "0", "–", "8/9 + 7/6", "–", "welch"],
+        [""],
+        ["The published rule: active on target prompts only"],
+        ["position", "exclusive in", "kept", "target over control: q at most 0.05"],
         ["model", "both", "2", "1"],
         ["model", "base", "2", "0"],
         ["model", "chat", "2", "1"],
@@ -639,20 +710,51 @@ def test_check_says_what_is_there(source_dir, explanations_file):
     ]
 
 
+def test_check_names_pairs_groups_and_tests(tmp_path):
+    folder = make_source(tmp_path / "source", num_target_prompts=9, num_control_prompts=7)
+    activation_rows(load(folder), 1).to_parquet(folder / "activations.parquet", index=False)
+    rows = [(p, i, "Same?", f"{p} {i // 2}") for p, n in (("target", 9), ("control", 7)) for i in range(n)]
+    texts = pd.DataFrame(rows, columns=["prompt_set", "prompt_id", "content", "group"])
+    for grouped, said, groups, tests in (
+        (
+            True,
+            "9 target prompts in 5 groups and 7 control prompts in 4 groups; fewer than 6 groups can show no change",
+            "5 + 4",
+            ["", "sign-flip-grouped", "exchange-grouped", "sign-flip-grouped, exchange-grouped"],
+        ),
+        (
+            False,
+            "9 target prompts and 7 control prompts; 16 prompts are the same as another but for case, spaces and "
+            "punctuation: say with `group` which belong together",
+            "–",
+            ["", "sign-flip", "exchange", "sign-flip, exchange"],
+        ),
+    ):
+        (texts if grouped else texts.drop(columns="group")).to_parquet(folder / "prompts.parquet", index=False)
+        lines = [re.split(r" {2,}", line.rstrip()) for line in run("check", folder)[0].splitlines()]
+        assert ["evidence", said] in lines
+        at = next(i for i, line in enumerate(lines) if line[0] == "question")
+        for question, test, line in zip(QUESTIONS, tests, lines[at + 1 : at + 9 : 2], strict=True):
+            assert line[:2] == [question, "model"]
+            assert line[7:] == ["9 + 7", groups, *filter(None, [test])]
+            assert line[6].startswith("≥") is False, "with pairs the expectation is exact"
+
+
 def test_check_of_a_good_source_has_no_notes(tmp_path):
     folder = run("demo", tmp_path, "--features", 600, "--prompts", 10)[0].strip()
     out = run("check", folder)[0]
     assert "Note" not in out
-    assert "Neuronpedia     No Neuronpedia pages are known for the SAEs of model 'demo'" in out
+    assert "Neuronpedia   No Neuronpedia pages are known for the SAEs of model 'demo'" in out
     assert "base: 10 target and 7 control prompts" in out
 
 
 def test_check_of_the_demo_says_how_many_planted_features_it_finds(tmp_path):
     folder = run("demo", tmp_path)[0].strip()
     lines = [re.split(r" {2,}", line.rstrip()) for line in run("check", folder)[0].splitlines()]
-    at = lines.index([""])
+    at = lines.index(["The published rule: active on target prompts only"])
+    head = ["position", "exclusive in", "kept", "target over control: q at most 0.05"]
     assert lines[at + 1 : at + 9] == [
-        ["position", "exclusive in", "kept", "significant (q at most 0.05)", "planted", "planted and significant"],
+        [*head, "planted", "planted, q at most 0.05"],
         ["model", "both", "8", "6", "6", "6"],
         ["model", "base", "49", "13", "12", "12"],
         ["model", "chat", "313", "86", "12", "12"],
@@ -669,7 +771,7 @@ def test_check_of_an_odd_source_says_what_is_odd(source_dir, explanations_file):
     data["[b]"]["target_sparsity"] = 1 - data["[b]"]["target_sparsity"]
     make_source(source_dir, token_types=["[b]", "newline"], chat=data)
     out = run("check", source_dir)[0]
-    assert "\ninconsistent    2 at [b], 2 at newline" in out
+    assert "\ninconsistent  2 at [b], 2 at newline" in out
     assert "\n[b]       both          2 " in out
     notes = [line for line in out.splitlines() if line.startswith("Note: ")]
     name = explanations_file.name
@@ -701,7 +803,7 @@ def test_check_of_a_source_with_nothing_exclusive(tmp_path):
                 data[token_type][name] = data[token_type][name] * 0
     source = make_source(tmp_path / "a" / "b", base=base, chat=chat)
     out = run("check", source)[0]
-    assert "inconsistent    0 at model, 0 at newline\n" in re.sub(" +\n", "\n", out)
+    assert "inconsistent  0 at model, 0 at newline\n" in re.sub(" +\n", "\n", out)
     assert re.search(r"\nall +0 +0\n", re.sub(" +\n", "\n", out))
     assert "0 of 0 kept features (no explanations file)" in out
 

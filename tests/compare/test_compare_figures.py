@@ -18,6 +18,7 @@ from featurediff.compare.overlap import Overlap, group_by_sae, overlap
 from featurediff.compare.page import comparison_page
 from featurediff.compare.summary import read
 from featurediff.errors import DataError
+from featurediff.features.evidence import CAVEAT
 from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
 from featurediff.sources.demo import make_demos
@@ -272,9 +273,7 @@ def test_the_command_writes_counts_and_a_page(tree, sources, tmp_path):
     everything = [str(first["kept"].sum()), str(first["significant"].sum())]
     assert [cell for cell in lines[1] if cell != "→"] == [sources[0].name, "model", *cells, *everything]
     assert len(lines) == 1 + 10 + 1
-    assert stdout.splitlines()[-1].startswith(
-        "kept → significant, that is q at most 0.2. Every p and q takes the prompts"
-    )
+    assert stdout.splitlines()[-1] == f"kept → significant, that is q at most 0.2. {CAVEAT}"
     text = page.read_text("utf-8")
     assert text.count("Plotly.newPlot(") == 4
     assert len(re.findall(r"plotly\.js v\d", text)) == 1, "plotly.js is inside once"

@@ -72,7 +72,7 @@ def test_columns_and_types():
     table = feature_table(make_results(COUNTS, PROMPTS), None, explanations, page)
     names = ["target_num_active", "control_num_active", "target_sparsity", "control_sparsity"]
     assert list(table) == [
-        "feature_id", "token_type", "exclusivity", "inconsistent",
+        "feature_id", "token_type", "exclusivity", "inconsistent", "kept_by", "direction",
         *(f"base_{name}" for name in names), *(f"chat_{name}" for name in names),
         "explanation", "neuronpedia_url",
     ]  # fmt: skip
@@ -81,11 +81,15 @@ def test_columns_and_types():
         "token_type": "category",
         "exclusivity": "category",
         "inconsistent": "bool",
+        "kept_by": "category",
+        "direction": "category",
         **{f"{v}_{n}": "int64" if n.endswith("active") else "float32" for v in PROMPTS for n in names},
         "explanation": "str",
         "neuronpedia_url": "str",
     }
-    assert list(table["exclusivity"].cat.categories) == ["both", "base", "chat"]
+    assert list(table["exclusivity"].cat.categories) == ["both", "base", "chat", "neither"]
+    assert list(table["direction"].cat.categories) == ["increase", "decrease", "none"]
+    assert table[["kept_by", "direction"]].isna().all(axis=None), "not known without the tests of a change"
     assert table.index.equals(pd.RangeIndex(5))
     assert table["base_target_num_active"].tolist() == [3, 2, 4, 0, 5]
     assert table["base_control_num_active"].tolist() == [0, 0, 0, 0, 2]

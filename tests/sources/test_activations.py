@@ -5,7 +5,6 @@ from builders import activation_rows, make_source
 
 from featurediff import load
 from featurediff.errors import DataError
-from featurediff.labels import SIDES
 from featurediff.sources.activations import find_activations
 
 TYPES = ("model", "newline")
@@ -24,62 +23,17 @@ def folder(tmp_path):
     return make_source(tmp_path / "gemma_trainer131k-l0-114_layer20" / "personal_40", num_target_prompts=9)
 
 
-def test_change_is_tested_on_the_prompts_that_only_one_model_has(folder):
-    study = load(folder)
-    rows = firing(study, shift=1)
-    write(folder, rows)
-    paired = load(folder)
-    assert paired.evidence.change_test == "mcnemar"
-    prompts = {key: set() for key in ((v, t) for v in SIDES for t in TYPES)}
-    for side, prompt_set, token_type, prompt_id, feature_id, _ in rows:
-        if prompt_set == "target":
-            prompts[side, token_type].add((feature_id, prompt_id))
-    for token_type in TYPES:
-        base, chat = (prompts[side, token_type] for side in SIDES)
-        for found, expected in zip(paired.evidence.discordant[token_type], (base - chat, chat - base), strict=True):
-            assert found.tolist() == [sum(i == f for f, _ in expected) for i in range(study.results.num_features)]
-    assert (paired.table()["change_test"] == "mcnemar").all()
-    assert paired.notes() == study.notes()
-
-
-def test_activations_of_another_run_are_said_and_not_used(folder):
-    study = load(folder)
-    rows = firing(study, shift=0)
-    gone = next(row for row in rows if row[:3] == ("base", "target", "model"))
-    write(folder, [row for row in rows if row is not gone])
-    paired = load(folder)
-    count = study.results.base.vectors["model"]["target_num_active"][gone[4]]
-    assert paired.evidence.change_test == "fisher"
-    assert paired.notes()[len(study.notes()) :] == [
-        f"`activations.parquet` has feature {gone[4]} active on {count - 1} target prompts in base at 'model', but "
-        f"`base.pt` says {count} (1 such features). Were they made together? The change is tested without pairs."
-    ]
-
-
-def test_feature_that_the_sae_does_not_have_is_refused(folder):
-    study = load(folder)
-    write(folder, [("base", "target", "model", 0, 99, 1.0)])
-    with pytest.raises(DataError) as caught:
-        find_activations(folder).discordant(study.results)
-    last = study.results.num_features - 1
-    assert str(caught.value) == (
-        f"`activations.parquet` has feature 99, but the SAE's features run from 0 to {last} (1 such rows). "
-        "Was it made with the same SAE?"
-    )
-
-
 def test_missing_column_and_a_file_that_is_no_parquet(folder):
-    study = load(folder)
     write(folder, [("base", 0)], ("model", "feature_id"))
     with pytest.raises(DataError) as caught:
-        find_activations(folder).discordant(study.results)
+        find_activations(folder).of_feature(0, "model")
     assert str(caught.value) == (
-        "`activations.parquet` has the columns 'model', 'feature_id', but expected 'token_type', 'prompt_id', "
-        "'prompt_set' as well, once each."
+        "`activations.parquet` has the columns 'model', 'feature_id', but expected 'prompt_set', 'prompt_id', "
+        "'activation', 'token_type' as well, once each."
     )
     (folder / "activations.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(DataError, match=r"^`activations.parquet` cannot be read as Parquet \(.+\)\. Was it written"):
-        find_activations(folder).discordant(study.results)
+        find_activations(folder).of_feature(0, "model")
 
 
 def test_prompts_of_a_feature_side_by_side(folder):
@@ -106,14 +60,6 @@ def test_prompts_of_a_feature_side_by_side(folder):
     assert texts.isna().tolist() == [False, False, True]
     assert find_activations(folder).of_feature(0, "model").empty
     assert np.array_equal(listing.index, [0, 1, 2])
-
-
-def test_prompt_sets_of_different_length_are_not_paired(tmp_path):
-    folder = make_source(tmp_path / "other")
-    write(folder, [("base", "target", "model", 0, 2, 1.5)])
-    assert load(folder).notes()[-1] == (
-        "`activations.parquet` cannot pair 8 target prompts in base with 9 in chat. The change is tested without pairs."
-    )
 
 
 def test_prompt_set_that_is_neither(folder):

@@ -21,6 +21,7 @@ from featurediff.errors import DataError
 from featurediff.export import csv_text
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import find_activations
+from featurediff.sources.pairs import read_pairs
 from featurediff.sources.results import parse_results
 
 
@@ -81,7 +82,7 @@ def test_bad_stars_are_refused_by_name(name):
 @pytest.fixture(scope="module")
 def paired(tmp_path_factory):
     """A source whose prompts can be paired."""
-    return load(make_source(tmp_path_factory.mktemp("paired"), num_target_prompts=9))
+    return load(make_source(tmp_path_factory.mktemp("paired"), num_target_prompts=9, num_control_prompts=7))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -89,11 +90,11 @@ def test_bad_activations_are_refused_by_name_and_the_change_is_tested_without(pa
     data, says = ACTIVATIONS[name]
     (paired.source.folder / "activations.parquet").write_bytes(data)
     with pytest.raises(DataError) as caught:
-        find_activations(paired.source.folder).discordant(paired.results)
+        read_pairs(find_activations(paired.source.folder), paired.results)
     check(str(caught.value), says)
     study = load(paired.source.folder)
-    assert study.evidence.change_test == "fisher"
-    assert f"{caught.value} The change is tested without pairs." in study.notes()
+    assert study.changes().effects["sparsity_change", "model"].tested.test == "fisher"
+    assert f"{caught.value} The tests use counts and means alone, which are weaker." in study.notes()
 
 
 # What broke once
@@ -154,7 +155,7 @@ def test_number_of_prompts_has_an_end(tmp_path):
     refused(tmp_path, "num_target_prompts is huge")
     refused(tmp_path, "num_control_prompts is large")
     study = load(make_source(tmp_path, num_target_prompts=1_000_000, num_control_prompts=1_000_000))
-    assert study.table()["change_p"].notna().all()
+    assert study.table()[["sparsity_change_p", "all_mean_change_p"]].notna().all(axis=None)
 
 
 def test_half_a_character_is_no_name(tmp_path):

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurediff.wording import p_text, percent, signed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0504, "0.0504"), (0.05, "0.05"), (0.04999, "0.05"), (0.0500001, "0.0500001"), (0.012, "0.012"),
+        (0.01004, "0.01004"), (0.1004, "0.1004"), (0.996, "1"), (1.0, "1"), (0.000123, "0.00012"), (1e-21, "1e-21"),
+        (0.0, "0"), (math.nan, "–"),
+    ],
+)  # fmt: skip
+def test_p_by_hand(value, text):
+    """0.0504 was written as 0.05, which is significant."""
+    assert p_text(value) == text
+
+
+@given(st.floats(0, 1))
+def test_p_never_crosses_a_line(value):
+    for line in (0.1, 0.05, 0.01, 0.001):
+        assert (float(p_text(value)) <= line) == (value <= line)
+    assert float(p_text(value)) == pytest.approx(value, rel=0.051)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0"), (1, "100"), (0.004, "0.4"), (0.0004, "0.04"), (0.00004, "0.004"), (0.0051, "1"), (0.015, "2"),
+        (0.5, "50"), (0.994, "99"), (0.996, "99.6"), (0.9996, "99.96"), (1 - 1e-6, "99.9999"), (1e-6, "0.0001"),
+        (math.nan, "–"),
+    ],
+)  # fmt: skip
+def test_percent_by_hand(share, text):
+    """One prompt of 1,000,000 is not 0 %, and all but one are not 100 %."""
+    assert percent(share) == text
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_percent_is_0_and_100_only_for_none_and_all(counts):
+    count, n = counts
+    text = percent(count / n)
+    assert (float(text) == 0) == (count == 0)
+    assert (float(text) == 100) == (count == n)
+    assert abs(float(text) - 100 * count / n) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("value", "factor", "text"),
+    [
+        (0.18055, 100, "+18.1"), (-0.18055, 100, "−18.1"), (0.0, 1, "+0"), (-0.0, 100, "+0"), (1234.0, 1, "+1.23e+03"),
+        (-1.5e-7, 1, "−1.5e−07"), (math.nan, 1, "–"),
+    ],
+)  # fmt: skip
+def test_signed_by_hand(value, factor, text):
+    """Nothing is neither more nor less: −0 was written for the change of base and chat when they are swapped."""
+    assert signed(value, factor) == text
