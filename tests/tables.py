@@ -90,3 +90,11 @@ def check_golden(name, text):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
     assert path.read_text(encoding="utf-8") == text
+
+
+def untested(table):
+    """A feature table as it is where nothing is tested."""
+    names = ("all_mean_change", "all_mean_specific", "sparsity_change", "sparsity_specific")
+    numbers = {f"{name}{end}": np.nan for name in names for end in ("", "_low", "_high", "_p", "_q")}
+    nothing = pd.Categorical([None] * len(table), categories=pd.Index([], dtype="str"))
+    return table.assign(**numbers, **{f"{name}_test": nothing for name in names})

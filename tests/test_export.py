@@ -13,7 +13,7 @@ import pytest
 from builders import make_source
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import check_golden, make_model
+from tables import check_golden, make_model, untested
 
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.errors import DataError
@@ -48,6 +48,7 @@ def table(results):
 
 def draw(results, table, labels=None):
     layout, scale = lay_out(table, METRIC)
+    table = untested(table)
     return scatter(table, METRIC, layout, scale, Origin.of(results, "personal_40"), labels)
 
 

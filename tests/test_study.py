@@ -205,8 +205,8 @@ def test_scatter_draws_the_table(study):
     table = study.table()
     fig = study.scatter()
     assert points(fig) == sorted(zip(table["token_type"], table["feature_id"], strict=True))
-    assert fig.layout.title.text == "Base → Instruct Target SAE Features: Mean activation"
-    assert fig.layout.title.subtitle.text == study.origin.caption
+    assert fig.layout.title.text == "Active on Target only"
+    assert fig.layout.title.subtitle.text == f"Mean activation, Base → Instruct · {study.origin.caption}"
 
 
 def test_scatter_takes_every_choice(study):
@@ -221,7 +221,7 @@ def test_scatter_takes_every_choice(study):
     assert trace.name == "Both Introspective"
     assert np.array_equal(trace.x, rows["base_target_max"])
     assert np.array_equal(trace.y, rows["chat_target_max"])
-    assert fig.layout.title.text == "Pre → Post Introspective SAE Features: Maximum activation"
+    assert fig.layout.title.text == "Active on Introspective only"
 
 
 def test_filters_do_not_move_points(study):
@@ -377,11 +377,17 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
         ("base.pt", f"SHA-256 {hashes[0]}"),
         ("chat.pt", f"SHA-256 {hashes[1]}"),
         (explanations_file.name, f"SHA-256 {sha256(explanations_file.read_bytes()).hexdigest()}"),
+        ("Question", "Active on Introspective only (exclusive)"),
         ("Exclusive means", view.rule()),
+        (
+            "Tests",
+            "all_mean_change: Welch’s test; q ≤ 0.05; corrected for the features of each position, not for several "
+            "questions",
+        ),
         ("Shown", "2 of 12,345 kept features: explanation contains “first”"),
         ("Metric", "Maximum activation (target_max)"),
         ("Labels", "base: Pre, chat: Post, target: Introspective, control: Plain"),
-        ("Evidence", CAVEAT),
+        ("Evidence", f"{study.sample()}. {CAVEAT}"),
         (
             "Neuronpedia",
             "Found by model, trainer and layer: Gemma Scope 9b, residual stream, layer 20, width 131k, L0 114.",
@@ -394,7 +400,7 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
 
 def test_title_names_view_and_source(study):
     assert title(study, View("target_sparsity", labels=LABELS)) == (
-        "Pre → Post Introspective SAE Features: Activation frequency · "
+        "Active on Introspective only · Activation frequency, Pre → Post · "
         "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
     )
 

@@ -151,7 +151,9 @@ def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np
         return RankingChart(view.metric, view.top, origin)
     if view.chart == "volcano":
         return VolcanoChart(
-            lay_out_volcano(kept, view.metric, choice, spread_points=view.spread, question=view.question), origin, texts
+            lay_out_volcano(kept, view.metric, origin, choice, spread_points=view.spread, question=view.question),
+            origin,
+            texts,
         )
     return ScatterChart(
         *lay_out(kept, view.metric, choice, spread_points=view.spread, question=view.question), origin, texts

@@ -93,16 +93,16 @@ def _on_control(metric: str) -> str:
     return f"control_{metric.removeprefix('target_')}"
 
 
-def exact(table: pd.DataFrame, axes: Axes, scale: Scale) -> Layout:
+def exact(table: pd.DataFrame, metric: str, scale: Scale, question: Question = "exclusive") -> Layout:
     """Place every point at its values."""
-    del table
+    axes = find_axes(table, metric, question)
     low, high = scale.range
     if scale.name == "linear":
         return Layout(axes.x, axes.y, Frame(low, high, None))
     return Layout(scale.place(axes.x), scale.place(axes.y), Frame(low, high, None))
 
 
-def spread(table: pd.DataFrame, axes: Axes, scale: Scale) -> Layout:
+def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = "exclusive") -> Layout:
     """
     Place every point where no other one is.
 
@@ -114,16 +114,19 @@ def spread(table: pd.DataFrame, axes: Axes, scale: Scale) -> Layout:
     ----------
     table : DataFrame
         The feature table, all kept features: a filter must not move points.
-    axes : Axes
-        From `find_axes` of the table.
+    metric : str
+        A metric of the table.
     scale : Scale
-        Fitted to its values.
+        Fitted to what is shown, see `find_axes`.
+    question : {"exclusive", "changed", "specific", "any"}
+        That the table answers.
 
     Returns
     -------
     Layout
         Positions as float32, what WebGL draws, all of them distinct.
     """
+    axes = find_axes(table, metric, question)
     x, y = (scale.place(v).astype(np.float32).astype(np.float64) for v in (axes.x, axes.y))
     left, below, corner = axes.no_x & ~axes.no_y, axes.no_y & ~axes.no_x, axes.no_x & axes.no_y
     inside = ~(axes.no_x | axes.no_y)
@@ -191,9 +194,8 @@ def lay_out(
     """
     if choice == "auto" and not spread_points:
         choice = "linear"
-    axes = find_axes(kept, metric, question)
-    scale = fit_scale(np.concatenate(axes[:2]), choice, metric)
-    return (spread if spread_points else exact)(kept, axes, scale), scale
+    scale = fit_scale(np.concatenate(find_axes(kept, metric, question)[:2]), choice, metric)
+    return (spread if spread_points else exact)(kept, metric, scale, question), scale
 
 
 def scatter(

@@ -82,6 +82,7 @@ class Places:
 def lay_out_volcano(
     kept: pd.DataFrame,
     metric: str,
+    origin: Origin,
     choice: Choice = "auto",
     *,
     spread_points: bool = True,
@@ -100,6 +101,8 @@ def lay_out_volcano(
         The whole feature table with its tests, before filters.
     metric : str
         Which quantity's effect the axes show.
+    origin : Origin
+        For the numbers of prompts.
     choice : {"auto", "linear", "sqrt", "symlog"}
         The scale of both axes. `auto` finds one for each, and is linear without spread.
     spread_points : bool
@@ -110,7 +113,8 @@ def lay_out_volcano(
     if choice == "auto" and not spread_points:
         choice = "linear"
     smallest, effect = 10.0**-CEILING, effect_of(question, metric)
-    change, q = (np.nan_to_num(kept[name].to_numpy(), nan=nan) for name, nan in ((effect, 0.0), (f"{effect}_q", 1.0)))
+    change = np.nan_to_num(kept[effect].to_numpy()) if question == "specific" else change_of(kept, metric, origin)[2]
+    q = np.nan_to_num(kept[f"{effect}_q"].to_numpy(), nan=1.0)
     evidence = 0.0 - np.log10(np.maximum(q, smallest))
     x_scale = fit_scale(np.append(change, 0), choice, metric)
     y_scale = fit_scale(np.append(evidence, [0, -np.log10(ALPHA)]), choice, "q")

@@ -213,7 +213,7 @@ def active_mean(mean: Floats, std: Floats, n: int, active: Counts) -> Estimate:
     strength = mean * n / k
     squares = (n - 1) * std**2 + n * mean**2 - k * strength**2
     half = stdtrit(k - 1.0, _UPPER) * np.sqrt(squares.clip(min=0) / (k - 1) / k)
-    _, rarest, commonest = share(k, n)
+    _, rarest, commonest = share(active, n)
     weakest, strongest = strength - half, strength + half
     low = np.where(weakest < 0, commonest, rarest) * weakest
     high = np.where(strongest < 0, rarest, commonest) * strongest

@@ -101,15 +101,18 @@ def test_intervals_of_shares_and_counts_are_wilsons():
 
 def test_intervals_of_means():
     """
-    1.96 · 0.5 / √8 = 0.3465 to either side, and not below 0: activations are not.
+    Feature 11 in base: mean 1 and std 0.5 of 8 prompts, 4 of them active, so their mean is 2.
 
-    A mean below 0, of a vector that is none of activations, keeps its lower end.
+    Their squares deviate from it by 7 · 0.25 + 8 − 16 < 0: rounded files, so by nothing. The ends are 2 times Wilson's of
+    4 in 8, 0.2152 and 0.7848. Fewer than 2 active prompts have no interval.
     """
     low, high = interval(TABLE, MEAN, "base", RUN)
-    np.testing.assert_allclose(low, [0.6535, 0, 0.6535, 0.6535, 0, 0.6535, 1.6535], atol=1e-4)
-    np.testing.assert_allclose(high, [1.3465, 0.3465, 1.3465, 1.3465, 0.3465, 1.3465, 2.3465], atol=1e-4)
-    low, _ = interval(TABLE.assign(base_target_all_mean=-1.0), MEAN, "base", RUN)
-    np.testing.assert_allclose(low, -1.3465, atol=1e-4)
+    np.testing.assert_allclose(low[[0, 1]], [2 * 0.21522, np.nan], atol=1e-4)
+    np.testing.assert_allclose(high[[0, 1]], [2 * 0.78478, np.nan], atol=1e-4)
+    table = TABLE.assign(base_target_all_std=2.0)
+    low, high = interval(table, MEAN, "base", RUN)
+    strongest = 2 + 3.182446 * np.sqrt((7 * 4 + 8 - 16) / 3 / 4)
+    np.testing.assert_allclose([low[0], high[0]], [0, 0.78478 * strongest], atol=1e-4)
 
 
 def test_other_metrics_have_no_interval():

@@ -10,7 +10,7 @@ import plotly.io as pio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import check_golden, make_results, make_table
+from tables import check_golden, make_results, make_table, untested
 
 from featurediff.charts.chart import make_chart
 from featurediff.charts.plotly_json import to_json
@@ -26,6 +26,7 @@ from featurediff.features.table import feature_table
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations
 from featurediff.sources.origin import Origin
+from featurediff.wording import p_text
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
 BASE = {"target": [3, 2, 4, 0, 5, 6, 0, 8], "control": [0, 0, 0, 0, 2, 1, 0, 0]}
@@ -51,7 +52,9 @@ def explained_by(*texts):
 
 
 def draw(results, *, table=None, labels=MINE, metric=METRIC, choice="auto", spread_points=True, texts=(), **how):
+    changes = assess_changes(results)
     kept = feature_table(results, None, explained_by(*texts) if texts else None)
+    kept = with_evidence(kept, assess_exclusive(results), changes)
     layout, scale = lay_out(kept, metric, choice, spread_points=spread_points)
     shown = kept if table is None else table(kept)
     return go.Figure(scatter(shown, metric, layout, scale, Origin.of(results, "personal_40"), labels, **how))
@@ -158,13 +161,21 @@ def test_colour_of_an_unknown_name_stays_when_another_is_filtered_out():
 
 
 def test_custom_data(results):
-    """Id, base, chat, difference; counts of base target, base control, chat target, chat control; their shares."""
+    """
+    Id, base, chat, difference; counts of base target, base control, chat target, chat control; effect and its q.
+
+    Feature 2 changes from 4 of 8 to 6 of 9, +1/6; Newcombe's interval is −0.2623 to 0.5310, Fisher's p is 0.64.
+    """
     table = feature_table(results)
     fig = draw(results)
     inconsistent = markers(fig)[2].customdata
     assert inconsistent.dtype == np.float32
-    expected = [2, 4 / 8, 6 / 9, 6 / 9 - 4 / 8, 4, 0, 6, 3, 4 / 8, 0, 6 / 9, 3 / 40]
-    np.testing.assert_allclose(inconsistent, [expected], rtol=1e-6)
+    expected = [2, 4 / 8, 6 / 9, 6 / 9 - 4 / 8, 4, 0, 6, 3, 6 / 9 - 4 / 8]
+    np.testing.assert_allclose(inconsistent[:, :9], [expected], rtol=1e-6)
+    kept = with_evidence(table, assess_exclusive(results), assess_changes(results))
+    row = kept[(kept["token_type"] == "newline") & (kept["feature_id"] == 2)].iloc[0]
+    evidence = [row["sparsity_change_low"], row["sparsity_change_high"], float(p_text(row["sparsity_change_q"]))]
+    np.testing.assert_allclose(inconsistent[0, 9:], evidence, rtol=1e-6)
     assert sum(len(trace.customdata) for trace in markers(fig)) == len(table)
 
 
@@ -177,12 +188,16 @@ def test_hover_template(results):
         "Tuned Activation frequency: %{customdata[2]:.4~g}",
         "Difference: %{customdata[3]:+.4~g}",
         "",
+        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~p}</b> "
+        "(%{customdata[9]:+.3~p} to %{customdata[10]:+.3~p})",
+        "q = %{customdata[11]:~g} (Fisher’s exact test)",
+        "",
         "<b>Introspective prompt-exclusive feature for Ancestor</b>",
         "<b>This feature is also active on the Tuned model’s Other prompts</b>",
-        "Ancestor Introspective: %{customdata[4]:d}/8 (%{customdata[8]:.1%})",
-        "Ancestor Other: %{customdata[5]:d}/7 (%{customdata[9]:.1%})",
-        "Tuned Introspective: %{customdata[6]:d}/9 (%{customdata[10]:.1%})",
-        "Tuned Other: %{customdata[7]:d}/40 (%{customdata[11]:.1%})",
+        "Ancestor Introspective: %{customdata[4]:d}/8",
+        "Ancestor Other: %{customdata[5]:d}/7",
+        "Tuned Introspective: %{customdata[6]:d}/9",
+        "Tuned Other: %{customdata[7]:d}/40",
         "",
         "%{text}<extra></extra>",
     ]
@@ -197,7 +212,7 @@ def test_large_charts_leave_out_explanations(points, has_text):
     cells = np.arange(1, points + 1, dtype=np.float32)
     table = make_table(cells, cells, metric=METRIC, token_types=("model",))
     control = {f"{side}_control_num_active": 0 for side in ("base", "chat")}
-    table = table.assign(explanation=pd.Series(["x"] * points, dtype="str"), **control)
+    table = untested(table.assign(explanation=pd.Series(["x"] * points, dtype="str"), **control))
     layout, scale = lay_out(table, METRIC)
     sizes = {(side, prompts): 9 for side in ("base", "chat") for prompts in ("target", "control")}
     fig = go.Figure(scatter(table, METRIC, layout, scale, Origin("gemma", 20, "x", "", ("model",), sizes)))
@@ -233,7 +248,7 @@ def test_what_strangers_wrote_is_shown_as_written():
     assert html.unescape(markers(fig)[0].legendgrouptitle.text) == HOSTILE
     assert html.unescape(markers(fig)[0].name) == f"Both T {HOSTILE}"
     assert html.unescape(markers(fig)[0].text[0].replace("<br>", " ")) == HOSTILE
-    assert html.unescape(fig.layout.title.text) == heading(METRIC, labels)
+    assert html.unescape(fig.layout.title.text) == heading("exclusive", labels)
     assert markers(fig)[0].legendgroup == HOSTILE
 
 
@@ -289,8 +304,8 @@ def test_axes_are_alike(results):
         assert (layout.xaxis.scaleanchor, layout.xaxis.scaleratio) == ("y", 1)
         assert layout.xaxis.title.text == "Ancestor: Activation frequency"
         assert layout.yaxis.title.text == "Tuned: Activation frequency"
-        assert layout.title.text == "Ancestor → Tuned Introspective SAE Features: Activation frequency"
-        caption = "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
+        assert layout.title.text == "Active on Introspective only"
+        caption = "Activation frequency, Ancestor → Tuned · gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
         assert layout.title.subtitle.text == caption
         assert layout.legend.title.text == "Activation position"
         assert layout.legend.groupclick == "togglegroup"
@@ -367,7 +382,7 @@ def test_golden_figure(results):
 
 
 def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
-    kept = feature_table(results)
+    kept = with_evidence(feature_table(results), assess_exclusive(results), assess_changes(results))
     drawing = scatter(kept, METRIC, *lay_out(kept, METRIC), Origin.of(results))
     first = drawing["data"][0]
     feature_id = int(first["customdata"][0, 0])

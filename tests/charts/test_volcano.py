@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
-from tables import make_results, make_table
+from tables import make_results, make_table, untested
 
 from featurediff.charts.packing import ROW
 from featurediff.charts.points import mark
@@ -75,7 +75,8 @@ def made_up(change, q, *, metric=SHARE, seed=0, **how):
         counts |= {"base_target_num_active": np.maximum(0, -steps), "chat_target_num_active": np.maximum(0, steps)}
     tests = pd.Categorical(["fisher"] * n, categories=["fisher", "mcnemar"])
     name = f"{quantity_of(metric)}_change"
-    return table.assign(**counts, **{f"{name}_p": q, f"{name}_q": q, f"{name}_test": tests}, explanation="x")
+    table = untested(table.assign(**counts, explanation="x"))
+    return table.assign(**{f"{name}_p": q, f"{name}_q": q, f"{name}_test": tests})
 
 
 def q_of(kind, n, rng):
@@ -321,7 +322,21 @@ def test_traces_are_those_of_the_scatter(results):
         np.testing.assert_allclose(one.customdata[:, 1:4], other.customdata[:, 1:4], atol=1e-7)
 
 
-def test_values_change_p_and_q_of_a_point(results):
+def newcombe_by_hand(base, num_base, chat, num_chat):
+    """Newcombe's hybrid score interval of chat − base, after his formula of 1998."""
+
+    def wilson(x, n, z=1.959963984540054):
+        root = z * np.sqrt(z**2 + 4 * x * (n - x) / n)
+        return (2 * x + z**2 - root) / (2 * (n + z**2)), (2 * x + z**2 + root) / (2 * (n + z**2))
+
+    (low1, high1), (low2, high2) = wilson(base, num_base), wilson(chat, num_chat)
+    shares = base / num_base, chat / num_chat
+    change = shares[1] - shares[0]
+    below = np.hypot(shares[1] - low2, high1 - shares[0])
+    return change - below, change + np.hypot(high2 - shares[1], shares[0] - low1)
+
+
+def test_values_change_and_q_of_a_point(results):
     """
     Feature 3 is active on 0 of 8 and 7 of 10 prompts: Fisher's two-sided p is 128/31824, a 249th.
 
@@ -335,8 +350,9 @@ def test_values_change_p_and_q_of_a_point(results):
     x, y, point = found[3]
     assert x == pytest.approx(0.7)
     assert y == pytest.approx(-np.log10(7 * 128 / 31824))
-    expected = [3, 0, 0.7, 0.7, 0, 0, 7, 0, 0, 0, 0.7, 0, 128 / 31824, 7 * 128 / 31824]
-    np.testing.assert_allclose(point, expected, rtol=1e-5)
+    np.testing.assert_allclose(point[:9], [3, 0, 0.7, 0.7, 0, 0, 7, 0, 0.7], rtol=1e-5)
+    np.testing.assert_allclose(point[9:11], newcombe_by_hand(0, 8, 7, 10), rtol=1e-5)
+    assert point[11] == np.float32(0.028), "7 · 128 / 31,824 with two digits"
     assert found[7][0] == 0
     assert found[7][1] == 0
 
@@ -348,15 +364,17 @@ def test_hover_template(results):
         "Ancestor Activation frequency: %{customdata[1]:.4~g}",
         "Tuned Activation frequency: %{customdata[2]:.4~g}",
         "Difference: %{customdata[3]:+.4~g}",
-        "Change of Introspective frequency: q = %{customdata[13]:.2~g}, p = %{customdata[12]:.2~g}",
-        "(Fisher’s exact test)",
+        "",
+        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~p}</b> "
+        "(%{customdata[9]:+.3~p} to %{customdata[10]:+.3~p})",
+        "q = %{customdata[11]:~g} (Fisher’s exact test)",
         "",
         "<b>Introspective prompt-exclusive feature for Ancestor</b>",
         "<b>This feature is also active on the Tuned model’s Other prompts</b>",
-        "Ancestor Introspective: %{customdata[4]:d}/8 (%{customdata[8]:.1%})",
-        "Ancestor Other: %{customdata[5]:d}/7 (%{customdata[9]:.1%})",
-        "Tuned Introspective: %{customdata[6]:d}/10 (%{customdata[10]:.1%})",
-        "Tuned Other: %{customdata[7]:d}/40 (%{customdata[11]:.1%})",
+        "Ancestor Introspective: %{customdata[4]:d}/8",
+        "Ancestor Other: %{customdata[5]:d}/7",
+        "Tuned Introspective: %{customdata[6]:d}/10",
+        "Tuned Other: %{customdata[7]:d}/40",
         "",
         "%{text}<extra></extra>",
     ]
@@ -365,15 +383,15 @@ def test_hover_template(results):
 def test_q_below_what_float32_holds_is_shown():
     table = made_up([0.5, 0.75], [1e-60, 0.5])
     fig = go.Figure(volcano(table, lay_out_volcano(table, SHARE, RUN), SHARE, RUN))
-    shown = {int(point[0]): point[13] for trace in markers(fig) for point in trace.customdata}
+    shown = {int(point[0]): point[11] for trace in markers(fig) for point in trace.customdata}
     np.testing.assert_allclose([shown[i] for i in table["feature_id"]], [1e-60, 0.5])
 
 
 def test_axes_say_what_was_tested(results):
     layout = draw(results).layout
-    assert layout.xaxis.title.text == "Change of activation frequency (Tuned − Ancestor)"
-    assert layout.yaxis.title.text == "−log<sub>10</sub> q (Fisher’s exact test, Benjamini–Hochberg)"
-    assert layout.title.text == "Ancestor → Tuned Introspective SAE Features: Activation frequency: change"
+    assert layout.xaxis.title.text == "Change of activation frequency on Introspective (Tuned − Ancestor)"
+    assert layout.yaxis.title.text == "−log<sub>10</sub> q of this change (Fisher’s exact test, Benjamini–Hochberg)"
+    assert layout.title.text == "Active on Introspective only"
     assert (layout.hovermode, layout.clickmode, layout.dragmode) == ("closest", "event", "zoom")
     assert draw(results, titled=False).layout.title.text is None
 
@@ -381,7 +399,9 @@ def test_axes_say_what_was_tested(results):
         return kept.assign(sparsity_change_test=pd.Categorical(["mcnemar"] * len(kept)))
 
     fig = draw(results, rows=paired)
-    assert fig.layout.yaxis.title.text == "−log<sub>10</sub> q (McNemar’s exact test, Benjamini–Hochberg)"
+    assert (
+        fig.layout.yaxis.title.text == "−log<sub>10</sub> q of this change (McNemar’s exact test, Benjamini–Hochberg)"
+    )
     assert "(McNemar’s exact test)" in markers(fig)[0].hovertemplate
 
 
