@@ -157,7 +157,13 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
     assert sidebar.locator(".st-key-token_types").locator("button p").all_inner_texts() == ["model", HOSTILE_TYPE]
     assert written(screen.key("exclusivity").locator("button p")) == ["Both", base, chat]
     drawn = screen.chart.locator("svg text").all_text_contents()
-    for words_shown in (HOSTILE_TYPE, f"Both {target}", f"{base}: {metric}", f"{chat}: {metric}", f"silent in {base}"):
+    for words_shown in (
+        HOSTILE_TYPE,
+        f"Both {target}",
+        f"{base}: {metric}",
+        f"{chat}: {metric}",
+        f"silent on {base}’s {target} prompts",
+    ):
         assert words_shown in drawn
     row = screen.cells()[0]
     assert {base, chat} < set(row)

@@ -305,8 +305,8 @@ def test_axes_are_alike(results):
         assert layout.xaxis.title.text == "Ancestor: Activation frequency"
         assert layout.yaxis.title.text == "Tuned: Activation frequency"
         assert layout.title.text == "Active on Introspective only"
-        caption = "Activation frequency, Ancestor → Tuned · gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
-        assert layout.title.subtitle.text == caption
+        below = "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
+        assert layout.title.subtitle.text == f"Activation frequency, Ancestor → Tuned · {below}"
         assert layout.legend.title.text == "Activation position"
         assert layout.legend.groupclick == "togglegroup"
     assert draw(results, titled=False).layout.title.text is None
@@ -331,12 +331,15 @@ def test_gutters_and_ticks(results):
     assert layout.xaxis.ticktext == ("0", "0.25", "0.5", "0.75", "1")
     boxes = [(box.x0, box.x1, box.y0, box.y1) for box in layout.shapes]
     np.testing.assert_allclose(boxes, [(-0.255, -0.015, -0.015, 1.05), (-0.015, 1.05, -0.255, -0.015)])
-    assert [note.text for note in layout.annotations] == ["silent in Ancestor", "silent in Tuned"]
+    assert [note.text for note in layout.annotations] == [
+        "silent on<br>Ancestor’s<br>Introspective prompts",
+        "silent on Tuned’s Introspective prompts",
+    ]
 
 
 def test_features_silent_in_both_have_a_corner(results):
     layout = draw(results, metric="control_sparsity").layout
-    assert [note.text for note in layout.annotations][-1] == "silent in both"
+    assert [note.text for note in layout.annotations][-1] == "silent on both"
     assert layout.xaxis.title.text == "Ancestor: Activation frequency on Other prompts"
 
 

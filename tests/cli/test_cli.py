@@ -192,7 +192,7 @@ def test_page_says_what_it_shows(source_dir, tmp_path):
     run("export", source_dir, "--html", tmp_path / "p.html", "--cdn", "--explanations", tmp_path / "mine.csv", *words)
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     for part in (
-        "<title>Base → A&lt;b&gt; Introspective SAE Features: Mean activation",
+        "<title>Active on Introspective only · Mean activation, Base → A&lt;b&gt; · gemma",
         "<dt>base.pt</dt><dd>SHA-256 ",
         "<dt>mine.csv</dt><dd>SHA-256 ",
         "active on at least 25% of a model’s Introspective prompts and on at most 0 of its Control prompts",
@@ -208,7 +208,7 @@ def test_scale_and_spread_reach_the_page(source_dir, tmp_path):
     def page(*words):
         run("export", source_dir, "--html", tmp_path / "p.html", "--cdn", *words)
         text = (tmp_path / "p.html").read_text(encoding="utf-8")
-        return "silent in Base" in text, text[text.index("Plotly.newPlot(") : text.index("<footer>")]
+        return "silent on Instruct" in text, text[text.index("Plotly.newPlot(") : text.index("<footer>")]
 
     is_spread, spread = page("--spread")
     assert is_spread
@@ -307,7 +307,7 @@ def test_moved_control_threshold_moves_inconsistency(source_dir):
 def test_a_filter_that_leaves_nothing_is_named(source_dir, tmp_path):
     """An empty file was written without a word."""
     outputs = ["--csv", tmp_path / "t.csv", "--html", tmp_path / "t.html", "--parquet", tmp_path / "t.parquet"]
-    title = "Base → Instruct Target SAE Features: Mean activation · gemma · SAE 131k-l0-114"
+    title = "Active on Target only · Mean activation, Base → Instruct · gemma · SAE 131k-l0-114"
     title = f"{title} · residual stream after layer 20 · personal_40"
     out, err = run("export", source_dir, *outputs, "--search", "nowhere", "--exclusivity", "both")
     written = "".join(f"{path}: 0 rows\n" for path in (outputs[1], outputs[3], outputs[5]))
@@ -437,7 +437,7 @@ def test_a_pipe_is_written_to_and_not_replaced(source_dir, tmp_path):
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
         run("export", source_dir, "--csv", pipe, "--ids", "0")
-        assert os.read(reader, 100_000).startswith(b"feature_id,token_type,")
+        assert os.read(reader, 100_000).startswith(b'"feature_id","token_type",')
     finally:
         os.close(reader)
     assert pipe.is_fifo()
