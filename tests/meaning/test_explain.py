@@ -20,7 +20,7 @@ from featurediff.meaning.neuronpedia_api import Servers
 SOURCE = "gemma-2-9b/20-gemmascope-res-131k"
 FOLDER = f"/v1/{SOURCE}/explanations"
 PAGE = f"https://www.neuronpedia.org/{SOURCE}/"
-KEEPS = "What was got is kept: run the same again later, and it goes on from there."
+KEEPS = "What was received is kept: run the same command again later to go on from there."
 BATCHES = [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(5)]
 COLUMNS = ["feature_id", "explanation", "type", "model", "url"]
 
@@ -219,7 +219,7 @@ def test_lines_of_another_format(study, servers, exports, cache, line, shown):
 def test_a_file_that_is_gone_and_a_list_that_is_none(study, servers, exports):
     exports.put(SOURCE, ROWS, size=30)
     exports.faults[BATCHES[0]] = [Fault(status=404)]
-    with refuses(f"{exports.url}{BATCHES[0]} is gone since it was listed. Run the same again."):
+    with refuses(f"{exports.url}{BATCHES[0]} is gone since it was listed. Run the same command again."):
         explain_kept(study, servers=servers)
     exports.faults["/"] = [Fault(body=b"<html>")]
     message = f"{exports.url} does not list its files as S3 does (XML, no element found: line 1, column 6)."
@@ -513,7 +513,7 @@ def test_a_users_page_on_neuronpedia(source_dir, servers, api):
 def test_a_damaged_cache_is_named(study, servers, cache):
     cache.mkdir(parents=True)
     (cache / "feature-0.json").write_text("[[0, ")
-    with refuses(f"`{cache}/feature-0.json` is damaged. Delete it, and run the same again."):
+    with refuses(f"`{cache}/feature-0.json` is damaged. Delete it, and run the same command again."):
         explain_kept(study, servers=servers)
 
 
