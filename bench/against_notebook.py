@@ -54,7 +54,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     at.append(time.perf_counter())
     drawing = study.draw(kept, view)
     at.append(time.perf_counter())
-    out.write_bytes(html_bytes(drawing, study.page, study.provenance(view, len(kept), len(kept)), study.title(view)))
+    out.write_bytes(html_bytes(drawing, study.pages, study.provenance(view, len(kept), len(kept)), study.title(view)))
     at.append(time.perf_counter())
     from plotly.offline import get_plotlyjs
 

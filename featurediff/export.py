@@ -101,13 +101,15 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
     return with_difference(table, metric).to_parquet(index=False)
 
 
-def html_page(drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True) -> str:
+def html_page(
+    drawing: Drawing, pages: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True
+) -> str:
     """Return `html_bytes` as text."""
-    return html_bytes(drawing, page, provenance, title, offline=offline).decode()
+    return html_bytes(drawing, pages, provenance, title, offline=offline).decode()
 
 
 def html_bytes(
-    drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True
+    drawing: Drawing, pages: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True
 ) -> bytes:
     """
     Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
@@ -116,7 +118,7 @@ def html_bytes(
     ----------
     drawing : Drawing
         From `Study.draw`, with its title.
-    page : FeaturePages
+    pages : FeaturePages
         Where features have their pages; without a template a click does nothing, and the page says why.
     provenance : Provenance
         What the footer lists.
@@ -130,9 +132,9 @@ def html_bytes(
     bytes
         UTF-8; what it cannot hold, such as half a surrogate pair in a folder's name, as an escape.
     """
-    hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
-    top, bottom = _around(title, f"{hint} {page.reason} Double click resets the view.", provenance)
-    click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else "\n"
+    hint = "Click a point to open its Neuronpedia page." if pages.template else "Points have no page to open."
+    top, bottom = _around(title, f"{hint} {pages.reason} Double click resets the view.", provenance)
+    click = _OPEN_ON_CLICK % json.dumps(pages.template).replace("<", "\\u003c") if pages.template else "\n"
     parts = (drawing["data"], drawing["layout"], PLOT_CONFIG | {"responsive": True})
     data, layout, config = (to_json(part).replace(b"<", b"\\u003c") for part in parts)  # no text ends a script
     high = drawing["layout"].get("height")  # a ranking is as high as its rows need, and the footer comes after it

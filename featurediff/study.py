@@ -49,7 +49,7 @@ class Study:
     explanations: Explanations | None
     """What features mean, where a file says so."""
 
-    page: FeaturePages
+    pages: FeaturePages
     """Where features have their pages."""
 
     activations: Activations | None = None
@@ -92,9 +92,9 @@ class Study:
         """
         if template is None and explanation_type is None:
             return self
-        page = find_page(model=None, trainer=None, layer=None, template=template) if template else self.page
+        pages = find_page(model=None, trainer=None, layer=None, template=template) if template else self.pages
         explanations = self.explanations and self.explanations.preferring(explanation_type)
-        return replace(self, explanations=explanations, page=page)
+        return replace(self, explanations=explanations, pages=pages)
 
     @property
     def origin(self) -> Origin:
@@ -135,7 +135,7 @@ class Study:
 
     def table(self, thresholds: Thresholds | None = None) -> pd.DataFrame:
         """Return the feature table with its tests; see `features.evidence.with_evidence`."""
-        return with_evidence(feature_table(self.results, thresholds, self.explanations, self.page), self.evidence)
+        return with_evidence(feature_table(self.results, thresholds, self.explanations, self.pages), self.evidence)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `feature.statistics`."""
@@ -264,7 +264,7 @@ class Study:
                     f"base: {labels.base}, chat: {labels.chat}, target: {labels.target}, control: {labels.control}",
                 ),
                 ("Evidence", CAVEAT),
-                ("Neuronpedia", self.page.reason),
+                ("Neuronpedia", self.pages.reason),
             )
         )
 
@@ -327,10 +327,10 @@ def assemble(
     activations = find_activations(source.folder) if source else None
     if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
         said = f"`{results.base.name}` says neuronpedia_id {quoted(meta.neuronpedia_id)}"
-        page = FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
-        return Study(source, results, explanations, page, activations)
+        pages = FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
+        return Study(source, results, explanations, pages, activations)
     named = source is not None and source.model is not None
-    page = find_page(
+    pages = find_page(
         model=source.model if source and named else meta.model_type,
         trainer=source.trainer if source and named else meta.sae_trainer,
         layer=source.layer if source and named else meta.sae_layer,
@@ -339,4 +339,4 @@ def assemble(
         sae_id=meta.sae_id or other.sae_id,
         template=template,
     )
-    return Study(source, results, explanations, page, activations)
+    return Study(source, results, explanations, pages, activations)

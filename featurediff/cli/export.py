@@ -162,7 +162,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     if outputs.html:
         provenance = study.provenance(view, len(rows), len(kept))
         drawing = study.draw(kept, view)
-        page = files.html_bytes(drawing, study.page, provenance, study.title(view), offline=offline)
+        page = files.html_bytes(drawing, study.pages, provenance, study.title(view), offline=offline)
         write_whole(outputs.html, page)
     for path, number in written.items():
         err.print(printable(f"{path}: {plural(number, 'row')}"))

@@ -87,7 +87,7 @@ def feature_table(
     results: Results,
     thresholds: Thresholds | None = None,
     explanations: Explanations | None = None,
-    page: FeaturePages = NO_PAGE,
+    pages: FeaturePages = NO_PAGE,
 ) -> pd.DataFrame:
     """
     List every feature that fires on target prompts only, in one model or in both.
@@ -103,7 +103,7 @@ def feature_table(
         Another rule for what counts as exclusive.
     explanations : Explanations, optional
         What features mean.
-    page : FeaturePages, optional
+    pages : FeaturePages, optional
         Where their Neuronpedia pages are.
 
     Returns
@@ -132,7 +132,7 @@ def feature_table(
             table[name] = texts.array
     else:
         table["explanation"] = pd.array(pa.nulls(len(ids), pa.large_string()), dtype="str")
-    table["neuronpedia_url"] = page.urls(ids)
+    table["neuronpedia_url"] = pages.urls(ids)
     return table
 
 

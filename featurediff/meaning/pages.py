@@ -245,13 +245,13 @@ def _why_unknown(release: str | None, sae_id: str | None) -> str:
     return f"The metadata has {given} {quoted(release or sae_id)} but no {missing}, and both are needed."
 
 
-def quick_list_url(page: FeaturePages, feature_ids: Sequence[int], name: str) -> str | None:
+def quick_list_url(pages: FeaturePages, feature_ids: Sequence[int], name: str) -> str | None:
     """
     Return a link that shows features of one SAE as a list on Neuronpedia; nothing is stored there.
 
     Parameters
     ----------
-    page : FeaturePages
+    pages : FeaturePages
         Of the SAE.
     feature_ids : sequence of int, 1 to 50
         All of them of this SAE: with one unknown id, Neuronpedia shows an error instead of the list.
@@ -261,14 +261,14 @@ def quick_list_url(page: FeaturePages, feature_ids: Sequence[int], name: str) ->
     Returns
     -------
     str or None
-        About 6,000 characters for 50 features. None where `page.source` is not known.
+        About 6,000 characters for 50 features. None where `pages.source` is not known.
 
     Raises
     ------
     DataError
         If there are no features or more than 50, or the name is blank.
     """
-    if page.source is None:
+    if pages.source is None:
         return None
     if not 1 <= len(feature_ids) <= MOST_LISTED:
         msg = f"A Neuronpedia quick list takes 1 to {MOST_LISTED} features, but got {len(feature_ids)}."
@@ -276,7 +276,7 @@ def quick_list_url(page: FeaturePages, feature_ids: Sequence[int], name: str) ->
     if not name.strip():
         msg = "A Neuronpedia quick list needs a name, but it is blank."
         raise DataError(msg)
-    model, _, source = page.source.partition("/")
+    model, _, source = pages.source.partition("/")
     features = [{"modelId": model, "layer": source, "index": str(int(feature_id))} for feature_id in feature_ids]
     query = {"name": name, "features": json.dumps(features, separators=(",", ":"))}
     return f"{_HOST}/quick-list/?{urlencode(query, quote_via=quote, errors='replace')}"

@@ -73,7 +73,7 @@ def kept(study, thresholds=None):
 
 def explain_kept(study, thresholds=None, **options):
     """Get the explanations of the kept features, as the command does."""
-    return explain(study.page, kept(study, thresholds), **options)
+    return explain(study.pages, kept(study, thresholds), **options)
 
 
 def said(explained):
@@ -486,7 +486,7 @@ def test_goes_through_the_proxy_of_the_environment(study, api, exports, monkeypa
 
 def test_saes_without_a_page(tmp_path, servers):
     study = load(make_source(tmp_path / "results" / "mistral_trainer8x_layer3" / "p"))
-    message = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {study.page.reason}"
+    message = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {study.pages.reason}"
     with refuses(message):
         explain_kept(study, servers=servers)
 

@@ -180,7 +180,7 @@ def _narrow(
 
 def table_columns(metric: str, study: Study) -> list[str]:
     """Return the columns of the table on the screen, in their order."""
-    page = ["neuronpedia_url"] if study.page.template else []
+    page = ["neuronpedia_url"] if study.pages.template else []
     kind = ["explanation_type"] if study.explanations and len(study.explanations.types) > 1 else []
     values = [f"{side}_{metric}" for side in SIDES]
     counts = [f"{side}_{prompts}_num_active" for side, prompts in study.origin.num_prompts]

@@ -62,7 +62,7 @@ def link_chart(fig: Picture, chart: Chart, shown: Shown, opened: Opened, view: V
             "whole": fig.to_dict()["layout"]["meta"][1:],
             "begin": state["drawn"].zoom,
             "ring": chart.find(shown.drawn() if ranked else shown.find(picked[1]), picked) if picked else None,
-            "page": opened.study.page.template if state["open"] else None,
+            "page": opened.study.pages.template if state["open"] else None,
         },
         on_picked_change=on_picked,
         on_view_change=on_view,

@@ -39,7 +39,7 @@ def build_page(chart: Chart, shown: Shown, study: Study, view: View, more: list[
     """Return the chart of what is shown as a page of its own; a session's state cannot be read while it is built."""
     provenance = study.provenance(view, len(shown.at), len(shown.kept))
     provenance = export.Provenance((*provenance.facts, *more))
-    return export.html_page(chart.draw(shown.rows(), view), study.page, provenance, study.title(view))
+    return export.html_page(chart.draw(shown.rows(), view), study.pages, provenance, study.title(view))
 
 
 def show_downloads(chart: Chart, shown: Shown, opened: Opened, view: View) -> None:
@@ -113,9 +113,9 @@ def show_share(shown: Shown, study: Study, view: View) -> None:
         st.markdown(f"**Feature ids** ({first})")
         st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
         listed_ids = ids[:MOST_LISTED]
-        url = quick_list_url(study.page, listed_ids, study.title(view)) if listed_ids else None
+        url = quick_list_url(study.pages, listed_ids, study.title(view)) if listed_ids else None
         if url:
             which = f"the {MOST_LISTED} of largest |difference|" if len(ids) > MOST_LISTED else "all of them"
             st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")
         else:
-            st.caption("There is no list on Neuronpedia: " + escape_markdown(study.page.reason))
+            st.caption("There is no list on Neuronpedia: " + escape_markdown(study.pages.reason))
