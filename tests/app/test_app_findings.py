@@ -84,7 +84,8 @@ def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
     drawn = [trace for trace in figure(at)["data"] if "customdata" in trace]
     assert {trace["legendgroup"] for trace in drawn} == {"model", "newline"}
     assert [button.proto.label for button in at.get("download_button")][:4] == ["CSV", "HTML", "Parquet", "Ranking"]
-    assert ranking_csv(ranked).splitlines()[0] == "rank,token_type,direction,feature,base,chat,difference,page"
+    header = '"rank","token_type","direction","feature","base","chat","difference","page"'
+    assert ranking_csv(ranked).splitlines()[0] == header
     assert ranked["rank"].tolist() == [1, 1, 1, 1]
     assert at.toggle(key="spread").disabled
 

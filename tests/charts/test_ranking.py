@@ -217,9 +217,9 @@ def test_swapping_base_and_chat_swaps_the_directions(table):
 def test_csv():
     rows = list(csv.reader(io.StringIO(ranking_csv(rank(TABLE, MEAN, RUN)))))
     assert rows[0] == ["rank", "token_type", "direction", "feature", "base", "chat", "difference", "page"]
-    assert rows[1] == ["1", "newline", "increase", "12", "0.0", "1.75", "1.75", ""]
-    assert rows[-1] == ["1", "odd", "decrease", "12", "2.0", "0.0", "-2.0", ""]
-    assert rows[-2] == ["1", "newline", "decrease", "13", "1.0", "0.75", "-0.25", "https://x/13"]
+    assert rows[1] == ["1", "newline", "increase", "12", "0", "1.75", "1.75", ""]
+    assert rows[-1] == ["1", "odd", "decrease", "12", "2", "0", "-2", ""]
+    assert rows[-2] == ["1", "newline", "decrease", "13", "1", "0.75", "-0.25", "https://x/13"]
     assert len(rows) == 8
     assert len(ranking_csv(rank(TABLE[:0], MEAN, RUN)).splitlines()) == 1
 
