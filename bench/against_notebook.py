@@ -54,7 +54,7 @@ def export_once(folder: Path, explanations: Path, out: Path) -> Measured:
     at.append(time.perf_counter())
     drawing = study.draw(kept, view)
     at.append(time.perf_counter())
-    out.write_bytes(html_page(drawing, study.page, provenance(study, view, len(kept), len(kept)), title(study, view)))
+    out.write_bytes(html_page(drawing, study.pages, provenance(study, view, len(kept), len(kept)), title(study, view)))
     at.append(time.perf_counter())
     from plotly.offline import get_plotlyjs
 

@@ -127,7 +127,7 @@ def provenance(study: Study, view: View, rows: int, kept: int) -> Provenance:
             ("Metric", f"{labels.metric(view.metric)} ({view.metric})"),
             ("Labels", words),
             ("Evidence", f"{study.sample()}. {CAVEAT}"),
-            ("Neuronpedia", study.page.reason),
+            ("Neuronpedia", study.pages.reason),
         )
     )
 
@@ -152,7 +152,7 @@ def parquet_bytes(table: pd.DataFrame, metric: str) -> bytes:
 
 
 def html_page(
-    drawing: Drawing, page: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True, lead: str = ""
+    drawing: Drawing, pages: FeaturePages, provenance: Provenance, title: str, *, offline: bool = True, lead: str = ""
 ) -> bytes:
     """
     Return a page that stands alone: the chart, where a click on a point opens its Neuronpedia page.
@@ -161,7 +161,7 @@ def html_page(
     ----------
     drawing : Drawing
         From `Study.draw`, with its title.
-    page : FeaturePages
+    pages : FeaturePages
         Where features have their pages; without a template a click does nothing, and the page says why.
     provenance : Provenance
         What the footer lists.
@@ -177,9 +177,9 @@ def html_page(
     bytes
         UTF-8; what it cannot hold, such as half a surrogate pair in a folder's name, as an escape.
     """
-    hint = "Click a point to open its Neuronpedia page." if page.template else "Points have no page to open."
-    top, bottom = _around(title, f"{hint} {page.reason} Double click resets the view.", provenance)
-    click = _OPEN_ON_CLICK % json.dumps(page.template).replace("<", "\\u003c") if page.template else "\n"
+    hint = "Click a point to open its Neuronpedia page." if pages.template else "Points have no page to open."
+    top, bottom = _around(title, f"{hint} {pages.reason} Double click resets the view.", provenance)
+    click = _OPEN_ON_CLICK % json.dumps(pages.template).replace("<", "\\u003c") if pages.template else "\n"
     parts = (drawing["data"], drawing["layout"], PLOT_CONFIG | {"responsive": True})
     data, layout, config = (to_json(part).replace(b"<", b"\\u003c") for part in parts)  # no text ends a script
     high = drawing["layout"].get("height")  # a ranking is as high as its rows need, and the footer comes after it

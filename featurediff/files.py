@@ -1,4 +1,4 @@
-"""Files that others may be writing: told apart by identity, and read whole."""
+"""Read and write whole files, also while others write them, and notice when a file changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FileIdentity:
 
 
 def kind_of(path: Path) -> Literal["file", "folder"] | None:
-    """Tell a file from a folder; None where there is neither, or where one may not look."""
+    """Return whether a path is a file or a folder; None where there is neither, or where it may not be looked at."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -43,7 +43,7 @@ def kind_of(path: Path) -> Literal["file", "folder"] | None:
 
 def file_identity(path: Path) -> FileIdentity:
     """
-    Tell one state of a file from another without reading it.
+    Return what changes when a file changes, without reading it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def file_identity(path: Path) -> FileIdentity:
 
 def read_whole(path: Path) -> bytes:
     """
-    Read a file in one state: never memory-mapped, and again when it changed meanwhile.
+    Read a whole file into memory, and read it again if it changed meanwhile.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Study:
     explanations: Explanations | None
     """What features mean, where a file says so."""
 
-    page: FeaturePages
+    pages: FeaturePages
     """Where features have their pages."""
 
     activations: Activations | None = None
@@ -142,9 +142,9 @@ class Study:
         """
         if template is None and explanation_type is None:
             return self
-        page = find_page(model=None, trainer=None, layer=None, template=template) if template else self.page
+        pages = find_page(model=None, trainer=None, layer=None, template=template) if template else self.pages
         explanations = self.explanations and self.explanations.preferring(explanation_type)
-        return replace(self, explanations=explanations, page=page)
+        return replace(self, explanations=explanations, pages=pages)
 
     @property
     def origin(self) -> Origin:
@@ -214,7 +214,7 @@ class Study:
             See `features.table.feature_table` and `features.evidence_columns.with_evidence`.
         """
         changes, asked = self.changes(family), Asked(question, metric, alpha)
-        kept = feature_table(self.results, thresholds, self.explanations, self.page, changes=changes, asked=asked)
+        kept = feature_table(self.results, thresholds, self.explanations, self.pages, changes=changes, asked=asked)
         return with_evidence(kept, self.exclusive, changes)
 
     def table_of(self, view: View, *, with_changes: bool = True) -> pd.DataFrame:
@@ -223,7 +223,7 @@ class Study:
             return self.table(
                 view.thresholds, question=view.question, metric=view.metric, alpha=view.alpha, family=view.family
             )
-        kept = feature_table(self.results, view.thresholds, self.explanations, self.page)
+        kept = feature_table(self.results, view.thresholds, self.explanations, self.pages)
         return with_evidence(kept, self.exclusive, None)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
@@ -364,10 +364,10 @@ def assemble(
     activations = find_activations(source.folder) if source else None
     if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
         said = f"`{results.base.name}` says neuronpedia_id {quoted(meta.neuronpedia_id)}"
-        page = FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
-        return Study(source, results, explanations, page, activations)
+        pages = FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
+        return Study(source, results, explanations, pages, activations)
     named = source is not None and source.model is not None
-    page = find_page(
+    pages = find_page(
         model=source.model if source and named else meta.model_type,
         trainer=source.trainer if source and named else meta.sae_trainer,
         layer=source.layer if source and named else meta.sae_layer,
@@ -376,4 +376,4 @@ def assemble(
         sae_id=meta.sae_id or other.sae_id,
         template=template,
     )
-    return Study(source, results, explanations, page, activations)
+    return Study(source, results, explanations, pages, activations)

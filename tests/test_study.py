@@ -47,7 +47,7 @@ def test_a_folder_is_enough(study, source_dir, explanations_file):
     assert isinstance(study, Study)
     assert study.source.folder == source_dir
     assert study.explanations.name == explanations_file.name
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
     assert study.origin.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
 
 
@@ -105,55 +105,55 @@ def test_what_cannot_be_loaded(source_dir, tmp_path):
 def test_folder_names_come_before_the_metadata(tmp_path):
     folder = tmp_path / "gemma_trainer131k-l0-114_layer20" / "p"
     study = load(make_source(folder, model_type="llama", sae_trainer="8x", sae_layer=20))
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
 
 
 def test_the_files_count_where_the_folder_says_nothing(tmp_path):
     study = load(make_source(tmp_path / "mine" / "run"))
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
     assert study.origin.prompt_set == "run"
 
 
 def test_a_page_named_by_the_files_comes_before_both(tmp_path):
     folder = tmp_path / SAE_FOLDER / "p"
     study = load(make_source(folder, neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k"))
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
 
 
 def test_a_page_named_by_one_file_alone(tmp_path):
     chat = model_data("chat", neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
     study = load(make_source(tmp_path / SAE_FOLDER / "p", chat=chat))
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
     chat = model_data("chat", sae_release="gemma-scope-9b-pt-res-canonical", sae_id="layer_20/width_16k/canonical")
     study = load(make_source(tmp_path / SAE_FOLDER / "q", chat=chat))
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
 
 
 def test_files_that_name_different_pages_get_none(tmp_path):
     """The base file's page was linked, whatever the chat file said."""
     chat = model_data("chat", neuronpedia_id="gemma-2-9b/20-gemmascope-res-131k")
     folder = make_source(tmp_path / SAE_FOLDER / "p", chat=chat, neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
-    page = load(folder).page
+    page = load(folder).pages
     assert page.template is None
     assert page.reason == (
         "`base.pt` says neuronpedia_id 'gemma-2-9b/20-gemmascope-res-16k', "
         "but `chat.pt` says 'gemma-2-9b/20-gemmascope-res-131k'."
     )
     assert load(folder).table()["neuronpedia_url"].isna().all()
-    assert load(folder, template="https://example.org/{feature_id}").page.url(3) == "https://example.org/3"
+    assert load(folder, template="https://example.org/{feature_id}").pages.url(3) == "https://example.org/3"
 
 
 def test_a_template_comes_before_everything(tmp_path):
     folder = make_source(tmp_path / SAE_FOLDER / "p", neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
     study = load(folder, template="https://example.org/{feature_id}/x")
-    assert study.page.reason == "The template given by the user."
+    assert study.pages.reason == "The template given by the user."
     assert study.table()["neuronpedia_url"].iloc[:2].tolist() == ["https://example.org/0/x", "https://example.org/1/x"]
 
 
 def test_uploads_go_by_their_metadata(source_dir):
     study = uploaded(source_dir / "base.pt", source_dir / "chat.pt")
     assert study.source is None
-    assert study.page.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
     assert study.origin.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
     assert study.table().equals(load(source_dir).table())
     assert len(study.scatter().data) > 1

@@ -37,7 +37,7 @@ def check_source(source_dir: SourceDir) -> None:
     )
     facts.add_row("inconsistent", printable(", ".join(inconsistent)))
     facts.add_row("explained", printable(_coverage(study, table)))
-    facts.add_row("Neuronpedia", printable(study.page.reason))
+    facts.add_row("Neuronpedia", printable(study.pages.reason))
     print_table(facts)
     for title, found in (
         ("What each question finds, and how much of it would be there by chance", _questions(study)),

@@ -42,7 +42,7 @@ def explain_source(
     source = describe_source(source_dir)
     thresholds = read_thresholds(min_target, max_control)
     results = read_results(source.folder)
-    pages = assemble(results, source, None, neuronpedia_template).page
+    pages = assemble(results, source, None, neuronpedia_template).pages
     kept = feature_table(results, thresholds)["feature_id"].tolist()
     path = file or place_for_explanations(source)
     if path is None:

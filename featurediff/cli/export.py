@@ -174,7 +174,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         provenance = files.provenance(study, view, len(rows), len(kept))
         drawing = study.draw(kept, view)
         lead = study.finding(view)
-        page = files.html_page(drawing, study.page, provenance, files.title(study, view), offline=offline, lead=lead)
+        page = files.html_page(drawing, study.pages, provenance, files.title(study, view), offline=offline, lead=lead)
         write_whole(outputs.html, page)
     for path, number in written.items():
         err.print(printable(f"{path}: {plural(number, 'row')}"))

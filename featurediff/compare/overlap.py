@@ -148,10 +148,10 @@ def shared_features(
     found = sides[0].join(sides[1], how="outer").sort_index().reset_index().astype({"token_type": "str"})
     ids = found["feature_id"].to_numpy()
     texts = pd.concat([first.kept, second.kept]).dropna(subset="explanation").drop_duplicates("feature_id")
-    page = first.page if first.page.template else second.page
+    pages = first.pages if first.pages.template else second.pages
     return found[["feature_id", "token_type", "first_exclusivity", "second_exclusivity", "first_q", "second_q"]].assign(
         explanation=texts.set_index("feature_id")["explanation"].reindex(ids).array,
-        neuronpedia_url=page.urls(ids),
+        neuronpedia_url=pages.urls(ids),
     )
 
 

@@ -38,7 +38,7 @@ class SaeNames:
         meta, other, source = study.results.base.metadata, study.results.chat.metadata, study.source
         release, sae_id = meta.sae_release or other.sae_release, meta.sae_id or other.sae_id
         registered = (release, sae_id) if release and sae_id else None
-        page, folder = study.page.source, None
+        page, folder = study.pages.source, None
         if source and source.model and source.trainer and source.layer is not None:
             if (source.trainer, source.layer) == (meta.sae_trainer, meta.sae_layer):
                 folder = (source.model, source.trainer, source.layer)

@@ -59,7 +59,7 @@ class Summary:
     sae: SaeNames
     """Which SAE it is."""
 
-    page: FeaturePages
+    pages: FeaturePages
     """Where features have their pages."""
 
     files: dict[str, str]
@@ -131,7 +131,7 @@ def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
         prompt_set=(source.prompt_set if source else None) or "",
         token_types=study.results.token_types,
         sae=SaeNames.of(study),
-        page=study.page,
+        pages=study.pages,
         files=study.files,
         is_synthetic=is_synthetic(study.results),
         kept=study.table(thresholds)[_COLUMNS].copy(),

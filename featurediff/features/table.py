@@ -94,7 +94,7 @@ def feature_table(
     results: Results,
     thresholds: Thresholds | None = None,
     explanations: Explanations | None = None,
-    page: FeaturePages = NO_PAGE,
+    pages: FeaturePages = NO_PAGE,
     *,
     changes: Changes | None = None,
     asked: Asked | None = None,
@@ -113,7 +113,7 @@ def feature_table(
         Another rule for what counts as exclusive.
     explanations : Explanations, optional
         What features mean.
-    page : FeaturePages, optional
+    pages : FeaturePages, optional
         Where their Neuronpedia pages are.
     changes : Changes, optional
         The tests of base against chat, which every question but `exclusive` needs.
@@ -151,7 +151,7 @@ def feature_table(
             table[name] = texts.array
     else:
         table["explanation"] = pd.array(pa.nulls(len(ids), pa.large_string()), dtype="str")
-    table["neuronpedia_url"] = page.urls(ids)
+    table["neuronpedia_url"] = pages.urls(ids)
     return table
 
 

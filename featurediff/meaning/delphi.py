@@ -20,7 +20,7 @@ _FILE = re.compile(r"(?P<module>.+)_(?:latent|feature)(?P<feature_id>[0-9]{1,9})
 """Older versions of delphi wrote "feature" where it now writes "latent"."""
 
 _FAILED = "Explanation could not be parsed."
-"""What delphi writes when its model did not answer in the form that it was told to."""
+"""What delphi writes where its model's answer did not have the form that delphi asked for."""
 
 
 def read_folder(folder: Path) -> tuple[pd.DataFrame, str]:
@@ -30,7 +30,7 @@ def read_folder(folder: Path) -> tuple[pd.DataFrame, str]:
     Parameters
     ----------
     folder : Path
-        Files of other names in it are passed over.
+        Files with other names are ignored.
 
     Returns
     -------

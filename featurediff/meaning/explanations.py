@@ -29,7 +29,7 @@ _OURS = (
     {"feature_id", "explanation", "type", "model", "url"},  # of `featurediff explain`
     {"feature_id", "explanation", "exclusivity", "neuronpedia_url"},  # of `featurediff export`
 )
-"""Columns by which a CSV of our own is known, whose text is guarded; a stranger's `'-ing' endings` is left as it is."""
+"""Columns of the CSVs that featurediff writes, whose texts are guarded; in others `'-ing' endings` stays as it is."""
 
 _DIGITS = 18
 _FEATURE_ID = rf"-?[0-9]{{1,{_DIGITS}}}(\.0*)?"  # pandas writes ids as 12.0 when one of them is missing
@@ -37,7 +37,7 @@ _FEATURE_ID = rf"-?[0-9]{{1,{_DIGITS}}}(\.0*)?"  # pandas writes ids as 12.0 whe
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """What features mean, in words; a feature may have several texts, of which one is shown."""
+    """What features mean, in words. A feature may have several texts, of which one is shown."""
 
     name: str
     """Name of the file or folder as shown to people."""
@@ -58,11 +58,11 @@ class Explanations:
     """Number of rows without a feature id."""
 
     preferred: str | None = None
-    """Type of explanation that counts before the last row of a feature, where a feature has it."""
+    """Type of explanation that is shown where a feature has one, instead of the feature's last."""
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
-        """The row of each explained feature that counts, with the columns of `rows`; the index is unique."""
+        """The row of each explained feature that is shown, with the columns of `rows`; the index is unique."""
         rows = self.rows
         if self.preferred is not None and "explanation_type" in rows:
             is_preferred = (rows["explanation_type"] == self.preferred) & rows["explanation"].notna()
@@ -105,7 +105,7 @@ class Explanations:
         return tuple(explained["explanation_type"].value_counts().index) if "explanation_type" in explained else ()
 
     def preferring(self, explanation_type: str | None) -> Explanations:
-        """Return the same explanations, where this type counts for the features that have it; None is no preference."""
+        """Return the same explanations with another preferred type; None for no preference."""
         return replace(self, preferred=explanation_type)
 
     def restricted(self, num_features: int) -> Explanations:
@@ -163,8 +163,8 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     """
     Find the text of each feature in a CSV with `feature_id` and one of `claude_desc`, `description`, `explanation`.
 
-    The last row of an id counts: when its text is empty, the id has none. `type` and `model` may say how each text
-    was made and by which model.
+    The last row of a feature is shown; if its text is empty, the feature has no explanation. `type` and `model` may say
+    how each text was made and by which model.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _BUSY = (429, 500, 502, 503, 504)
 _OTHER_FORMAT = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading JSON raises that is damaged or says something else; the last two for 1e999 and thousands of brackets."""
 
-_COME_BACK = "What was got is kept: run the same again later, and it goes on from there."
+_COME_BACK = "What was received is kept: run the same command again later to go on from there."
 _BATCH = re.compile(r"(?P<folder>explanations[^/]*)/batch-(?P<number>[0-9]{1,9})\.jsonl\.gz")
 
 
@@ -65,11 +65,11 @@ class BulkFile(NamedTuple):
     """Path on the server."""
 
     name: str
-    """What tells it from the source's other files, and from itself after a change."""
+    """Name of its answer on disk: another one for each file, and for each version of a file."""
 
 
 class _Retry(Retry):
-    """Wait before the first repetition too; and as long as a server says, unless that is too long to sit through."""
+    """Wait before the first retry too, and as long as the server asks for, up to `_MAX_WAIT`."""
 
     def get_backoff_time(self) -> float:
         return float(self.backoff_factor * 2 ** (len(self.history) - 1))
@@ -84,9 +84,10 @@ class _Retry(Retry):
 
 class Server:
     """
-    One host, asked one thing at a time over one connection that stays open.
+    One host, which gets one request at a time over one connection that stays open.
 
-    What may pass (no connection, a cut one, an answer 429 or 5xx) is tried again, each time after twice the wait.
+    After a fault that may pass (no connection, a cut one, an answer 429 or 5xx) the request is sent again. The wait
+    doubles each time.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ class Server:
     headers : mapping of str to str, optional
         Sent with each request.
     pause : float
-        Seconds before the first repetition.
+        Seconds before the first retry.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None, pause: float = 1.0) -> None:
@@ -109,12 +110,12 @@ class Server:
 
     def get(self, path: str, **fields: str) -> bytes | None:
         """
-        Return what a GET answers, unzipped; None where there is no such thing (404).
+        Return the answer to a GET, unzipped; None where the server has no such thing (404).
 
         Raises
         ------
         DataError
-            If the server cannot be reached, or does not give a whole answer 200, however often it is asked.
+            If the server cannot be reached, or gives no complete answer 200 after all retries.
         """
         url = f"{self.url}/{path}" + (f"?{urlencode(fields)}" if fields else "")
         for _ in range(_TRIES):
@@ -155,12 +156,12 @@ class Servers(NamedTuple):
     @classmethod
     def at(cls, api: str = API, exports: str = EXPORTS, pause: float = 1.0) -> Servers:
         """
-        Return the servers of these addresses, and the key that the environment holds for the API only.
+        Return the servers at these addresses; the key in the environment is sent to the API only.
 
         Raises
         ------
         DataError
-            If the key cannot be one.
+            If the key has characters that keys do not have.
         """
         key = os.environ.get(API_KEY, "").strip()
         if not (key.isascii() and key.isprintable()):
@@ -223,7 +224,7 @@ def read_bulk(exports: Server, file: BulkFile) -> list[Text]:
     """
     data = exports.get(file.key)
     if data is None:
-        msg = f"{exports.url}/{file.key} is gone since it was listed. Run the same again."
+        msg = f"{exports.url}/{file.key} is gone since it was listed. Run the same command again."
         raise DataError(msg)
     texts = []
     for number, line in enumerate(data.splitlines(), start=1):
@@ -265,5 +266,5 @@ def _texts(items: Iterable[dict[str, Any]], feature_id: int) -> list[Text]:
 
 
 def _clean(value: object) -> str | None:
-    """Return a text that says anything and that UTF-8 can hold, which half a surrogate pair cannot."""
+    """Return a text that is not blank, with `?` for what UTF-8 cannot hold; None for anything else."""
     return value.encode(errors="replace").decode() if isinstance(value, str) and value.strip() else None

@@ -1,4 +1,4 @@
-"""What Neuronpedia answered, kept on disk, so that nothing is asked for twice."""
+"""Neuronpedia's answers, kept on disk, so that nothing is asked for twice."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CACHE = "FEATUREDIFF_CACHE"
 
 @dataclass(frozen=True)
 class Cache:
-    """The answers of Neuronpedia for one source, each a file that is there whole or not at all."""
+    """Neuronpedia's answers for one SAE, each in a file that is there whole or not at all."""
 
     folder: Path
-    """Only for this source; may not be there yet."""
+    """Only for this SAE; may not exist yet."""
 
     @classmethod
     def of(cls, source: str) -> Cache:
@@ -41,7 +41,7 @@ class Cache:
         return kind_of(self._file(name)) == "file"
 
     def forget_bulk(self, names: Collection[str]) -> None:
-        """Delete the bulk files that are none of these: another state of them is on the server by now."""
+        """Delete the answers of bulk files that are not among these: the server has newer versions of them."""
         for file in self.folder.glob("explanations*.json"):
             if file.stem not in names:
                 file.unlink(missing_ok=True)
@@ -72,7 +72,7 @@ class Cache:
             try:
                 texts += json.loads(answer)
             except ValueError as error:
-                msg = f"`{file}` is damaged. Delete it, and run the same again."
+                msg = f"`{file}` is damaged. Delete it, and run the same command again."
                 raise DataError(msg) from error
         return pd.DataFrame(texts, columns=pd.Index(Text._fields)).drop_duplicates(keep="last")
 

@@ -56,9 +56,9 @@ class FeaturePages:
 
     def embed_url(self, feature_id: int) -> str | None:
         """
-        Return the page of one feature as it fits into a pane of this dashboard, or None where there is none.
+        Return the page of one feature in the form that fits a pane of the dashboard; None where there is no page.
 
-        Of a user's template, what its query already says is kept.
+        What a user's template has in its query is kept.
         """
         url = self.url(feature_id)
         if url is None:
@@ -106,9 +106,9 @@ def find_page(
     """
     Find the Neuronpedia pages of an SAE.
 
-    The first of these that is given decides, also where it gives no page: the user's own template, a SAELens release
+    The first of these that is given decides, even if it leads to no page: the user's own template, a SAELens release
     and SAE id that the registry has a page for, the Neuronpedia id, an unknown release and SAE id, and last the model,
-    trainer and layer that folder names carry. Where a Neuronpedia id disagrees with the registry, the registry's
+    trainer and layer that the folder's name says. Where a Neuronpedia id disagrees with the registry, the registry's
     canonical page is preferred, and the reason says so.
 
     Parameters
@@ -140,12 +140,12 @@ def find_page(
         return user_page(template)
     if sae := registry.table().get((sae_release or "", sae_id or "")):
         return _page_of_sae(sae, layer, neuronpedia_id)
-    passed_over = ""
+    unused = ""
     if neuronpedia_id:
         if page := _page_of_id(neuronpedia_id, layer, sae_release, sae_id):
             return page
-        passed_over = (
-            f" The metadata's neuronpedia_id {quoted(neuronpedia_id)} is passed over: "
+        unused = (
+            f" The metadata's neuronpedia_id {quoted(neuronpedia_id)} is not used: "
             "the SAELens registry has no SAE of this layer, width and L0."
         )
     if sae_release or sae_id:
@@ -153,7 +153,7 @@ def find_page(
     else:
         found, words = registry.id_of_folder(model, trainer, layer)
         page = _linked(found, f"Found by model, trainer and layer: {words}") if found else FeaturePages(None, words)
-    return replace(page, reason=page.reason + passed_over)
+    return replace(page, reason=page.reason + unused)
 
 
 def user_page(template: str) -> FeaturePages:
@@ -195,7 +195,7 @@ def _linked(neuronpedia_id: str, reason: str) -> FeaturePages:
 
 
 def _page_of_sae(sae: registry.Sae, layer: int | None, neuronpedia_id: str | None) -> FeaturePages:
-    """Return the page of an SAE that the SAELens registry knows, whatever id the metadata has beside its names."""
+    """Return the page of an SAE that the SAELens registry knows; another Neuronpedia id in the metadata is not used."""
     names = f"sae_id {quoted(sae.sae_id)} of release {quoted(sae.release)}"
     if layer not in (None, sae.layer):
         return FeaturePages(None, f"The metadata's {names} is not of layer {quoted(layer)}.")
@@ -245,30 +245,30 @@ def _why_unknown(release: str | None, sae_id: str | None) -> str:
     return f"The metadata has {given} {quoted(release or sae_id)} but no {missing}, and both are needed."
 
 
-def quick_list_url(page: FeaturePages, feature_ids: Sequence[int], name: str) -> str | None:
+def quick_list_url(pages: FeaturePages, feature_ids: Sequence[int], name: str) -> str | None:
     """
     Return a link that shows features of one SAE as a list on Neuronpedia; nothing is stored there.
 
     Parameters
     ----------
-    page : FeaturePages
+    pages : FeaturePages
         Of the SAE.
     feature_ids : sequence of int, 1 to 50
-        Only ids that the SAE has: with a single other one Neuronpedia shows an error instead of the list.
+        All of them of this SAE: with one unknown id, Neuronpedia shows an error instead of the list.
     name : str
         The list's title, not blank.
 
     Returns
     -------
     str or None
-        About 6,000 characters for 50 features. None where `page.source` is not known.
+        About 6,000 characters for 50 features. None where `pages.source` is not known.
 
     Raises
     ------
     DataError
         If there are no features or more than 50, or the name is blank.
     """
-    if page.source is None:
+    if pages.source is None:
         return None
     if not 1 <= len(feature_ids) <= MOST_LISTED:
         msg = f"A Neuronpedia quick list takes 1 to {MOST_LISTED} features, but got {len(feature_ids)}."
@@ -276,7 +276,7 @@ def quick_list_url(page: FeaturePages, feature_ids: Sequence[int], name: str) ->
     if not name.strip():
         msg = "A Neuronpedia quick list needs a name, but it is blank."
         raise DataError(msg)
-    model, _, source = page.source.partition("/")
+    model, _, source = pages.source.partition("/")
     features = [{"modelId": model, "layer": source, "index": str(int(feature_id))} for feature_id in feature_ids]
     query = {"name": name, "features": json.dumps(features, separators=(",", ":"))}
     return f"{_HOST}/quick-list/?{urlencode(query, quote_via=quote, errors='replace')}"

@@ -46,7 +46,7 @@ class Sae(NamedTuple):
 
     @property
     def facts(self) -> Facts:
-        """What the SAE's names say of it, its own before its page's."""
+        """What the SAE's names and its page's id say of it; where they differ, the names count."""
         own = facts_of_name(self.release, self.sae_id)
         return facts_of_page(self.neuronpedia_id) | {fact: value for fact, value in own.items() if value}
 
@@ -64,15 +64,15 @@ def table() -> dict[tuple[str, str], Sae]:
 
 def canonical(neuronpedia_id: str) -> str | None:
     """
-    Return the id under which the registry files an SAE that a Neuronpedia id names.
+    Return the Neuronpedia id that the registry has for the SAE of a given Neuronpedia id.
 
     SAELens 6.54.12 gives some SAEs a second id, `…__l0-69`, and two SAEs an id of an L0 that no SAE has.
 
     Returns
     -------
     str or None
-        The canonical id of the same weights; the id itself if it is that, or if the registry has nothing of its model,
-        layer and source set; None if the registry has those, but not with this L0.
+        The canonical id of the same weights. It is the given id where that is canonical, and where the registry has no
+        SAE of its model, layer and source set. None if the registry has such SAEs, but none with this L0.
     """
     stem, mark, l0 = neuronpedia_id.partition("__l0-")
     filed = {s.neuronpedia_id: s.l0 for s in table().values() if s.neuronpedia_id.partition("__l0-")[0] == stem}
@@ -147,7 +147,7 @@ class _Family:
     """Model and beginning of the source set on Neuronpedia."""
 
     models: tuple[str, ...]
-    """What folders call the model, in any of the spellings that `_plain_model` makes the same."""
+    """The model's names in folders; `_plain_model` makes their spellings the same."""
 
     naming: _Naming
 
@@ -210,7 +210,7 @@ def id_of_folder(model: str | None, trainer: str | None, layer: int | None) -> t
     Returns
     -------
     tuple of (str or None, str)
-        The id, None where there is none, and in words which SAE it is, or why none: a sentence.
+        The id, and a sentence that says which SAE it is; or None, and a sentence that says why.
     """
     if not model:
         return None, "The model is not known."

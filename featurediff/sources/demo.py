@@ -1,4 +1,4 @@
-"""Synthetic sources with planted features: distributed as real runs are, their truth known."""
+"""Synthetic sources: distributed as real runs are, with planted features, so that a reader knows what is true."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOKEN_TYPES = ("model", "newline")
 MODEL, TRAINER, LAYER, PROMPT_SET = "demo", "16k", 12, "synthetic_40"
 MOST_LAYERS = 7
 PROMPT_SETS = {PROMPT_SET: 1.0, "related_40": 0.7, "distant_40": 0.2}
-"""Each prompt set, and the share of features that behave in it as in the first one; planted ones always do."""
+"""Each prompt set, and the share of features that behave as in the first one; planted features always do."""
 
 PLANTED_EACH = 6
 """Planted features of each category and token type."""
@@ -47,7 +47,10 @@ _SHARES = (0.004, 0.14, 0.003, 0.84, 0.013)
 """How the background's exclusive features fall into categories; close to a published run."""
 
 _TAILS = {"model": 7, "newline": 12}
-"""Features that fire on more than one prompt fire on some num_prompts / this; on fewer where base has them."""
+"""
+A feature that fires on more than one prompt fires on about num_prompts divided by this number; on a third of that where
+it is exclusive in base.
+"""
 
 _SAID = {
     "both": "exclusive in both models",

@@ -91,7 +91,7 @@ def read_results(folder: Path) -> Results:
     """
     Read `base.pt` and `chat.pt` of one source.
 
-    Both are read whole, never memory-mapped, and read again when they change meanwhile.
+    Both are read whole into memory, and read again if they change meanwhile.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def notes(results: Results) -> list[str]:
         if base_n != chat_n:
             found.append(
                 f"`{base.name}` has {plural(base_n, f'{prompts} prompt')}, `{chat.name}` has {chat_n}: "
-                "every rate is out of its own model's number."
+                "each rate is a share of its own model's prompts."
             )
     for model in (base, chat):
         for token_type in results.token_types:
@@ -199,7 +199,7 @@ def _sparsity_notes(model: ModelResults, token_type: str, prompts: Literal["targ
 
 
 def _rounding(shares: NDArray[Any]) -> float:
-    """Largest error that half precision leaves in shares of at most 1; 0 for values stored in full precision."""
+    """Return the largest rounding error of shares that are stored in half precision; 0 for those in full precision."""
     as_float32 = shares.astype(np.float32)
     with np.errstate(over="ignore"):  # what is beyond float16 is no share
         if (as_float32 == as_float32.astype(np.float16)).all():

@@ -48,7 +48,7 @@ class Source:
     """Layer of the model that the SAE reads."""
 
     prompt_set: str | None
-    """Path below the folder of the SAE; the folder's own name when there is none; None for the SAE's folder itself."""
+    """Path below the SAE's folder; the folder's own name where no folder names the SAE; None for the SAE's folder."""
 
     explanations: Path | None
     """The SAE's explanation file, if one was found."""
@@ -155,12 +155,12 @@ def _natural(name: str) -> list[list[str | int]]:
 
 def identify(source: Source) -> tuple[str, ...]:
     """
-    Tell one state of a source's files from another: a key of what was read from them, in which any path can stand.
+    Return the state of a source's files: a key for what is read from them, equal until one of them changes.
 
     Raises
     ------
     DataError
-        If a file has gone meanwhile.
+        If a file disappears meanwhile.
     """
     files = [source.folder / name for name in (*FILES, *BESIDE)] + [source.explanations]
     return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file")
@@ -170,16 +170,16 @@ def in_one_state(
     source: Source, read: Callable[[tuple[str, ...]], T], forget: Callable[[tuple[str, ...]], None] | None = None
 ) -> tuple[tuple[str, ...], T]:
     """
-    Read the files of a source as they stand at one time: again when one of them changed meanwhile.
+    Read the files of a source as they were at one time: they are read again if one of them changed meanwhile.
 
     Parameters
     ----------
     source : Source
         What is read.
     read : callable
-        Reads it; gets the key of the files' state.
+        Reads the source; gets the key from `identify`.
     forget : callable, optional
-        Takes back what was kept under a key, as it may be of two states.
+        Called with the key of a reading that is thrown away, as it may mix two states.
 
     Returns
     -------

@@ -298,7 +298,9 @@ def test_names_in_files_stay_text(monkeypatch, tmp_path):
 
 def test_prompt_counts_that_differ_and_other_oddities_are_noted():
     at = open_app()
-    assert "`base.pt` has 8 target prompts, `chat.pt` has 9: every rate is out of its own model's number." in said(at)
+    assert "`base.pt` has 8 target prompts, `chat.pt` has 9: each rate is a share of its own model's prompts." in said(
+        at
+    )
     assert "2 of 7 kept features have an explanation." in said(at)
     (about,) = [box for box in at.expander if box.label.startswith("About")]
     assert about.label == "About this source (2 notes)"
@@ -518,7 +520,7 @@ def test_a_source_without_any_exclusive_feature_says_so(monkeypatch, tmp_path):
     )
     assert tiles(at) == {"Shown": "0", "Kept → q ≤ 0.05": "0 → 0", "At model": "0 → 0", "At newline": "0 → 0"}
     assert "No feature is exclusive at newline." in said(at)
-    assert "every rate is out of its own model's number" in said(at)
+    assert "each rate is a share of its own model's prompts" in said(at)
     at.number_input(key="max_control").set_value(3.0).run()
     assert len(rows(at)) == 6
 

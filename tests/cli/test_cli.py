@@ -702,10 +702,10 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["all", "12", "4"],
         [CAVEAT],
         [
-            "Note: `base.pt` has 8 target prompts, `chat.pt` has 9: every rate is out of its own model's number.",
+            "Note: `base.pt` has 8 target prompts, `chat.pt` has 9: each rate is a share of its own model's prompts.",
         ],
         [
-            "Note: `base.pt` has 7 control prompts, `chat.pt` has 6: every rate is out of its own model's number.",
+            "Note: `base.pt` has 7 control prompts, `chat.pt` has 6: each rate is a share of its own model's prompts.",
         ],
     ]
 
@@ -777,8 +777,8 @@ def test_check_of_an_odd_source_says_what_is_odd(source_dir, explanations_file):
     name = explanations_file.name
     assert notes == [
         "Note: `base.pt` says model_type 'gemma', `chat.pt` says 'gemma[/]'.",
-        "Note: `base.pt` has 8 target prompts, `chat.pt` has 9: every rate is out of its own model's number.",
-        "Note: `base.pt` has 7 control prompts, `chat.pt` has 6: every rate is out of its own model's number.",
+        "Note: `base.pt` has 8 target prompts, `chat.pt` has 9: each rate is a share of its own model's prompts.",
+        "Note: `base.pt` has 7 control prompts, `chat.pt` has 6: each rate is a share of its own model's prompts.",
         "Note: `chat.pt`: token type '[b]', 'target_sparsity' is 1 − num_active / n, "
         "the share of prompts on which the feature is NOT active.",
         f"Note: `{name}` has 1 explanation of features that this SAE does not have: left out.",

@@ -20,7 +20,7 @@ from featurediff.meaning.neuronpedia_api import Servers
 SOURCE = "gemma-2-9b/20-gemmascope-res-131k"
 FOLDER = f"/v1/{SOURCE}/explanations"
 PAGE = f"https://www.neuronpedia.org/{SOURCE}/"
-KEEPS = "What was got is kept: run the same again later, and it goes on from there."
+KEEPS = "What was received is kept: run the same command again later to go on from there."
 BATCHES = [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(5)]
 COLUMNS = ["feature_id", "explanation", "type", "model", "url"]
 
@@ -73,7 +73,7 @@ def kept(study, thresholds=None):
 
 def explain_kept(study, thresholds=None, **options):
     """Get the explanations of the kept features, as the command does."""
-    return explain(study.page, kept(study, thresholds), **options)
+    return explain(study.pages, kept(study, thresholds), **options)
 
 
 def said(explained):
@@ -219,7 +219,7 @@ def test_lines_of_another_format(study, servers, exports, cache, line, shown):
 def test_a_file_that_is_gone_and_a_list_that_is_none(study, servers, exports):
     exports.put(SOURCE, ROWS, size=30)
     exports.faults[BATCHES[0]] = [Fault(status=404)]
-    with refuses(f"{exports.url}{BATCHES[0]} is gone since it was listed. Run the same again."):
+    with refuses(f"{exports.url}{BATCHES[0]} is gone since it was listed. Run the same command again."):
         explain_kept(study, servers=servers)
     exports.faults["/"] = [Fault(body=b"<html>")]
     message = f"{exports.url} does not list its files as S3 does (XML, no element found: line 1, column 6)."
@@ -486,7 +486,7 @@ def test_goes_through_the_proxy_of_the_environment(study, api, exports, monkeypa
 
 def test_saes_without_a_page(tmp_path, servers):
     study = load(make_source(tmp_path / "results" / "mistral_trainer8x_layer3" / "p"))
-    message = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {study.page.reason}"
+    message = f"No Neuronpedia page is known for this SAE, so there are no explanations to get. {study.pages.reason}"
     with refuses(message):
         explain_kept(study, servers=servers)
 
@@ -513,7 +513,7 @@ def test_a_users_page_on_neuronpedia(source_dir, servers, api):
 def test_a_damaged_cache_is_named(study, servers, cache):
     cache.mkdir(parents=True)
     (cache / "feature-0.json").write_text("[[0, ")
-    with refuses(f"`{cache}/feature-0.json` is damaged. Delete it, and run the same again."):
+    with refuses(f"`{cache}/feature-0.json` is damaged. Delete it, and run the same command again."):
         explain_kept(study, servers=servers)
 
 

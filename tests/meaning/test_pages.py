@@ -365,7 +365,7 @@ def test_id_filed_under_the_index_after_its_layer():
 )
 def test_id_that_saelens_gives_by_mistake_is_passed_over(wrong):
     slip = (
-        f" The metadata's neuronpedia_id '{wrong}' is passed over: "
+        f" The metadata's neuronpedia_id '{wrong}' is not used: "
         "the SAELens registry has no SAE of this layer, width and L0."
     )
     found = page("gemma", "131k-l0-114", 20, neuronpedia_id=wrong)

@@ -182,7 +182,7 @@ def test_writes_a_results_tree_with_explanations_beside_it(tmp_path):
     ]
     study = load(folder)
     assert study.notes() == []
-    assert study.page.template is None
+    assert study.pages.template is None
     assert study.explanations.sha256 == sha256(demo.explanations).hexdigest()
     assert Demo(*(path.read_bytes() for path in (folder / "base.pt", folder / "chat.pt")), demo.explanations) == demo
 

@@ -700,8 +700,8 @@ def test_the_same_file_twice():
 # Notes
 
 COUNT_NOTES = [
-    "`base.pt` has 8 target prompts, `chat.pt` has 9: every rate is out of its own model's number.",
-    "`base.pt` has 7 control prompts, `chat.pt` has 6: every rate is out of its own model's number.",
+    "`base.pt` has 8 target prompts, `chat.pt` has 9: each rate is a share of its own model's prompts.",
+    "`base.pt` has 7 control prompts, `chat.pt` has 6: each rate is a share of its own model's prompts.",
 ]
 
 

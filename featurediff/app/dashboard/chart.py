@@ -64,7 +64,7 @@ def link_chart(screen: OnScreen) -> None:
             "whole": screen.figure.to_dict()["layout"]["meta"][1:],
             "begin": here.drawn and here.drawn.zoom,
             "ring": ring,
-            "page": screen.opened.study.page.template if st.session_state[OPEN_ON_CLICK] else None,
+            "page": screen.opened.study.pages.template if st.session_state[OPEN_ON_CLICK] else None,
         },
         on_picked_change=on_picked,
         on_view_change=on_view,

@@ -84,11 +84,11 @@ def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> No
 
 def show_page(feature_id: int, study: Study) -> None:
     """Link to the feature's page, say how it was found, and show it in place."""
-    url = study.page.url(feature_id)
+    url = study.pages.url(feature_id)
     if url:
         st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
-    st.caption(escape_markdown(" ".join(filter(None, (study.page.reason, study.page.describes)))))
-    embedded = study.page.embed_url(feature_id)
+    st.caption(escape_markdown(" ".join(filter(None, (study.pages.reason, study.pages.describes)))))
+    embedded = study.pages.embed_url(feature_id)
     if embedded and st.session_state[IN_PLACE]:
         st.iframe(embedded, height=420)
         st.caption(

@@ -103,4 +103,4 @@ def build_page(screen: OnScreen, more: list[tuple[str, str]]) -> bytes:
     provenance = export.provenance(study, view, len(shown.at), len(shown.kept))
     provenance = export.Provenance((*provenance.facts, *more))
     drawing, title = screen.chart.draw(shown.rows(), view), export.title(study, view)
-    return export.html_page(drawing, study.page, provenance, title, lead=find(screen.opened, view))
+    return export.html_page(drawing, study.pages, provenance, title, lead=find(screen.opened, view))

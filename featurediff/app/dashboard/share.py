@@ -37,9 +37,9 @@ def show_share(shown: Shown, study: Study, view: View) -> None:
         st.markdown(f"**Feature ids** ({first})")
         st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
         listed_ids = ids[:MOST_LISTED]
-        url = quick_list_url(study.page, listed_ids, export.title(study, view)) if listed_ids else None
+        url = quick_list_url(study.pages, listed_ids, export.title(study, view)) if listed_ids else None
         if url:
             which = f"the first {MOST_LISTED} in the table" if len(ids) > MOST_LISTED else "all of them"
             st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")
         else:
-            st.caption("There is no list on Neuronpedia: " + escape_markdown(study.page.reason))
+            st.caption("There is no list on Neuronpedia: " + escape_markdown(study.pages.reason))

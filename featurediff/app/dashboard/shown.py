@@ -150,7 +150,7 @@ def _fill(rows: pa.Table, study: Study, view: View, stars: tuple[int, ...]) -> p
 
 def _columns(view: View, study: Study) -> list[str]:
     """Return the columns of the table on the screen, in their order."""
-    page = ["neuronpedia_url"] if study.page.template else []
+    page = ["neuronpedia_url"] if study.pages.template else []
     kind = ["explanation_type"] if study.explanations and len(study.explanations.types) > 1 else []
     metric, effect = view.metric, effect_of(view.question, view.metric)
     values = [f"{side}_{metric}" for side in SIDES]
