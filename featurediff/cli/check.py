@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from featurediff.charts.view import View
 from featurediff.cli.options import SourceDir
 from featurediff.cli.terminal import out, print_table, printable
 from featurediff.features.evidence import ALPHA, CAVEAT
@@ -23,6 +24,8 @@ def check_source(source_dir: SourceDir) -> None:
     """Read a source, and say what is in it and what is odd about it."""
     study = load(source_dir)
     results, table = study.results, study.table()
+    out.print(printable(study.finding(View(question="specific"))))
+    out.print()
     facts = Table.grid(padding=(0, 2))
     facts.add_row("source", printable(study.origin.caption))
     facts.add_row("features", f"{results.num_features:,}")

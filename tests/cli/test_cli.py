@@ -659,6 +659,11 @@ def test_check_says_what_is_there(source_dir, explanations_file):
     out, err = run("check", source_dir)
     assert err == ""
     assert [re.split(r" {2,}", line.rstrip()) for line in out.splitlines()] == [
+        [
+            "4 features changed on Target more than on Control (q ≤ 0.05), 4 up and 0 down. The published rule keeps "
+            "12; at least 1 would be expected if Target and Control did not differ."
+        ],
+        [""],
         ["source", "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"],
         ["features", "8"],
         ["base.pt", "base: 8 target and 7 control prompts"],

@@ -1,0 +1,104 @@
+"""The finding in words says what the table holds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import activation_rows, make_source
+
+from featurediff import load
+from featurediff.charts.finding import Found, count_found
+from featurediff.charts.view import View
+from featurediff.features.questions import QUESTIONS
+from featurediff.labels import Labels
+from featurediff.sources import demo
+
+MINE = Labels("Pre", "Post", "Self", "Other")
+RULE = "The published rule keeps 12; at least 1 would be expected if Self and Other did not differ."
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    return load(demo.make_demo().write(tmp_path_factory.mktemp("demo")))
+
+
+def numbers(sentence):
+    return [
+        int(word.replace(",", "")) for word in sentence.replace(";", " ").split() if word.replace(",", "").isdigit()
+    ]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_first_number_is_that_of_the_table(planted, question):
+    view = View(question=question)
+    said = planted.finding(view)
+    table = planted.table_of(view)
+    assert numbers(said)[0] == len(table) > 0
+    if question in ("changed", "specific"):
+        ways = [int((table["direction"] == way).sum()) for way in ("increase", "decrease")]
+        assert f"{ways[0]:,} up and {ways[1]:,} down" in said
+    kept = len(planted.table())
+    assert f"{kept:,}" in said
+    by_chance = planted.by_chance()["either_expected"].sum()
+    assert f"at least {by_chance:,.0f} would be expected if Target and Control did not differ" in said
+
+
+def test_sentences_by_question(source_dir):
+    study = load(source_dir)
+    view = View(labels=MINE)
+    assert study.finding(view) == (
+        "12 features are active on Self only; at least 1 would be expected if Self and Other did not differ. 2 of "
+        "those in one model do not move towards it."
+    )
+    assert study.finding(replace(view, question="changed")) == (
+        f"6 features changed on Self (q ≤ 0.05), 6 up and 0 down. {RULE}"
+    )
+    assert study.finding(replace(view, question="specific")) == (
+        f"4 features changed on Self more than on Other (q ≤ 0.05), 4 up and 0 down. {RULE}"
+    )
+    assert study.finding(replace(view, question="any")) == (
+        f"13 features answer at least one question; nothing corrects for asking several. {RULE}"
+    )
+
+
+def test_nothing_found_says_how_many_were_tested(source_dir):
+    study = load(source_dir)
+    view = View(question="specific", alpha=1e-9, labels=MINE)
+    tested = sum(
+        int(np.isfinite(study.changes().effects["all_mean_specific", name].tested.p).sum())
+        for name in study.results.token_types
+    )
+    assert study.finding(view) == f"No feature changed on Self more than on Other (q ≤ 1e-09; {tested} tested). {RULE}"
+
+
+def test_without_standard_deviations_the_mean_cannot_be_tested(tmp_path):
+    from builders import model_data
+
+    models = {}
+    for side in ("base", "chat"):
+        data = model_data(side)
+        for name in data["metadata"]["token_types"]:
+            for prompts in ("target", "control"):
+                del data[name][f"{prompts}_all_std"]
+        models[side] = data
+    study = load(make_source(tmp_path, **models))
+    said = study.finding(View(question="changed", labels=MINE))
+    assert said.startswith(
+        "What changed on Self cannot be tested: the files hold no means with standard deviations. The published rule"
+    )
+
+
+def test_with_pairs_the_expectation_is_no_bound(tmp_path):
+    folder = make_source(tmp_path, num_target_prompts=9, num_control_prompts=7)
+    activation_rows(load(folder)).to_parquet(folder / "activations.parquet")
+    said = load(folder).finding(View())
+    assert "about" in said
+    assert "at least" not in said
+
+
+def test_features_that_do_not_move_towards_their_model_are_counted_apart(planted):
+    table = planted.table()
+    towards = table["exclusivity"].map({"chat": "increase", "base": "decrease"}).astype("str")
+    expected = table["exclusivity"].isin(["base", "chat"]) & (table["direction"].astype("str") != towards)
+    ways = [int((table["direction"] == way).sum()) for way in ("increase", "decrease")]
+    assert count_found(table) == Found(len(table), *ways, int(expected.sum()))
