@@ -142,7 +142,7 @@ def _tests(study: Study, view: View) -> str:
 
 
 def csv_text(table: pd.DataFrame, metric: str) -> str:
-    """Return the table as CSV, with `difference` of the metric; see `spreadsheet.to_csv`."""
+    """Return the table as CSV, with `difference` of the metric; see `csv_files.to_csv`."""
     return to_csv(with_difference(table, metric))
 
 

@@ -227,11 +227,11 @@ class Study:
         return with_evidence(kept, self.exclusive, None)
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
-        """Return everything the files say of one feature, as text for people; see `feature.statistics`."""
+        """Return everything the files say of one feature, as text for people; see `features.one_feature.statistics`."""
         return statistics(self.results, feature_id, labels or Labels())
 
     def evidence_of(self, token_type: str, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
-        """Return what the prompts say of one feature at one position, as text; see `feature.counts_and_tests`."""
+        """Return counts and tests of one feature at one position, as text; see `features.one_feature`."""
         return counts_and_tests(self.results, self.exclusive, token_type, feature_id, labels or Labels())
 
     def effects_of(
@@ -285,7 +285,7 @@ class Study:
         Returns
         -------
         Figure
-            See `figures.scatter`.
+            See `charts.scatter.scatter`.
 
         Raises
         ------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.csv_files import guard, to_csv, unguard, unguarded
 from featurediff.export import csv_text
-from featurediff.features.changes import ranking_csv
+from featurediff.features.ranked import ranking_csv
 from featurediff.meaning.explain import Explained, write_rows, written_rows
 from featurediff.meaning.explanations import parse_explanations, read_explanations
 

@@ -16,7 +16,7 @@ from featurediff.cli import app
 from featurediff.collect.output import ACTIVATIONS, PROMPT_TEXTS
 from featurediff.collect.positions import PRESETS
 from featurediff.compare.counts import counts
-from featurediff.features.changes import ranking_csv
+from featurediff.features.ranked import ranking_csv
 from featurediff.sources import demo
 from featurediff.sources.metadata import Metadata
 
@@ -257,7 +257,7 @@ def table_columns(study):
 @pytest.fixture(scope="module")
 def columns(study, table_columns):
     """Every column of every file that is read or written."""
-    from featurediff.features.changes import rank
+    from featurediff.features.ranked import rank
 
     ranked = (
         ranking_csv(rank(study.table(), "target_all_mean", study.origin)).splitlines()[0].replace('"', "").split(",")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from featurediff.charts.ranking import APART, ranking, row_places
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.volcano import lay_out_volcano, volcano
-from featurediff.features.changes import rank
 from featurediff.features.filters import is_one_of, rows_of
+from featurediff.features.ranked import rank
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ class VolcanoChart:
     """Hover texts of every kept feature, where they are at hand."""
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
-        """Return the figure; the line is of the change, so at no q that a filter asks for."""
+        """Return the figure; its line is at q = 0.05, whatever a filter asks for."""
         return volcano(
             rows,
             self.places,
@@ -127,7 +127,7 @@ class RankingChart:
         return float(found["chat"].iloc[0]), float(row_places(ranked)[found.index[0]] + APART["chat"])
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the ranking; see `changes.rank`."""
+        """Return the ranking; see `ranked.rank`."""
         return rank(rows, self.metric, self.origin, self.top)
 
 
@@ -144,7 +144,7 @@ def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np
     origin : Origin
         For titles, colours and numbers of prompts.
     texts : ndarray of shape (kept,), optional
-        From `points.hover_texts`; without them each figure makes its own.
+        From `texts.hover_texts`; without them each figure makes its own.
     """
     choice: Choice = view.scale
     if view.chart == "ranking":

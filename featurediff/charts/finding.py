@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from featurediff.features.questions import effect_of
+from featurediff.features.table import Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ class Found(NamedTuple):
     """Those that it uses less."""
 
     against: int
-    """Those exclusive in one model that do not move towards it."""
+    """Features exclusive in one model that this model does not use more than the other."""
 
 
 def count_found(table: pd.DataFrame) -> Found:
@@ -65,7 +66,7 @@ def finding(
     chance : DataFrame
         What the published rule keeps by chance, from `features.counts.chance_table`.
     changes : Changes or None
-        The tests; None while they are not known, which only the published rule does without.
+        The tests; None until they are computed; only the question `exclusive` does without.
 
     Returns
     -------
@@ -103,10 +104,13 @@ def _published(found: Found, view: View, chance: pd.DataFrame, *, is_first: bool
     by_chance = chance["either_expected"].sum()
     number = f"{by_chance:,.0f}" if by_chance >= 1 else f"{by_chance:.1f}"
     expected = f"{'at least' if chance['is_least'].any() else 'about'} {number}"
-    if is_first:
+    is_published = view.thresholds == Thresholds()
+    if is_first and is_published:
         said = f"{plural_of(found.kept)} {_verb(found.kept, 'is', 'are')} active on {words.target} only"
+    elif is_first:
+        said = f"{plural_of(found.kept)} {_verb(found.kept, 'is', 'are')} {view.rule()}"
     else:
-        said = f"The published rule keeps {found.kept:,}"
+        said = f"The {'published rule' if is_published else 'rule with these thresholds'} keeps {found.kept:,}"
     return f"{said}; {expected} would be expected if {words.target} and {words.control} did not differ."
 
 
@@ -114,7 +118,7 @@ def _going_against(found: Found) -> str:
     """Say how many features are exclusive in a model that does not use them more."""
     if not found.against:
         return ""
-    return f"{found.against:,} of those in one model {_verb(found.against, 'does', 'do')} not move towards it."
+    return f"{found.against:,} of those exclusive in one model {_verb(found.against, 'is', 'are')} not used more by it."
 
 
 def _verb(number: int, one: str, many: str) -> str:

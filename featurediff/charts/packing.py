@@ -3,7 +3,7 @@ Coincident points → places of their own, so that every feature can be seen and
 
 Features that are silent in one model share that model's value 0: nearly all of a diff lies on two lines. They move into
 a gutter beside the axis and are packed across it like a dot histogram. Points that coincide inside the plot are packed
-round their true place. Positions are in drawn units (see `scales.Scale`).
+round their true place. Positions are in drawn units (see `scale.Scale`).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def ranking(
     Parameters
     ----------
     ranked : DataFrame
-        From `changes.rank`.
+        From `ranked.rank`.
     metric : str
         What it was ranked by.
     origin : Origin

@@ -106,8 +106,8 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = 
     """
     Place every point where no other one is.
 
-    Along an axis of values a point moves by less than half the gap to the next value that occurs, and not to another
-    value's tick; where no two values share a row of a gutter, or the pile fits beside each other, not at all. The
+    Along an axis of values a point moves by less than half the gap to the next value, and never onto another value's
+    tick. It does not move if it needs no room. The
     result depends on nothing but the table and the scale, and not on the order of rows.
 
     Parameters
@@ -226,7 +226,7 @@ def scatter(
     labels : Labels, optional
         What models and prompt sets are called.
     texts : ndarray of shape (kept,), optional
-        Hover texts of the whole table, from `points.hover_texts`, where they are at hand. Above `EXPLAINED_POINTS`
+        Hover texts of the whole table, from `texts.hover_texts`, where they are at hand. Above `EXPLAINED_POINTS`
         points there are none.
     titled : bool
         Whether the figure carries its title.

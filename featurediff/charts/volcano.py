@@ -23,9 +23,9 @@ from featurediff.charts.scale import Scale, fit_scale
 from featurediff.charts.style import GUTTER_FILL, NOTE, look_of_points, value_axis
 from featurediff.charts.texts import text
 from featurediff.charts.view import caption, heading
-from featurediff.features.changes import change_of
 from featurediff.features.evidence import ALPHA
 from featurediff.features.questions import Question, effect_of
+from featurediff.features.ranked import change_of
 from featurediff.labels import Labels, test_in_words
 from featurediff.sources.origin import Origin
 
@@ -229,7 +229,7 @@ def volcano(
     line : float
         The q at which a line is drawn.
     texts : ndarray of shape (kept,), optional
-        As in `figures.scatter`.
+        As in `scatter.scatter`.
     titled : bool
         Whether the figure carries its title.
     question : str
@@ -238,7 +238,7 @@ def volcano(
     Returns
     -------
     Drawing
-        Traces as in `figures.scatter`; customdata as there.
+        Traces as in `scatter.scatter`; customdata as there.
     """
     labels = labels or Labels()
     effect = effect_of(question, metric)

@@ -15,10 +15,10 @@ from featurediff.charts.view import DEFAULT_METRIC, Kind, View, nothing_kept
 from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
-from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
 from featurediff.features.questions import Family, Question
+from featurediff.features.ranked import rank, ranking_csv
 from featurediff.files import kind_of, write_whole
 from featurediff.labels import Labels
 from featurediff.sources.tree import Source, describe_source, find_sources
@@ -72,7 +72,7 @@ def export_sources(
     alpha: Annotated[
         float, typer.Option(min=0, max=1, metavar="A", help="changed and specific keep features with q at most A.")
     ] = ALPHA,
-    family: Annotated[Family, typer.Option(help="Correct for the features of a position, or of all.")] = "position",
+    family: Annotated[Family, typer.Option(help="Correct q over each position, or over all positions.")] = "position",
     metric: Annotated[str, typer.Option(help="Which vector of the files the axes show.")] = DEFAULT_METRIC,
     explanations: Annotated[
         Path | None, typer.Option(help="CSV with feature_id and a text column, or a folder of delphi's.")
@@ -82,11 +82,15 @@ def export_sources(
     parquet: Annotated[Path | None, typer.Option(help="Write the table here (a folder, for a tree).")] = None,
     offline: Offline = True,
     token_type: Annotated[list[str] | None, typer.Option(help="Only this position; may be repeated.")] = None,
-    exclusivity: Annotated[list[Which] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-    consistency: Annotated[Consistency, typer.Option(help="Only features like this.")] = "all",
+    exclusivity: Annotated[
+        list[Which] | None, typer.Option(help="Only features exclusive in this model; may be repeated.")
+    ] = None,
+    consistency: Annotated[Consistency, typer.Option(help="Only consistent, or only inconsistent, features.")] = "all",
     min_target: MinTarget = "1",
     max_control: MaxControl = "0",
-    min_value: Annotated[float | None, typer.Option(metavar="V", help="The larger value is at least V.")] = None,
+    min_value: Annotated[
+        float | None, typer.Option(metavar="V", help="Only features where base or chat reaches V.")
+    ] = None,
     max_q: Annotated[
         float | None,
         typer.Option(metavar="Q", min=0, max=1, help="Only features whose q for the question is at most Q."),

@@ -105,8 +105,8 @@ def count_kept(counts: Mapping[Side, tuple[Counts, Counts]], rules: Mapping[Side
     Returns
     -------
     Kept
-        For the mirror, an observed yardstick, swap target and control in the counts and in `rule`: how many features
-        the same thresholds would keep as exclusive to the control prompts.
+        To count the mirror, the features that the same thresholds would call exclusive to the control prompts, pass
+        counts and rules with target and control swapped.
     """
     base, chat = (rules[side].keeps(*counts[side]) for side in SIDES)
     return Kept(int(base.sum()), int(chat.sum()), int((base | chat).sum()))
@@ -195,7 +195,8 @@ def expected(
     Kept
         The mean over all exchanges, or over the first `BLOCK` random ones that `exchange` uses. Without groups `base`
         and `chat` are exact, from `chances`. With groups and a cutoff, p is the share of these exchanges with at least
-        such a difference of the groups' mean rates: over random ones, a cutoff below 1 / BLOCK finds nothing.
+        such a difference of the groups' mean rates. If exchanges are random, p cannot fall below 1 / BLOCK, so a
+        smaller cutoff finds nothing.
     """
     groups = target_groups, control_groups
     sizes = [group_sums(np.ones((len(on), 1)), g) for on, g in zip(active["base"], groups, strict=True)]

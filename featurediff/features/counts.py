@@ -149,10 +149,9 @@ def count_by_question(
     Returns
     -------
     DataFrame with a row per (question, token_type, direction)
-        `question`, `token_type`, `direction` ("all", "increase", "decrease", "none"), `found`, `expected` (by chance,
-        for "all": of the published rule from `chance_table`; of the others alpha × found, the share that may be false;
-        NaN else, and for `any`, which corrects for nothing), `n` and `groups` (prompts, or groups of them, target and
-        control, as text), `test`.
+        `question`, `token_type`, `direction` ("all", "increase", "decrease", "none"), `found`, `expected` (by chance;
+        only in the rows "all": of the published rule from `chance_table`, of `changed` and `specific` alpha × found;
+        NaN for `any`), `n` and `groups` (prompts, or groups of them, target and control, as text), `test`.
     """
     rows = []
     for question, table in tables.items():

@@ -75,7 +75,7 @@ class TestedEffect:
     """One effect of the features of one position."""
 
     value: Floats
-    """Chat − base on target prompts, or that less chat − base on control prompts; shape (features,)."""
+    """Chat − base on target prompts, or that minus (chat − base on control prompts); shape (features,)."""
 
     low: Floats
     """Lower end of its 95 % interval; NaN where nothing moves."""
@@ -153,8 +153,8 @@ def assess_changes(results: Results, pairs: Pairs | None = None, family: Family 
     pairs : Pairs, optional
         Which feature was how active on which prompt, in both models; without it the tests are weaker.
     family : {"position", "source"}
-        What is corrected for together. `change`: features active on a target prompt in either model; `specific`: on
-        any prompt in either model.
+        Over which features q is corrected. Tested for `change`: those active on a target prompt in either model; for
+        `specific`: on any prompt in either model.
 
     Returns
     -------

@@ -119,7 +119,7 @@ def question_q(table: pd.DataFrame, question: Question, metric: str) -> Floats:
     question : {"exclusive", "changed", "specific", "any"}
         The question.
     metric : str
-        Shown: it decides about the quantity.
+        The metric shown: it selects mean or frequency.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Target and control prompts → p that they could as well be exchanged."""
+"""Target and control prompts → p for: they are interchangeable."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def exchange(
     Returns
     -------
     ndarray of shape (features,), float64
-        Two-sided, with |Welch's t| as statistic, which keeps the level also where only the variances differ (Janssen
-        1997), roughly where there are few prompts. |t| is ∞ where neither set varies and the means differ. 1 where d is
+        Two-sided, with |Welch's t| as statistic. It keeps its error rate also if only the variances differ (Janssen
+        1997); with few prompts only roughly. |t| is ∞ where neither set varies and the means differ. 1 where d is
         the same on all prompts, also where it is 0. NaN where a set has fewer than 2 prompts, or groups. Takes for
         granted that prompts, or groups, are independent.
     """

@@ -25,8 +25,8 @@ def q_values(p: Floats) -> Floats:
     -------
     ndarray of the same shape, float64
         The smallest share of false discoveries at which the feature would still be called changed, by the step-up
-        procedure of Benjamini and Hochberg (1995): the least p₍ⱼ₎ m / j over j ≥ i for the i-th smallest of m. NaN
-        where p is.
+        procedure of Benjamini and Hochberg (1995): for the i-th smallest of m p-values, the minimum
+        over j ≥ i of p₍ⱼ₎ · m / j. NaN where p is.
     """
     q = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)

@@ -128,8 +128,8 @@ def _welch(found: Contrast, first: int, second: int) -> Floats:
     """
     Return the p of |t|.
 
-    Where nothing varies and the means differ, t is ∞ but no evidence is: of all ways to divide the values into `first`
-    and `second`, only the observed one (and its mirror image, for equal numbers) separates them so.
+    Where nothing varies and the means differ, t is infinite, but the evidence is not: of all ways to divide the
+    values into `first` and `second`, only the observed one (and its mirror image, for equal numbers) separates them so.
     """
     from scipy.special import binom, stdtr
 

@@ -18,7 +18,7 @@ QUANTITIES: tuple[Quantity, ...] = ("all_mean", "sparsity")
 
 Contrast = Literal["change", "specific"]
 CONTRASTS: tuple[Contrast, ...] = ("change", "specific")
-"""Chat − base on target prompts; and that less chat − base on control prompts."""
+"""Chat − base on target prompts; and that minus (chat − base on control prompts)."""
 
 Family = Literal["position", "source"]
 """Which features are corrected for together: those of one position, or of all positions of a source."""
@@ -54,7 +54,7 @@ class Asked:
     """Which one."""
 
     metric: str = "target_all_mean"
-    """Shown: it decides which quantity `changed` and `specific` are about."""
+    """The metric shown: it selects mean or frequency for `changed` and `specific`."""
 
     alpha: float = 0.05
     """`changed` and `specific` keep features with at most this q."""

@@ -39,7 +39,7 @@ ENOUGH_HITS = 10
 """A feature with so many hits beside the observed one is not looked at again after the first stage."""
 
 FINEST = 0.05
-"""With so many patterns, two hits in a family of m still give p ≤ `FINEST` / m, whatever level the user asks for."""
+"""With two hits, a feature in a family of m can reach p ≤ `FINEST` / m, whatever level the user asks for."""
 
 TIE = 1e-11
 """

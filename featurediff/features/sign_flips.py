@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def sign_flips(d: Floats, family: int | None = None, groups: Groups | None = None) -> Floats:
     """
-    Return the p that base and chat could as well be swapped on every prompt.
+    Return p for: swapping base and chat on any prompt makes no difference.
 
     Parameters
     ----------

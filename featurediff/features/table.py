@@ -1,4 +1,4 @@
-"""Two models' results joined into the feature table, and the filters on it."""
+"""Two models' results joined into the feature table: which features a question keeps."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Activations:
         token_type : str
             The position.
         results : Results, optional
-            The two files beside the activations; by default the listing is not held against their counts.
+            The two files beside the activations; if given, the listing is checked against their counts.
 
         Returns
         -------
@@ -206,7 +206,7 @@ def _matching(path: Path, columns: list[str], only: Mapping[str, object]) -> pa.
     """
     Go through all rows of a file.
 
-    `pq.read_table` leaves out rows on the footer's word for what is in them, which no checksum covers.
+    `pq.read_table` skips rows because of statistics in the footer, which no checksum protects.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

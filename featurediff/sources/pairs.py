@@ -34,7 +34,7 @@ class Cells:
     """Row of each in the prompt set; shape (active,)."""
 
     feature: NDArray[np.intp]
-    """Place of each in `PairsAt.features`, ascending; shape (active,)."""
+    """For each activation, the index of its feature in `PairsAt.features`; ascending, shape (active,)."""
 
     activation: NDArray[np.float64]
     """Shape (active,)."""

@@ -11,8 +11,8 @@ from conftest import SAE_FOLDER
 from dashboard import draw_box, open_app, rows, said
 
 from featurediff import export, load
-from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.filters import by_size
+from featurediff.features.ranked import rank, ranking_csv
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,9 @@ from dashboard import (
 
 from featurediff import load
 from featurediff.app.dashboard.stars import parse_stars
-from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.evidence_columns import evidence_q
+from featurediff.features.ranked import rank, ranking_csv
 
 SOURCE = "gemma_trainer131k-l0-114_layer20"
 

@@ -10,6 +10,7 @@ from featurediff import load
 from featurediff.charts.finding import Found, count_found
 from featurediff.charts.view import View
 from featurediff.features.questions import QUESTIONS
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import Labels
 from featurediff.sources import demo
 
@@ -48,7 +49,7 @@ def test_sentences_by_question(source_dir):
     view = View(labels=MINE)
     assert study.finding(view) == (
         "12 features are active on Self only; at least 1 would be expected if Self and Other did not differ. 2 of "
-        "those in one model do not move towards it."
+        "those exclusive in one model are not used more by it."
     )
     assert study.finding(replace(view, question="changed")) == (
         f"6 features changed on Self (q ≤ 0.05), 6 up and 0 down. {RULE}"
@@ -102,3 +103,13 @@ def test_features_that_do_not_move_towards_their_model_are_counted_apart(planted
     expected = table["exclusivity"].isin(["base", "chat"]) & (table["direction"].astype("str") != towards)
     ways = [int((table["direction"] == way).sum()) for way in ("increase", "decrease")]
     assert count_found(table) == Found(len(table), *ways, int(expected.sum()))
+
+
+def test_other_thresholds_are_not_called_the_published_rule(source_dir):
+    """With other thresholds the sentence still spoke of the published rule, and of features active on target only."""
+    view = View(thresholds=Thresholds(Threshold(2), Threshold(1)), labels=MINE)
+    study = load(source_dir)
+    kept = len(study.table(view.thresholds))
+    rule = "active on at least 2 of a model’s Self prompts and on at most 1 of its Other prompts"
+    assert study.finding(view).startswith(f"{kept} features are {rule}; at least ")
+    assert f"The rule with these thresholds keeps {kept}; " in study.finding(replace(view, question="changed"))

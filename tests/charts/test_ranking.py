@@ -16,8 +16,8 @@ from featurediff.charts.chart import make_chart
 from featurediff.charts.points import mark
 from featurediff.charts.ranking import LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
 from featurediff.charts.view import View
-from featurediff.features.changes import change_of, interval, rank, ranking_csv
 from featurediff.features.exact_tests import wilson
+from featurediff.features.ranked import change_of, interval, rank, ranking_csv
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.sources.origin import Origin
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from featurediff import cli, load
 from featurediff.cli import app
 from featurediff.errors import DataError
-from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
 from featurediff.features.questions import QUESTIONS
+from featurediff.features.ranked import rank, ranking_csv
 
 SHARE = "target_sparsity"
 

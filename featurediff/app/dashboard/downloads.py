@@ -13,8 +13,8 @@ from featurediff.app.dashboard.opened import find
 from featurediff.app.safe_text import show_error
 from featurediff.app.session import STARRED, session
 from featurediff.errors import DataError
-from featurediff.features.changes import rank, ranking_csv
 from featurediff.features.filters import by_size
+from featurediff.features.ranked import rank, ranking_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ CHART_WIDTH, CHART_HEIGHT = 840, 560
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the chart was drawn for, and how it began; a box or zoom made since then is in the browser alone."""
+    """What the chart was drawn for, and how it began. A zoom made since then is known to the browser alone."""
 
     figure: int
     """Identifies everything that the figure shows."""
@@ -94,12 +94,12 @@ def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
 )
 def draw(opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int) -> Picture:
     """
-    Return the chart of a view as it begins; another number of `cleared` boxes makes the browser draw it anew.
+    Return the chart of a view as it begins. Another number of `cleared` boxes makes the browser redraw it.
 
     Its `meta` has that number, and left, right, lower and upper end of the whole axes.
     """
     drawing = lay_out_chart(opened, view).draw(shown.drawn(), view, titled=False)
-    # Where width or mode of clicks were not what Streamlit sets, the browser would draw all points once more for it.
+    # Width and mode of clicks are what Streamlit would set; otherwise the browser redraws all points.
     layout = {"height": CHART_HEIGHT, **drawing["layout"], "width": CHART_WIDTH, "clickmode": "none"}
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if drawn.marked:

@@ -9,7 +9,7 @@ from featurediff.app.safe_text import escape_markdown
 from featurediff.charts.view import View
 
 PATIENCE = 1.0
-"""Seconds that the page waits for the tests before it shows the published rule alone; of 40 prompts they take less."""
+"""Seconds that the page waits for the tests before it shows the published rule alone; 40 prompts take less."""
 
 
 def show_finding(opened: Opened, view: View) -> None:

@@ -31,7 +31,7 @@ class Opened:
     """The source that is open."""
 
     name: str
-    """Beside stars: as in the URL; of uploads the beginnings of their hashes."""
+    """Name stored with stars: as in the URL, or for uploads the start of each file’s hash."""
 
     files: tuple[str, ...]
     """Identify its files; see `sources.tree.identify`."""
@@ -48,8 +48,8 @@ class Opened:
 
 KEYS: dict[str | type[Any], Any] = {Opened: attrgetter("key"), View: repr, Thresholds: repr, tuple: repr}
 """
-What caches go by, by the type of an argument. Streamlit would take each apart, which takes longer, and would look at no
-more than a sample of a large frame: a function with a cache takes no frame, it asks `keep` for it.
+How caches hash each type of argument. Streamlit’s own hashing is slower, and only samples large frames. So cached
+functions take no frame; they call `keep`.
 """
 
 

@@ -40,13 +40,13 @@ class Shown:
     """Rows of `kept` that pass the filters: those in the chart."""
 
     digest: str
-    """Identifies them: filters that leave the same rows make the same figure."""
+    """Hash of `passing`: equal rows give the same cached figure."""
 
     at: NDArray[np.intp]
     """Rows of `kept` that are also in the box and starred, where that is asked for: those in table and downloads."""
 
     counts: NDArray[np.int64]
-    """Kept and significant features of the rows `at`; see `features.evidence.count_evidence`."""
+    """Kept and significant features of the rows `at`; see `features.evidence_columns.count_evidence`."""
 
     ids: tuple[int, ...]
     """Features that change most, at most `MOST_IDS`."""
