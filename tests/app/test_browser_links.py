@@ -141,10 +141,10 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
         **words,
     )
     text = screen.text()
-    heading = f"{base} → {chat} {target} SAE Features: {metric}"
+    heading = f"Active on {target} only"
     assert screen.heading() == heading
     for words_shown in (
-        f"SAE 131k-l0-114 · residual stream after layer 20 · {HOSTILE_FOLDER}",
+        f"{metric}, {base} → {chat} · gemma · SAE 131k-l0-114 · residual stream after layer 20 · {HOSTILE_FOLDER}",
         f"At {HOSTILE_TYPE}",
         f"position model, {HOSTILE_TYPE}",
         "explanation contains “<B>B</b> *x*”",
@@ -155,14 +155,14 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
         assert words_shown in text
     sidebar = screen.page.get_by_test_id("stSidebar")
     assert sidebar.locator(".st-key-token_types").locator("button p").all_inner_texts() == ["model", HOSTILE_TYPE]
-    assert written(screen.key("exclusivity").locator("button p")) == ["Both", base, chat]
+    assert written(screen.key("exclusivity").locator("button p")) == ["Both", base, chat, "Neither"]
     drawn = screen.chart.locator("svg text").all_text_contents()
     for words_shown in (
         HOSTILE_TYPE,
         f"Both {target}",
         f"{base}: {metric}",
         f"{chat}: {metric}",
-        f"silent on {base}’s {target} prompts",
+        f"silent on {chat}’s {target} prompts",
     ):
         assert words_shown in drawn
     row = screen.cells()[0]
