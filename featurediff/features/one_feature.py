@@ -117,7 +117,7 @@ def effects_and_tests(changes: Changes, token_type: str, feature_id: int, labels
     Returns
     -------
     DataFrame
-        A row per effect: mean activation and activation frequency (in percentage points), on target prompts and on
+        A row per effect: mean activation and activation frequency (in percentage points, pp), on target prompts and on
         those more than on control prompts; the columns are the effect, its 95 % interval, `p`, `q`, which test it was,
         and how many features were tested together.
     """
@@ -130,7 +130,7 @@ def effects_and_tests(changes: Changes, token_type: str, feature_id: int, labels
             float(column[at]) if at is not None else np.nan for column in (effect.value, effect.low, effect.high)
         )
         quantity = f"target_{name.removesuffix('_change').removesuffix('_specific')}"
-        factor, unit = (100, "percentage points") if name.startswith("sparsity") else (1, "")
+        factor, unit = (100, "pp") if name.startswith("sparsity") else (1, "")
         p, q, family = _tested(effect.tested, at)
         interval = f"{signed(low, factor)} to {signed(high, factor)}" if np.isfinite(low) else "–"
         text = f"{signed(value, factor)} {unit}".strip()

@@ -75,7 +75,7 @@ def test_every_p_comes_with_what_it_rests_on():
     assert CAVEAT in next(tile.help for tile in at.metric if "q ≤" in tile.label).replace("\\", "")
     (effects,) = [frame.value for frame in at.dataframe if "test" in frame.value]
     assert effects.loc["Activation frequency on Target"].tolist() == [
-        "+18.1 percentage points",
+        "+18.1 pp",
         "−25 to +53",
         "0.64",
         "0.74",

@@ -73,11 +73,14 @@ def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> No
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
     st.dataframe(rows, key="evidence", height="content", column_config=widths)
     if opened.tested:
-        st.dataframe(study.effects_of(*picked, labels), key="effects", height="content")
+        effects = study.effects_of(*picked, labels)
+        sizes = (75, 115, 65, 60, 75, 55)
+        looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(effects, sizes, strict=True)}
+        st.dataframe(effects, key="effects", height="content", column_config=looks)
     st.caption(
         escape_markdown(
-            "Prompts on which it is active, with 95 % Wilson intervals. In each model: target over control, one-sided "
-            f"Fisher’s exact test. q corrects p for the features tested together. {CAVEAT}"
+            "Prompts on which it is active, with 95 % Wilson intervals; p of target over control. Below: how it changed "
+            f"from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the features tested together. {CAVEAT}"
         )
     )
 
