@@ -75,12 +75,14 @@ def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> No
     if opened.tested:
         effects = study.effects_of(*picked, labels)
         sizes = (75, 115, 65, 60, 75, 55)
-        looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(effects, sizes, strict=True)}
+        names = effects.columns.tolist()
+        looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(names, sizes, strict=True)}
         st.dataframe(effects, key="effects", height="content", column_config=looks)
     st.caption(
         escape_markdown(
-            "Prompts on which it is active, with 95 % Wilson intervals; p of target over control. Below: how it changed "
-            f"from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the features tested together. {CAVEAT}"
+            "Above: prompts on which it is active, with 95 % Wilson intervals, and p of target over control. Below: how "
+            f"it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the features "
+            f"tested together. {CAVEAT}"
         )
     )
 
