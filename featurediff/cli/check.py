@@ -10,7 +10,7 @@ from rich.table import Table
 from featurediff.charts.view import View
 from featurediff.cli.options import SourceDir
 from featurediff.cli.terminal import out, print_table, printable
-from featurediff.features.evidence import ALPHA, CAVEAT
+from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import count_evidence
 from featurediff.sources.demo import is_planted
 from featurediff.sources.results import is_synthetic
@@ -45,10 +45,12 @@ def check_source(source_dir: SourceDir) -> None:
     for title, found in (
         ("What each question finds, and how much of it would be there by chance", _questions(study)),
         ("The published rule: active on target prompts only", _exclusive(study, table)),
+        ("The published rule against chance, and against its mirror: active on control prompts only", _chance(study)),
     ):
         out.print(f"\n{title}")
         print_table(found)
-    out.print(printable(CAVEAT))
+    out.print()
+    out.print(printable(f"{CAVEAT} {NOT_CORRECTED}"))
     for note in study.notes():
         out.print(printable(f"Note: {note}", "yellow"))
 
@@ -71,6 +73,23 @@ def _exclusive(study: Study, kept: pd.DataFrame) -> Table:
     for token_type, exclusivity, *numbers in counts.reset_index().itertuples(index=False):
         table.add_row(*map(printable, (token_type, exclusivity, *(f"{n:,}" for n in numbers))))
     table.add_row("all", "", *(f"{n:,}" for n in counts.sum()))
+    return table
+
+
+def _chance(study: Study) -> Table:
+    """Return what the published rule keeps at each position, beside what chance would, and its mirror."""
+    names = ["position", "kept", "by chance", f"q at most {ALPHA}", "by chance", "mirror"]
+    table = Table(*names, box=None, padding=(0, 2, 0, 0))
+    for row in study.by_chance().reset_index().to_dict("records"):
+        bound = "≥ " * row["is_least"]
+        table.add_row(
+            printable(row["token_type"]),
+            f"{row['either_kept']:,.0f}",
+            f"{bound}{row['either_expected']:,.1f}",
+            f"{row['either_significant']:,.0f}",
+            f"{bound}{row['either_significant_expected']:,.1f}",
+            f"{row['either_mirror']:,.0f}",
+        )
     return table
 
 

@@ -41,6 +41,12 @@ CAVEAT = (
 )
 """What stands beside every p."""
 
+NOT_CORRECTED = (
+    "q corrects for the features of one position (or of all, if the family is the source), but not for asking several "
+    "questions, nor for looking at mean and frequency."
+)
+"""What stands beside every total."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tested:

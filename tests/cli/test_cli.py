@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from featurediff import cli, load
 from featurediff.cli import app
 from featurediff.errors import DataError
-from featurediff.features.evidence import CAVEAT
+from featurediff.features.evidence import CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
 from featurediff.features.questions import QUESTIONS
@@ -705,7 +705,13 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["newline", "base", "2", "0"],
         ["newline", "chat", "2", "1"],
         ["all", "12", "4"],
-        [CAVEAT],
+        [""],
+        ["The published rule against chance, and against its mirror: active on control prompts only"],
+        ["position", "kept", "by chance", "q at most 0.05", "by chance", "mirror"],
+        ["model", "6", "≥ 0.6", "2", "≥ 0.0", "0"],
+        ["newline", "6", "≥ 0.6", "2", "≥ 0.0", "0"],
+        [""],
+        [f"{CAVEAT} {NOT_CORRECTED}"],
         [
             "Note: `base.pt` has 8 target prompts, `chat.pt` has 9: each rate is a share of its own model's prompts.",
         ],

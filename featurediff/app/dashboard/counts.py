@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.opened import Opened, chance
 from featurediff.app.safe_text import escape_markdown
-from featurediff.features.evidence import ALPHA, CAVEAT
+from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.labels import SIDES
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def show_counts(shown: Shown, opened: Opened, view: View) -> None:
     what = "target over control, in a model in which the feature is exclusive"
     if view.question != "exclusive":
         what = "the effect that the question is about"
-    tested = (
-        f"q is of {what}. It is corrected for the features tested together ({families}), not for several positions "
-        f"or questions. {CAVEAT}"
-    )
+    tested = f"q is of {what}, over the features tested together ({families}). {NOT_CORRECTED} {CAVEAT}"
     total = counts.sum(axis=(0, 1))
     tiles = [
         (
