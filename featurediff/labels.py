@@ -12,8 +12,8 @@ Exclusivity = Literal["both", "base", "chat", "neither"]
 SIDES: tuple[Side, ...] = ("base", "chat")
 PROMPTS: tuple[Prompts, ...] = ("target", "control")
 """
-The sets of prompts: the column `prompt_set` of the Parquet files. In code they are `prompts`; the `prompt_set` of a source
-is its folder.
+The sets of prompts: the column `prompt_set` of the Parquet files. In code they are `prompts`; the `prompt_set` of a
+source is its folder.
 """
 EXCLUSIVITIES: tuple[Exclusivity, ...] = ("both", "base", "chat", "neither")
 """In which models a feature is active on target prompts only; `neither` is kept by another question."""
