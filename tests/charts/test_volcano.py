@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from tables import make_results, make_table, untested
 
 from featurediff.charts.packing import ROW
-from featurediff.charts.points import mark
+from featurediff.charts.points import EXPLAINED_POINTS, custom_data, mark
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
 from featurediff.features.evidence import assess_changes, assess_exclusive
@@ -385,6 +385,19 @@ def test_q_below_what_float32_holds_is_shown():
     fig = go.Figure(volcano(table, lay_out_volcano(table, SHARE, RUN), SHARE, RUN))
     shown = {int(point[0]): point[11] for trace in markers(fig) for point in trace.customdata}
     np.testing.assert_allclose([shown[i] for i in table["feature_id"]], [1e-60, 0.5])
+
+
+def test_many_points_stay_small_where_a_q_is_smaller_than_float32_holds():
+    """At a million features of 1,000 prompts, one such q doubled the bytes of every point."""
+    n = EXPLAINED_POINTS + 1
+    rows = made_up(np.full(n, 0.5), np.full(n, 1e-60))
+    numbers = (np.zeros(n), np.zeros(n), np.zeros(n))
+    large, small = (
+        custom_data(some, tuple(x[: len(some)] for x in numbers), "sparsity_change") for some in (rows, rows[:-1])
+    )
+    assert (large.dtype, small.dtype) == (np.float32, np.float64)
+    assert set(large[:, 11]) == {np.float32(1e-37)}
+    assert set(small[:, 11]) == {1e-60}
 
 
 def test_axes_say_what_was_tested(results):
