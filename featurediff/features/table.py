@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,12 @@ import pandas as pd
 import pyarrow as pa
 
 from featurediff.errors import DataError
-from featurediff.features.questions import DIRECTIONS, QUESTIONS, Asked, effect_of
+from featurediff.features.questions import DIRECTIONS, QUESTIONS, Asked, Question, effect_of
 from featurediff.labels import EXCLUSIVITIES, SIDES
 from featurediff.meaning.pages import FeaturePages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -162,10 +162,7 @@ def _kept(
     base, base_control = _exclusive(results.base, token_type, thresholds)
     chat, chat_control = _exclusive(results.chat, token_type, thresholds)
     keeping = {"exclusive": base | chat} | (_significant(changes, token_type, asked, len(base)) if changes else {})
-    if asked.question == "any":
-        kept = np.flatnonzero(np.logical_or.reduce(list(keeping.values())))
-    else:
-        kept = np.flatnonzero(keeping[asked.question])
+    kept = np.flatnonzero(_answers(keeping, asked.question))
     kept_by = np.full(len(kept), -1, dtype=np.int8)
     if changes:
         for i, mask in enumerate(keeping.values()):
@@ -182,6 +179,41 @@ def _kept(
         vectors = results.of(side).vectors[token_type]
         columns |= {f"{side}_{name}": vectors[name].take(kept) for name in results.vector_names}
     return columns
+
+
+def _answers(keeping: Mapping[str, NDArray[np.bool_]], question: Question) -> NDArray[np.bool_]:
+    """Return which features a question keeps, given which the three of `exclusive`, `changed` and `specific` keep."""
+    whole: NDArray[np.bool_] = np.logical_or.reduce(list(keeping.values())) if question == "any" else keeping[question]
+    return whole
+
+
+def count_answers(
+    results: Results, thresholds: Thresholds, changes: Changes | None, asked: Asked
+) -> dict[Question, int]:
+    """
+    Count how many features each question keeps, without making its table.
+
+    Parameters
+    ----------
+    results, thresholds, changes : Results, Thresholds, Changes or None
+        As in `feature_table`; without changes only `exclusive` is counted.
+    asked : Asked
+        Metric and alpha; its question does not count.
+
+    Returns
+    -------
+    dict
+        Question → rows of its table.
+    """
+    counts = dict.fromkeys(QUESTIONS if changes else QUESTIONS[:1], 0)
+    for token_type in results.token_types:
+        base, chat = (_exclusive(model, token_type, thresholds)[0] for model in (results.base, results.chat))
+        exclusive = base | chat
+        for question in counts:
+            put = replace(asked, question=question)
+            found = _significant(changes, token_type, put, len(exclusive)) if changes else {}
+            counts[question] += int(np.count_nonzero(_answers({"exclusive": exclusive} | found, question)))
+    return counts
 
 
 def _significant(changes: Changes, token_type: str, asked: Asked, num_features: int) -> dict[str, NDArray[np.bool_]]:

@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import make_model, make_results
 
+from featurediff import load
 from featurediff.errors import DataError
 from featurediff.features.filters import Filters, blocking_filter, filter_table
-from featurediff.features.table import Threshold, Thresholds, feature_table, values, with_difference
+from featurediff.features.questions import QUESTIONS, Asked
+from featurediff.features.table import Threshold, Thresholds, count_answers, feature_table, values, with_difference
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.meaning.pages import FeaturePages
+from featurediff.sources import demo
 from featurediff.sources.results import Results
 
 PROMPTS = {"base": (8, 7), "chat": (9, 40)}
@@ -400,3 +403,14 @@ def test_model_files_may_have_their_token_types_in_another_order():
     table = feature_table(Results(base, chat))
     assert table["token_type"].tolist() == ["model", "newline"]
     assert table["chat_target_max"].tolist() == [1, 2]
+
+
+def test_answers_are_counted_as_the_tables_have_them(tmp_path):
+    """The sidebar's numbers are those of the tables that it does not make."""
+    study = load(demo.make_demo().write(tmp_path))
+    for metric in ("target_all_mean", "target_sparsity"):
+        for thresholds in (Thresholds(), Thresholds(Threshold(2), Threshold(1))):
+            found = count_answers(study.results, thresholds, study.changes(), Asked(metric=metric))
+            tables = {q: study.table(thresholds, question=q, metric=metric) for q in QUESTIONS}
+            assert found == {question: len(table) for question, table in tables.items()}
+    assert count_answers(study.results, Thresholds(), None, Asked()) == {"exclusive": len(study.table())}

@@ -12,8 +12,8 @@ import streamlit as st
 
 from featurediff.charts.finding import finding
 from featurediff.charts.view import View
-from featurediff.features.questions import QUESTIONS, Family, Question, quantity_of
-from featurediff.features.table import Thresholds
+from featurediff.features.questions import Family, Question, quantity_of
+from featurediff.features.table import Thresholds, count_answers
 from featurediff.meaning.explanations import Explanations, parse_explanations
 from featurediff.sources.results import parse_results
 from featurediff.sources.tree import Source
@@ -128,8 +128,8 @@ def asked_alike(view: View) -> str:
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: asked_alike})
 def count_questions(opened: Opened, view: View) -> dict[Question, int]:
     """Return how many features each question keeps; as long as the changes are not tested, only the published rule."""
-    questions = QUESTIONS if opened.tested else QUESTIONS[:1]
-    return {question: len(keep(opened, replace(view, question=question))) for question in questions}
+    changes = opened.study.changes(view.family) if opened.tested else None
+    return count_answers(opened.study.results, view.thresholds, changes, view.asked)
 
 
 def said_alike(view: View) -> str:
@@ -146,7 +146,12 @@ def find(opened: Opened, view: View) -> str:
     return finding(view, kept, exclusive, chance(opened, view), changes)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: asked_alike})
+def expected_alike(view: View) -> str:
+    """Identify the part of a view that chance depends on."""
+    return repr((view.thresholds, view.alpha))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: expected_alike})
 def chance(opened: Opened, view: View) -> pd.DataFrame:
     """Return what the published rule keeps by chance."""
     return opened.study.by_chance(view.thresholds, view.alpha)
