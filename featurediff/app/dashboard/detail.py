@@ -80,8 +80,8 @@ def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> No
         st.dataframe(effects, key="effects", height="content", column_config=looks)
     st.caption(
         escape_markdown(
-            "Above: prompts on which it is active, with 95 % Wilson intervals; p of target over control. Below: how "
-            f"it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the features "
+            "First table: prompts on which it is active, with 95 % Wilson intervals; p of target over control. Second: "
+            f"how it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the features "
             f"tested together. {CAVEAT}"
         )
     )
