@@ -80,9 +80,9 @@ def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> No
         st.dataframe(effects, key="effects", height="content", column_config=looks)
     st.caption(
         escape_markdown(
-            "First table: prompts on which it is active, with 95 % Wilson intervals; p of target over control. Second: "
-            f"how it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the features "
-            f"tested together. {CAVEAT}"
+            "First table: prompts on which it is active, with 95 % Wilson intervals; p of target over control. "
+            f"Second: how it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the "
+            f"features tested together. {CAVEAT}"
         )
     )
 
