@@ -96,9 +96,9 @@ class Study:
         ]
         return f"{' and '.join(parts)}; which feature was active on which prompt is not known, so tests are unpaired"
 
-    def finding(self, view: View) -> str:
-        """Say in words what a view's question finds; see `charts.finding.finding`."""
-        kept = self.table_of(view)
+    def finding(self, view: View, kept: pd.DataFrame | None = None) -> str:
+        """Say in words what a view's question finds, given `table_of` where it is at hand; see `charts.finding`."""
+        kept = self.table_of(view) if kept is None else kept
         exclusive = kept if view.question == "exclusive" else self.table(view.thresholds, metric=view.metric)
         return finding(view, kept, exclusive, self.by_chance(view.thresholds, view.alpha), self.changes(view.family))
 

@@ -177,7 +177,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     if outputs.html:
         provenance = files.provenance(study, view, len(rows), len(kept))
         drawing = study.draw(kept, view)
-        lead = study.finding(view)
+        lead = study.finding(view, kept)
         page = files.html_page(drawing, study.pages, provenance, files.title(study, view), offline=offline, lead=lead)
         write_whole(outputs.html, page)
     for path, number in written.items():

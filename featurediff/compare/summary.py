@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from featurediff.charts.view import View
 from featurediff.compare.same_sae import SaeNames
 from featurediff.errors import DataError
 from featurediff.features.evidence_columns import evidence_q
+from featurediff.features.table import Thresholds
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study, load
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.features.table import Thresholds
     from featurediff.meaning.pages import FeaturePages
     from featurediff.sources.tree import Source
 
@@ -122,6 +123,7 @@ def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
         What counts as exclusive.
     """
     meta, source = study.results.base.metadata, study.source
+    view = View(thresholds=thresholds or Thresholds())
     named = source is not None and source.model is not None
     return Summary(
         name=source.name if source else meta.source,
@@ -134,7 +136,7 @@ def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
         pages=study.pages,
         files=study.files,
         is_synthetic=is_synthetic(study.results),
-        kept=study.table(thresholds)[_COLUMNS].copy(),
+        kept=study.table_of(view, with_changes=False)[_COLUMNS].copy(),
     )
 
 
