@@ -37,10 +37,12 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, Gemma2Config, PreTrainedTokenizerFast
 
-from featurediff.collect import run
 from featurediff.collect.encoder import Encoder, Recipe
 from featurediff.collect.models import describe_model
+from featurediff.collect.planning import plan
+from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
+from featurediff.collect.settings import Settings
 from featurediff.collect.shards import cut
 
 LAYER = 20
@@ -156,9 +158,9 @@ def make_sae(folder: Path, d_in: int, width: int, device: str) -> None:
     sae.save_model(folder / "sae")
 
 
-def settings(folder: Path, name: str) -> run.Settings:
+def settings(folder: Path, name: str) -> Settings:
     """Return what `featurediff collect` is asked for."""
-    return run.Settings(
+    return Settings(
         base=str(folder / "base"),
         chat=str(folder / "chat"),
         sae=str(folder / "sae"),
@@ -171,7 +173,7 @@ def settings(folder: Path, name: str) -> run.Settings:
 
 def load_encoder(folder: Path) -> tuple[Encoder, list[Any]]:
     """Load the base model and the SAE, and cut the prompts."""
-    planned = run.plan(settings(folder, "none"))
+    planned = plan(settings(folder, "none"))
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     recipe = Recipe(planned.settings.base, None, planned.settings.sae, None, dtype, None, 1)
     shards = [shard for shard in cut(planned.chats) if shard.side == "base"]
@@ -182,11 +184,11 @@ def measure_collect(folder: Path) -> dict[str, float]:
     """Run collect once, in this process; model and SAE loading do not count."""
     clock = Clock()
     began = time.perf_counter()
-    planned = run.plan(settings(folder, f"run_{os.getpid()}"))
+    planned = plan(settings(folder, f"run_{os.getpid()}"))
     began_loading = time.perf_counter()
     load_sae(planned.settings.sae)  # once more, to know how much of the planning this is
     loading = time.perf_counter() - began_loading
-    source = run.execute(planned, clock)
+    source = execute(planned, clock)
     seconds = time.perf_counter() - began - 2 * loading - clock.seconds("Loading")
     return {
         "prompts": clock.prompts,

@@ -73,7 +73,9 @@ def collect(
         msg = "--workers is the number of models on a Ray cluster. Give --ray as well."
         raise DataError(msg)
     from featurediff.cli.terminal import err, printable
-    from featurediff.collect.run import Settings, execute, plan
+    from featurediff.collect.planning import plan
+    from featurediff.collect.run import execute
+    from featurediff.collect.settings import Settings
 
     settings = Settings(
         base=base,

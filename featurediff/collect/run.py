@@ -1,4 +1,4 @@
-"""The whole of `featurediff collect`, in order: plan, encode, write."""
+"""The work of `featurediff collect`: encode what was planned, and write the source."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import contextlib
 import gc
 import platform
 import shutil
-from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from featurediff.collect.chat import Chats, tokenise
 from featurediff.collect.encoder import Encoder, Recipe
-from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
-from featurediff.collect.output import Shape, write_files, write_prompts
-from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
-from featurediff.collect.prompts import PromptFile, read_prompts
-from featurediff.collect.saes import Sae, load_sae
+from featurediff.collect.output import write_files, write_prompts
 from featurediff.collect.shards import Shard, Workshop, cut, fingerprint
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-from featurediff.labels import PROMPTS, SIDES, Prompts, Side
+from featurediff.labels import SIDES, Side
 from featurediff.sources.results import read_results
 from featurediff.version import package_version
 
@@ -30,75 +24,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from featurediff.collect.planning import Plan
+    from featurediff.collect.settings import Settings
+
 _LIBRARIES = ("torch", "transformers", "sae-lens", "numpy")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user asks for."""
-
-    base: str
-    """The model before tuning: hub id or local folder."""
-
-    chat: str
-    """The model after tuning; its tokenizer and chat template are used for both."""
-
-    sae: str
-    """RELEASE:SAE_ID in SAELens, or a local folder."""
-
-    target: Path
-    """File with the prompts that show the behaviour under study."""
-
-    control: Path
-    """File with all other prompts."""
-
-    out: Path
-    """Results tree to write into."""
-
-    column: str = "content"
-    """Where JSONL and CSV files hold the prompt."""
-
-    preset: str | None = None
-    """Name of a preset; None for the one that fits the chat model's architecture, if any."""
-
-    header: str | None = None
-    """Text that opens the assistant's turn; None for the preset's."""
-
-    positions: tuple[str, ...] = ()
-    """NAME=OFFSET; none for the preset's."""
-
-    name: str | None = None
-    """Model in the folder's name; None for the preset's, or else the base model's."""
-
-    trainer: str | None = None
-    """SAE in the folder's name; None for the preset's if it is the preset's SAE, or else from the SAE's id."""
-
-    layer: int | None = None
-    """Layer of the SAE, where it does not say."""
-
-    prompt_set: str | None = None
-    """Folder of this pair of prompt files; None for the target file's name."""
-
-    dtype: Literal["bfloat16", "float16", "float32"] | None = None
-    """Of the models; None for bfloat16 on a GPU and float32 on a CPU."""
-
-    batch_size: int | None = None
-    """Prompts that are run together; None for as many as the device likes."""
-
-    skip_bad: bool = False
-    """Leave bad prompts out, instead of refusing the file."""
-
-    ray: str | None = None
-    """Address of a Ray cluster, or "auto"; None to run here."""
-
-    workers: int | None = None
-    """Copies of the model on the cluster; None for as many as fit its GPUs."""
-
-    tensor_parallel: int = 1
-    """GPUs that one model is spread over."""
-
-    command: str = ""
-    """How the user asked, for the metadata."""
 
 
 class Progress(Protocol):
@@ -112,78 +41,6 @@ class Progress(Protocol):
 
     def advance(self, prompts: int) -> None:
         """Count prompts that went through a model."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is known before any model is loaded."""
-
-    settings: Settings
-    """What was asked for."""
-
-    models: dict[Side, ModelInfo]
-    """Both models, without weights."""
-
-    sae: Sae
-    """The SAE."""
-
-    positions: Positions
-    """What is read in each sequence."""
-
-    files: dict[Prompts, PromptFile]
-    """Both prompt files."""
-
-    chats: dict[Prompts, Chats]
-    """The prompts that are run."""
-
-    notes: tuple[str, ...]
-    """Why prompts were left out: a sentence each."""
-
-    names: tuple[str, str]
-    """Model and trainer in the folder's name."""
-
-    folder: Path
-    """The source that will be written."""
-
-    @property
-    def shape(self) -> Shape:
-        """Positions and features."""
-        return Shape(self.positions.token_types, self.sae.num_features)
-
-
-def plan(settings: Settings) -> Plan:
-    """
-    Read the prompts, load the SAE, and check everything that can be checked before a model is loaded.
-
-    Raises
-    ------
-    DataError
-        If a file, name or setting is bad, or the parts do not belong together; see the modules of this room.
-    """
-    if settings.base == settings.chat:
-        msg = f"--base and --chat are both {settings.base!r}. Expected a model and what was tuned from it."
-        raise DataError(msg)
-    files: dict[Prompts, PromptFile] = {
-        prompts: read_prompts(path, settings.column, skip_bad=settings.skip_bad)
-        for prompts, path in zip(PROMPTS, (settings.target, settings.control), strict=True)
-    }
-    models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
-    preset = find_preset(settings.preset, models["chat"].config.model_type)
-    positions = parse_positions(settings.header, settings.positions, preset)
-    sae = load_sae(settings.sae, settings.layer)
-    names = _names(settings, preset)
-    folder = _folder(settings, names, sae)
-    tokenizer = load_tokenizer(models["chat"])
-    longest = min(model.text.max_position_embeddings for model in models.values())
-    chats: dict[Prompts, Chats] = {}
-    notes: list[str] = []
-    for prompts, file in files.items():
-        chats[prompts], skipped = tokenise(tokenizer, file, positions, longest=longest, skip_bad=settings.skip_bad)
-        notes += [*file.skipped, *skipped]
-    largest = max(int(of_set.tokens.max()) for of_set in chats.values())
-    for model in models.values():
-        model.check(block=sae.block, width=sae.width, largest_token=largest)
-    return Plan(settings, models, sae, positions, files, chats, tuple(notes), names, folder)
 
 
 def execute(plan: Plan, progress: Progress) -> Path:
@@ -327,30 +184,6 @@ def _local_files(settings: Settings) -> list[list[Any]]:
     folders = [Path(name) for name in (settings.base, settings.chat, settings.sae) if kind_of(Path(name)) == "folder"]
     found = [(path, path.stat()) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     return [[str(path), status.st_size, status.st_mtime_ns] for path, status in found]
-
-
-def _names(settings: Settings, preset: Preset | None) -> tuple[str, str]:
-    """Return model and trainer for the folder's name."""
-    is_local = kind_of(Path(settings.sae)) == "folder"
-    own = Path(settings.sae).resolve().name if is_local else settings.sae.partition(":")[2].replace("/", "-")
-    known = {preset.sae: preset.trainer} if preset else {}
-    # An architecture has models of several sizes, so that only a preset that was asked for says which one this is.
-    family = preset.model if preset and settings.preset else Path(settings.base).name
-    return settings.name or family, settings.trainer or known.get(settings.sae, own)
-
-
-def _folder(settings: Settings, names: tuple[str, str], sae: Sae) -> Path:
-    """Return the folder to write, which must not be there yet."""
-    parts = (f"{names[0]}_trainer{names[1]}_layer{sae.layer}", settings.prompt_set or settings.target.stem)
-    for part in parts:
-        if not part or part.startswith(".") or Path(part).name != part:
-            msg = f"{part!r} cannot be a folder's name. Choose --name, --trainer and --prompt-set without slashes."
-            raise DataError(msg)
-    folder = settings.out.joinpath(*parts)
-    if kind_of(folder) is not None:
-        msg = f"`{folder}` is there already. Remove it, or give this run another --prompt-set."
-        raise DataError(msg)
-    return folder
 
 
 @contextlib.contextmanager

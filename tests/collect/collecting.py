@@ -35,7 +35,7 @@ from transformers import (
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from transformers.utils import logging
 
-from featurediff.collect.run import Settings
+from featurediff.collect.settings import Settings
 
 logging.disable_progress_bar()
 

@@ -34,7 +34,8 @@ from transformers import Gemma2ForCausalLM
 
 from featurediff.collect import shards
 from featurediff.collect.models import Blocks, describe_model
-from featurediff.collect.run import execute, plan
+from featurediff.collect.planning import plan
+from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
 from featurediff.sources.results import read_results

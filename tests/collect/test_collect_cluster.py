@@ -15,7 +15,8 @@ from collecting import Quiet, make_family, write_prompts
 
 from featurediff.collect import shards
 from featurediff.collect.cluster import connect
-from featurediff.collect.run import execute, plan
+from featurediff.collect.planning import plan
+from featurediff.collect.run import execute
 from featurediff.errors import DataError
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before it is imported

@@ -1,0 +1,116 @@
+"""Settings → a plan: everything that can be read and checked before a model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurediff.collect.chat import Chats, tokenise
+from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
+from featurediff.collect.output import Shape
+from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
+from featurediff.collect.prompts import PromptFile, read_prompts
+from featurediff.collect.saes import Sae, load_sae
+from featurediff.errors import DataError
+from featurediff.files import kind_of
+from featurediff.labels import PROMPTS, Prompts, Side
+
+if TYPE_CHECKING:
+    from featurediff.collect.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is known before any model is loaded."""
+
+    settings: Settings
+    """What was asked for."""
+
+    models: dict[Side, ModelInfo]
+    """Both models, without weights."""
+
+    sae: Sae
+    """The SAE."""
+
+    positions: Positions
+    """What is read in each sequence."""
+
+    files: dict[Prompts, PromptFile]
+    """Both prompt files."""
+
+    chats: dict[Prompts, Chats]
+    """The prompts that are run."""
+
+    notes: tuple[str, ...]
+    """Why prompts were left out: a sentence each."""
+
+    names: tuple[str, str]
+    """Model and trainer in the folder's name."""
+
+    folder: Path
+    """The source that will be written."""
+
+    @property
+    def shape(self) -> Shape:
+        """Positions and features."""
+        return Shape(self.positions.token_types, self.sae.num_features)
+
+
+def plan(settings: Settings) -> Plan:
+    """
+    Read the prompts, load the SAE, and check everything that can be checked before a model is loaded.
+
+    Raises
+    ------
+    DataError
+        If a file, name or setting is bad, or the parts do not belong together; see the modules of this room.
+    """
+    if settings.base == settings.chat:
+        msg = f"--base and --chat are both {settings.base!r}. Expected a model and what was tuned from it."
+        raise DataError(msg)
+    files: dict[Prompts, PromptFile] = {
+        prompts: read_prompts(path, settings.column, skip_bad=settings.skip_bad)
+        for prompts, path in zip(PROMPTS, (settings.target, settings.control), strict=True)
+    }
+    models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
+    preset = find_preset(settings.preset, models["chat"].config.model_type)
+    positions = parse_positions(settings.header, settings.positions, preset)
+    sae = load_sae(settings.sae, settings.layer)
+    names = _names(settings, preset)
+    folder = _folder(settings, names, sae)
+    tokenizer = load_tokenizer(models["chat"])
+    longest = min(model.text.max_position_embeddings for model in models.values())
+    chats: dict[Prompts, Chats] = {}
+    notes: list[str] = []
+    for prompts, file in files.items():
+        chats[prompts], skipped = tokenise(tokenizer, file, positions, longest=longest, skip_bad=settings.skip_bad)
+        notes += [*file.skipped, *skipped]
+    largest = max(int(of_set.tokens.max()) for of_set in chats.values())
+    for model in models.values():
+        model.check(block=sae.block, width=sae.width, largest_token=largest)
+    return Plan(settings, models, sae, positions, files, chats, tuple(notes), names, folder)
+
+
+def _names(settings: Settings, preset: Preset | None) -> tuple[str, str]:
+    """Return model and trainer for the folder's name."""
+    is_local = kind_of(Path(settings.sae)) == "folder"
+    own = Path(settings.sae).resolve().name if is_local else settings.sae.partition(":")[2].replace("/", "-")
+    known = {preset.sae: preset.trainer} if preset else {}
+    # An architecture has models of several sizes, so that only a preset that was asked for says which one this is.
+    family = preset.model if preset and settings.preset else Path(settings.base).name
+    return settings.name or family, settings.trainer or known.get(settings.sae, own)
+
+
+def _folder(settings: Settings, names: tuple[str, str], sae: Sae) -> Path:
+    """Return the folder to write, which must not be there yet."""
+    parts = (f"{names[0]}_trainer{names[1]}_layer{sae.layer}", settings.prompt_set or settings.target.stem)
+    for part in parts:
+        if not part or part.startswith(".") or Path(part).name != part:
+            msg = f"{part!r} cannot be a folder's name. Choose --name, --trainer and --prompt-set without slashes."
+            raise DataError(msg)
+    folder = settings.out.joinpath(*parts)
+    if kind_of(folder) is not None:
+        msg = f"`{folder}` is there already. Remove it, or give this run another --prompt-set."
+        raise DataError(msg)
+    return folder

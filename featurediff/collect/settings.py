@@ -1,0 +1,77 @@
+"""What a user of `featurediff collect` asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asks for."""
+
+    base: str
+    """The model before tuning: hub id or local folder."""
+
+    chat: str
+    """The model after tuning; its tokenizer and chat template are used for both."""
+
+    sae: str
+    """RELEASE:SAE_ID in SAELens, or a local folder."""
+
+    target: Path
+    """File with the prompts that show the behaviour under study."""
+
+    control: Path
+    """File with all other prompts."""
+
+    out: Path
+    """Results tree to write into."""
+
+    column: str = "content"
+    """Where JSONL and CSV files hold the prompt."""
+
+    preset: str | None = None
+    """Name of a preset; None for the one that fits the chat model's architecture, if any."""
+
+    header: str | None = None
+    """Text that opens the assistant's turn; None for the preset's."""
+
+    positions: tuple[str, ...] = ()
+    """NAME=OFFSET; none for the preset's."""
+
+    name: str | None = None
+    """Model in the folder's name; None for the preset's, or else the base model's."""
+
+    trainer: str | None = None
+    """SAE in the folder's name; None for the preset's if it is the preset's SAE, or else from the SAE's id."""
+
+    layer: int | None = None
+    """Layer of the SAE, where it does not say."""
+
+    prompt_set: str | None = None
+    """Folder of this pair of prompt files; None for the target file's name."""
+
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    """Of the models; None for bfloat16 on a GPU and float32 on a CPU."""
+
+    batch_size: int | None = None
+    """Prompts that are run together; None for as many as the device likes."""
+
+    skip_bad: bool = False
+    """Leave bad prompts out, instead of refusing the file."""
+
+    ray: str | None = None
+    """Address of a Ray cluster, or "auto"; None to run here."""
+
+    workers: int | None = None
+    """Copies of the model on the cluster; None for as many as fit its GPUs."""
+
+    tensor_parallel: int = 1
+    """GPUs that one model is spread over."""
+
+    command: str = ""
+    """How the user asked, for the metadata."""
