@@ -1,0 +1,67 @@
+"""What a source says of how it was made, and what tells one run from another."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featurediff.files import kind_of
+from featurediff.version import package_version
+
+if TYPE_CHECKING:
+    from featurediff.collect.planning import Plan
+    from featurediff.collect.settings import Settings
+    from featurediff.labels import Side
+
+_LIBRARIES = ("torch", "transformers", "sae-lens", "numpy")
+
+
+def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
+    """Return the metadata of one model's result file."""
+    model, trainer = plan.names
+    return {
+        "source": f"{plan.folder.name}, {side}, collected by featurediff {package_version()}",
+        "model_type": model,
+        "model_ver": side,
+        "sae_layer": plan.sae.layer,
+        "sae_trainer": trainer,
+        "num_target_prompts": len(plan.chats["target"]),
+        "num_control_prompts": len(plan.chats["control"]),
+        "num_features": plan.sae.num_features,
+        "token_types": list(plan.positions.token_types),
+        "sae_release": plan.sae.release,
+        "sae_id": plan.sae.sae_id,
+        "neuronpedia_id": plan.sae.neuronpedia_id,
+        "model_id": plan.models[side].name,
+        "model_revision": plan.models[side].revision,
+        "skipped_prompts": len(plan.notes),
+        "command": plan.settings.command,
+        **facts(plan, dtype),
+    }
+
+
+def facts(plan: Plan, dtype: str) -> dict[str, Any]:
+    """Return what a result depends on, in plain Python values."""
+    return {
+        "models": {side: [model.name, model.revision] for side, model in plan.models.items()},
+        "sae": plan.settings.sae,
+        "sae_block": plan.sae.block,
+        "dtype": dtype,
+        "header": plan.positions.header,
+        "positions": dict(plan.positions.offsets),
+        "prompt_files": {prompts: {"name": file.name, "sha256": file.sha256} for prompts, file in plan.files.items()},
+        "versions": {
+            "featurediff": package_version(),
+            "python": platform.python_version(),
+            **{library: version_of(library) for library in _LIBRARIES},
+        },
+    }
+
+
+def local_files(settings: Settings) -> list[list[Any]]:
+    """Return name, size and time of every file of local models and SAEs, so that another run notices a change."""
+    folders = [Path(name) for name in (settings.base, settings.chat, settings.sae) if kind_of(Path(name)) == "folder"]
+    found = [(path, path.stat()) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [[str(path), status.st_size, status.st_mtime_ns] for path, status in found]
