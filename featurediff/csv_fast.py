@@ -9,10 +9,14 @@ made-up files. To take it out, delete this module and its call in `csv_files.par
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HEADER = re.compile(rb'(\w+|"\w+")(,(\w+|"\w+"))+\r?\n', re.ASCII)
 
@@ -20,7 +24,7 @@ _BLOCK = 1 << 26
 """Bytes that become a piece of a column: rows are taken faster from one piece than from many."""
 
 
-def read_fast(data: bytes) -> pd.DataFrame | None:
+def read_fast(data: bytes, columns: Sequence[str]) -> pd.DataFrame | None:
     """
     Read a CSV that pandas reads the same.
 
@@ -28,6 +32,8 @@ def read_fast(data: bytes) -> pd.DataFrame | None:
     ----------
     data : bytes
         The whole file.
+    columns : sequence of str
+        Those that are needed; the header has them.
 
     Returns
     -------
@@ -51,7 +57,9 @@ def read_fast(data: bytes) -> pd.DataFrame | None:
             read_options=csv.ReadOptions(column_names=names, use_threads=False, block_size=_BLOCK),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.large_string()),
+                include_columns=list(dict.fromkeys((*columns, names[-1]))),
+                strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid:
@@ -59,4 +67,4 @@ def read_fast(data: bytes) -> pd.DataFrame | None:
     last = table[-1][-1].as_py() if len(table) else ""
     if data.endswith(b'"' + last.replace('"', '""').encode()):  # maybe not closed, which pyarrow does not mind
         return None
-    return pd.DataFrame({column: pd.array(table[column], dtype="str") for column in names})
+    return pd.DataFrame({column: pd.array(table[column], dtype="str") for column in columns})

@@ -8,18 +8,29 @@ written. Numbers stay as they are. After OWASP, "CSV Injection".
 
 from __future__ import annotations
 
+import codecs
+import csv
 import io
 import re
-import warnings
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 from pandas.api.types import is_numeric_dtype
-from pyarrow import csv
+from pyarrow.csv import write_csv
 
 from featurediff.csv_fast import read_fast
 from featurediff.errors import DataError
 from featurediff.wording import listed, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MAX_COLUMNS = 200
+"""Columns of a CSV at most: each takes time and memory, whatever is in it."""
+
+MAX_HEADER = 2**17
+"""Bytes of a CSV in which its header must end."""
 
 _FORMULA = "'*[ \u00a0]*[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """
@@ -55,7 +66,7 @@ def to_csv(frame: pd.DataFrame) -> str:
     """
     table = pa.table({str(name): pa.Array.from_pandas(_guarded(column)) for name, column in frame.items()})
     file = pa.BufferOutputStream()
-    csv.write_csv(table, file)
+    write_csv(table, file)
     return str(file.getvalue(), "utf-8")
 
 
@@ -74,7 +85,43 @@ def unguarded(frame: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def parse_csv(data: bytes, name: str) -> pd.DataFrame:
+def read_header(data: bytes, name: str) -> list[str]:
+    """
+    Return the names of a CSV's columns, without blanks around them; no other line is read.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file, UTF-8 with or without a byte order mark.
+    name : str
+        What it is called in messages.
+
+    Raises
+    ------
+    DataError
+        If there is no header, it is too long, or two columns have one name. Columns without a name may be several.
+    """
+    head = _decode(data[:MAX_HEADER], name, is_whole=len(data) <= MAX_HEADER)
+    text = io.StringIO(head, newline="")
+    rows = csv.reader(text)
+    names = next(([cell.strip() for cell in row] for row in rows if "".join(row).strip("\ufeff \t\r\n")), None)
+    if names is None and len(data) <= MAX_HEADER:
+        msg = f"`{name}` is empty, but expected a CSV file with a header."
+        raise DataError(msg)
+    if names is None or (len(data) > MAX_HEADER and text.tell() == len(head)):
+        msg = f"`{name}` has no header in its first {MAX_HEADER:,} bytes. Expected the names of its columns there."
+        raise DataError(msg)
+    if len(names) > MAX_COLUMNS:
+        msg = f"`{name}` has {len(names):,} columns, but expected at most {MAX_COLUMNS}. Keep those that are needed."
+        raise DataError(msg)
+    named = [column for column in names if column]
+    if len(set(named)) < len(named):
+        msg = f"`{name}` has the columns {listed(names)}, one of them twice, but expected different names."
+        raise DataError(msg)
+    return names
+
+
+def parse_csv(data: bytes, name: str, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """
     Read a CSV as text, cell by cell.
 
@@ -84,50 +131,53 @@ def parse_csv(data: bytes, name: str) -> pd.DataFrame:
         The whole file, UTF-8 with or without a byte order mark.
     name : str
         What it is called in messages.
+    columns : iterable of str, optional
+        The columns that are needed, as far as the file has them; by default all that have a name.
 
     Returns
     -------
     DataFrame
-        Each cell as it is written; empty cells are empty texts.
+        Each cell as it is written; empty cells are empty texts. Columns are in the order of the file.
 
     Raises
     ------
     DataError
-        If the file is not UTF-8 or not CSV, or has two columns of one name.
+        If `read_header` refuses the header, or the file is not UTF-8 or not CSV.
     """
-    frame = read_fast(data)
-    if frame is None:
-        frame = read_by_pandas(data, name)
-    if frame.columns.has_duplicates:
-        msg = f"`{name}` has the columns {listed(frame.columns)}, one of them twice, but expected different names."
-        raise DataError(msg)
-    return frame
+    there = read_header(data, name)
+    wanted = [column for column in there if column and (columns is None or column in set(columns))]
+    frame = read_fast(data, wanted)
+    return read_by_pandas(data, name, wanted) if frame is None else frame
 
 
-def read_by_pandas(data: bytes, name: str) -> pd.DataFrame:
+def read_by_pandas(data: bytes, name: str, columns: Sequence[str]) -> pd.DataFrame:
     """
-    Read any CSV as text, without blanks around the columns' names.
+    Read columns of any CSV as text; `read_header` has passed it.
+
+    The header is read as a row. pandas lets the first row below a header have more cells than the header, millions of
+    them, but not the second row of a file.
 
     Raises
     ------
     DataError
         If the file is not UTF-8 or not CSV.
     """
+    text = _decode(data, name)
     try:
-        text = data.decode("utf-8-sig")
+        frame = pd.read_csv(io.StringIO(text), header=None, dtype="str", na_filter=False)
+    except pd.errors.ParserError as error:
+        detail = quoted(str(error).strip().removeprefix("Error tokenizing data. C error: "))
+        msg = f"`{name}` is not a CSV file: {detail}. Is a comma or a quote within a text left unquoted?"
+        raise DataError(msg) from error
+    places = {cell.strip(): place for place, cell in frame.iloc[0].items()}
+    return pd.DataFrame({column: frame[places[column]].array[1:] for column in columns})
+
+
+def _decode(data: bytes, name: str, *, is_whole: bool = True) -> str:
+    """Return a text without a mark of byte order; where it is not whole, its last character may be cut."""
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(data, is_whole)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         msg = f"`{name}` is not UTF-8: line {line} has the byte 0x{data[error.start]:02x}. Save it as CSV in UTF-8."
         raise DataError(msg) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose their last cells
-            frame = pd.read_csv(io.StringIO(text), dtype="str", na_filter=False, index_col=False)
-    except pd.errors.EmptyDataError as error:
-        msg = f"`{name}` is empty, but expected a CSV file with a header."
-        raise DataError(msg) from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        detail = quoted(str(error).strip().removeprefix("Error tokenizing data. C error: "))
-        msg = f"`{name}` is not a CSV file: {detail}. Is a comma or a quote within a text left unquoted?"
-        raise DataError(msg) from error
-    return frame.rename(columns=str.strip)

@@ -17,7 +17,11 @@ MAX_READS = 3
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """What changes when a file is written or replaced: a cache key."""
+    """
+    What changes when a file is written or replaced: a cache key.
+
+    `tar --overwrite`, `cp -p`, and `rm` and `tar` may leave size, mtime and inode as they were. Only ctime tells then.
+    """
 
     path: Path
     """As given."""
@@ -26,10 +30,16 @@ class FileIdentity:
     """Bytes."""
 
     mtime_ns: int
-    """Time of the last change, in ns since the epoch."""
+    """Time of the last change of its bytes, in ns since the epoch; whoever writes the file can set it."""
+
+    ctime_ns: int
+    """Time at which anything about it changed, in ns since the epoch; nobody can set it."""
+
+    device: int
+    """Which file system it is on."""
 
     inode: int
-    """Differs when a file was replaced by another one of the same name."""
+    """Which file of that file system it is; a file that was deleted may leave its number to the next one."""
 
 
 def kind_of(path: Path) -> Literal["file", "folder"] | None:
@@ -68,7 +78,7 @@ def file_identity(path: Path) -> FileIdentity:
     if not stat.S_ISREG(status.st_mode):
         msg = f"`{path}` is not a file, but expected one here."
         raise DataError(msg)
-    return FileIdentity(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    return FileIdentity(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
 
 def read_whole(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurediff.files import kind_of
+from featurediff.files import file_identity, kind_of
 from featurediff.version import package_version
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
     }
 
 
-def local_files(settings: Settings) -> list[list[Any]]:
-    """Return name, size and time of every file of local models and SAEs, so that another run notices a change."""
+def local_files(settings: Settings) -> list[str]:
+    """Return the identity of every file of local models and SAEs, so that another run notices a change."""
     folders = [Path(name) for name in (settings.base, settings.chat, settings.sae) if kind_of(Path(name)) == "folder"]
-    found = [(path, path.stat()) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [[str(path), status.st_size, status.st_mtime_ns] for path, status in found]
+    return [str(file_identity(path)) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]

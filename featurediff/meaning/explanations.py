@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurediff.csv_files import parse_csv, unguarded
+from featurediff.csv_files import parse_csv, read_header, unguarded
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
 from featurediff.meaning import delphi
@@ -185,15 +185,16 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     DataError
         If the file is not UTF-8, not CSV, lacks the columns, or a feature id is not a whole number.
     """
-    frame = parse_csv(data, name)
-    column = next((column for column in _TEXT_COLUMNS if column in frame), None)
-    if column is None or "feature_id" not in frame:
+    there = read_header(data, name)
+    column = next((column for column in _TEXT_COLUMNS if column in there), None)
+    if column is None or "feature_id" not in there:
         msg = (
-            f"`{name}` has the columns {listed(frame.columns)}, but expected `feature_id` "
+            f"`{name}` has the columns {listed(there)}, but expected `feature_id` "
             f"and one of {', '.join(f'`{column}`' for column in _TEXT_COLUMNS)}."
         )
         raise DataError(msg)
-    if any(ours <= set(frame.columns) for ours in _OURS):
+    frame = parse_csv(data, name, ("feature_id", column, *_KIND_COLUMNS))
+    if any(ours <= set(there) for ours in _OURS):
         frame = unguarded(frame)
     has_id, ids = _parse_ids(frame["feature_id"], name)
     if not has_id.all():

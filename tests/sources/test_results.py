@@ -2,6 +2,8 @@ import hashlib
 import io
 import os
 import re
+import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -198,6 +200,33 @@ def test_file_identity_tells_a_replaced_file(tmp_path):
     os.utime(other, ns=(before.mtime_ns, before.mtime_ns))
     other.replace(path)
     assert file_identity(path) != before
+
+
+def copied_over(path, other):
+    """Like `cp -p` and `tar --overwrite`: the file stays, with other bytes."""
+    shutil.copy2(other, path)
+
+
+def removed_and_made(path, other):
+    """Like `rm` and `tar -x`: the new file may get the inode of the old one."""
+    path.unlink()
+    shutil.copy2(other, path)
+
+
+@pytest.mark.parametrize("replace", [copied_over, removed_and_made])
+def test_file_of_the_same_size_and_time_is_told_apart(tmp_path, replace):
+    """Size, time and inode stayed as they were, so the numbers of the old file were shown as the new one's."""
+    path, other = tmp_path / "base.pt", tmp_path / "other"
+    path.write_bytes(b"one")
+    other.write_bytes(b"two")
+    for file in (path, other):
+        os.utime(file, ns=(10**18, 10**18))
+    before = file_identity(path)
+    time.sleep(0.02)  # some file systems count time in steps of 4 ms or 10 ms
+    replace(path, other)
+    after = file_identity(path)
+    assert (after.size, after.mtime_ns, path.read_bytes()) == (before.size, before.mtime_ns, b"two")
+    assert after != before
 
 
 def test_no_file_and_a_folder_have_no_identity(tmp_path):
