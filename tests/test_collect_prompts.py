@@ -56,7 +56,11 @@ def test_reads_lines_and_another_column(tmp_path):
             "line 2: no 'content', only 'prompt', 'x'. Name another with --column.",
         ),
         ("a.jsonl", '{"content": 5}', "line 1: 'content' is 5, but expected a string."),
-        ("a.jsonl", "[1]", "line 1: a list, but expected a JSON object with 'content'."),
+        (
+            "a.jsonl",
+            "1",
+            "line 1: 1, but expected a string, a list of messages or an object with 'content'.",
+        ),
         ("a.jsonl", '{"content": "\\ud800"}', "line 1: 'content' holds half a surrogate pair, which is no text."),
         ("a.csv", "content,b\n1,2\n3\n", "line 3: 1 fields, but the header has 2."),
         ("a.txt", "one\n\nthree\n", "line 2: blank, but expected a prompt on each line."),
@@ -76,7 +80,11 @@ def test_refuses_bad_prompts_by_line_or_skips_them(tmp_path, name, text, message
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.jsonl", "\n", "`{}` has no prompt in it. Expected JSONL or CSV with 'content', or a prompt a line."),
+        (
+            "a.jsonl",
+            "\n",
+            "`{}` has no prompt in it. Expected JSON or a table with 'content', or .txt with a prompt a line.",
+        ),
         ("a.csv", "text\nx\n", "`{}` has no column 'content', but 'text'. Name the column with --column."),
         ("a.txt", b"a\xff", "`{}` is not UTF-8: byte 1 is b'\\xff'. Save it as UTF-8."),
         (

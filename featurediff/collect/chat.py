@@ -145,9 +145,8 @@ def _sequences(tokenizer: Any, file: PromptFile) -> Iterator[tuple[Prompt, list[
 def _format(tokenizer: Any, prompt: Prompt, file: str) -> str:  # noqa: ANN401  as above
     from jinja2.exceptions import TemplateError
 
-    turn = [{"role": "user", "content": prompt.content}]
     try:
-        return str(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+        return str(tokenizer.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False))
     except TemplateError as error:
         msg = f"{prompt.where(file)}: the chat template of the chat model refuses it: {error}."
         raise DataError(msg) from error

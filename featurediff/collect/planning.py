@@ -69,9 +69,10 @@ def plan(settings: Settings) -> Plan:
     if settings.base == settings.chat:
         msg = f"--base and --chat are both {settings.base!r}. Expected a model and what was tuned from it."
         raise DataError(msg)
+    of_files = (settings.target, settings.target_column), (settings.control, settings.control_column)
     files: dict[Prompts, PromptFile] = {
-        prompts: read_prompts(path, settings.column, skip_bad=settings.skip_bad)
-        for prompts, path in zip(PROMPTS, (settings.target, settings.control), strict=True)
+        prompts: read_prompts(path, column or settings.column, system=settings.system, skip_bad=settings.skip_bad)
+        for prompts, (path, column) in zip(PROMPTS, of_files, strict=True)
     }
     models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
     preset = find_preset(settings.preset, models["chat"].config.model_type)

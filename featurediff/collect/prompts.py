@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from featurediff.collect.prompt_formats import CONVERSATIONS, Bad, Record, prompt_key, read_records
 from featurediff.errors import DataError
 from featurediff.files import read_whole
 from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+_Turns = tuple[tuple[str, str], ...]
+
+_ROLES = {"human": "user", "gpt": "assistant"}
+"""Roles in ShareGPT's files, where messages have `from` and `value`, and what templates call them."""
 
 
 @dataclass(frozen=True)
@@ -29,24 +32,22 @@ class Prompt:
     """Where it begins in the file, from 1."""
 
     content: str
-    """What the user says; may be empty."""
+    """What the user says last; may be empty."""
 
     label: str | None
     """What the file calls it; None where it says nothing."""
 
+    before: _Turns = ()
+    """Role and text of what stands before it: a system prompt, and the turns of a conversation."""
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The whole conversation, as chat templates take it."""
+        return [{"role": role, "content": text} for role, text in (*self.before, ("user", self.content))]
+
     def where(self, file: str) -> str:
         """Say where the prompt is and how it begins, for messages."""
         return f"`{file}`, line {self.line}, prompt {self.prompt_id} ({quoted(self.content)})"
-
-
-class Bad(NamedTuple):
-    """A record that is no prompt."""
-
-    line: int
-    """Where it begins in the file, from 1."""
-
-    reason: str
-    """What is wrong and what was expected, as the rest of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -66,103 +67,106 @@ class PromptFile:
     """Why each bad record was left out: a sentence each."""
 
 
-def read_prompts(path: Path, column: str = "content", *, skip_bad: bool = False) -> PromptFile:
+def read_prompts(
+    path: Path, column: str = "content", *, system: str | None = None, skip_bad: bool = False
+) -> PromptFile:
     """
     Read a file of prompts.
 
     Parameters
     ----------
     path : Path
-        `.jsonl`: an object a line with the prompt under `column` and perhaps a `label`; lines of white space do not
-        count. `.csv`: a table with these columns. Anything else: a prompt a line; a blank line is bad.
+        `.jsonl`, `.ndjson` or `.json`: an array of strings or objects, or one of them a line. `.csv` or `.tsv`: a table
+        with commas, semicolons or tabs. `.txt`: a prompt a line; a blank line is bad. Objects and tables may have
+        `label` and `system`, and a conversation instead of a prompt.
     column : str
         The key or column that holds the prompt.
+    system : str or None
+        System prompt of each prompt that has none of its own.
     skip_bad : bool
         Leave bad records out and say so, instead of refusing the file.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is not UTF-8, has no such column or no prompt, or a record of it is bad.
+        If the file cannot be read, is not what its ending says, has no such column or no prompt, or a record of it is
+        bad.
     """
     data = read_whole(path)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        found = quoted(data[error.start : error.start + 1])
-        msg = f"`{path}` is not UTF-8: byte {error.start} is {found}. Save it as UTF-8."
-        raise DataError(msg) from error
-    read = {".jsonl": _read_jsonl, ".csv": _read_csv}.get(path.suffix.lower())
     prompts: list[Prompt] = []
     skipped: list[str] = []
-    for prompt_id, record in enumerate(read(text, column, str(path)) if read else _read_lines(text)):
-        if isinstance(record, Bad):
-            reason = f"`{path}`, line {record.line}: {record.reason}"
-            if not skip_bad:
-                msg = f"{reason} Mend it, or leave such prompts out with --skip-bad."
-                raise DataError(msg)
-            skipped.append(reason)
-        else:
-            line, content, label = record
-            prompts.append(Prompt(prompt_id, line, content, label))
+    for prompt_id, record in enumerate(read_records(path, data, column)):
+        made = record if isinstance(record, Bad) else _read_prompt(prompt_id, record, column, system)
+        if isinstance(made, Prompt):
+            prompts.append(made)
+            continue
+        skipped.append(f"`{path}`, line {made.line}: {made.reason}")
+        if not skip_bad:
+            msg = f"{skipped[-1]} Mend it, or leave such prompts out with --skip-bad."
+            raise DataError(msg)
     if not prompts:
-        msg = f"`{path}` has no prompt in it. Expected JSONL or CSV with {column!r}, or a prompt a line."
+        msg = f"`{path}` has no prompt in it. Expected JSON or a table with {column!r}, or .txt with a prompt a line."
         raise DataError(msg)
     return PromptFile(path.name, hashlib.sha256(data).hexdigest(), tuple(prompts), tuple(skipped))
 
 
-_Record = tuple[int, str, str | None] | Bad
-
-
-def _read_jsonl(text: str, column: str, _: str) -> Iterator[_Record]:
-    for line, record in enumerate(
-        text.split("\n"), start=1
-    ):  # a string in JSON may hold U+2028, which splitlines cuts at
-        if record.strip():
-            yield _parse_json(line, record, column)
-
-
-def _parse_json(line: int, record: str, column: str) -> _Record:
-    try:
-        fields = json.loads(record)
-    except (ValueError, RecursionError) as error:
-        return Bad(line, f'not JSON ({error}). Expected an object such as {{{json.dumps(column)}: "…"}}.')
-    if not isinstance(fields, dict):
-        return Bad(line, f"{quoted(fields)}, but expected a JSON object with {column!r}.")
-    if column not in fields:
+def _read_prompt(prompt_id: int, record: Record, column: str, system: str | None) -> Prompt | Bad:
+    """Make a prompt out of what a file says of it."""
+    line, fields = record
+    key = prompt_key(fields, column)
+    if key is None:
         return Bad(line, f"no {column!r}, only {listed(fields)}. Name another with --column.")
-    content, label = fields[column], fields.get("label")
-    if not isinstance(content, str):
-        return Bad(line, f"{column!r} is {quoted(content)}, but expected a string.")
-    if not _is_text(content):
-        return Bad(line, f"{column!r} holds half a surrogate pair, which is no text.")
-    return line, content, None if label is None else str(label)
+    turns = _read_turns(fields[key], key)
+    if isinstance(turns, str):
+        return Bad(line, turns)
+    if fields.get("role") in ("system", "assistant"):
+        return Bad(line, f"a message of {fields['role']!r}, but expected the user's.")
+    own = fields.get("system")
+    if not isinstance(own, str | None):
+        return Bad(line, f"'system' is {quoted(own)}, but expected a string.")
+    if own and turns[0][0] == "system":
+        return Bad(line, "two system prompts: one in 'system', and one in the conversation.")
+    given = own or system
+    if given and turns[0][0] != "system":
+        turns = (("system", given), *turns)
+    label = None if fields.get("label") in (None, "") else str(fields["label"])
+    texts = {key: "".join(part for turn in turns for part in turn), "label": label or ""}
+    broken = next((name for name, text in texts.items() if not _is_text(text)), None)
+    if broken:
+        return Bad(line, f"{broken!r} holds half a surrogate pair, which is no text.")
+    return Prompt(prompt_id, line, turns[-1][1], label, turns[:-1])
 
 
-def _read_csv(text: str, column: str, path: str) -> Iterator[_Record]:
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        header = next(rows, [])
-        if column not in header:
-            msg = f"`{path}` has no column {column!r}, but {listed(header)}. Name the column with --column."
-            raise DataError(msg)
-        content, label = header.index(column), header.index("label") if "label" in header else None
-        line = rows.line_num + 1
-        for row in rows:
-            if len(row) == len(header):
-                yield line, row[content], (row[label] or None) if label is not None else None
-            elif row:
-                yield Bad(line, f"{len(row)} fields, but the header has {len(header)}.")
-            line = rows.line_num + 1
-    except csv.Error as error:
-        msg = f"`{path}`, line {line}: not CSV ({error}). Expected quotes round fields with commas or line breaks."
-        raise DataError(msg) from error
+def _read_turns(value: Any, key: str) -> _Turns | str:  # noqa: ANN401  JSON
+    """Return the roles and texts of a prompt or a conversation, of which the last is the user's; or what is wrong."""
+    if isinstance(value, str) and key in CONVERSATIONS:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            return f"{key!r} is not JSON ({error}), but expected a list of messages."
+    if isinstance(value, str):
+        return (("user", value),)
+    if not isinstance(value, list):
+        return f"{key!r} is {quoted(value)}, but expected a string."
+    turns = []
+    for number, message in enumerate(value, start=1):
+        turn = _read_message(message)
+        if turn is None:
+            return f"message {number} of {key!r} has no role and text, but expected both, and no call of a tool."
+        turns.append(turn)
+    if not turns or turns[-1][0] != "user":
+        last = quoted(turns[-1][0]) if turns else "missing"
+        return f"the last message of {key!r} is {last}, but expected the user's."
+    return tuple(turns)
 
 
-def _read_lines(text: str) -> Iterator[_Record]:
-    for line, content in enumerate(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), start=1):
-        yield (line, content, None) if content.strip() else Bad(line, "blank, but expected a prompt on each line.")
+def _read_message(message: Any) -> tuple[str, str] | None:  # noqa: ANN401  JSON
+    if not isinstance(message, dict) or message.get("tool_calls"):
+        return None
+    role, text = message.get("role", message.get("from")), message.get("content", message.get("value"))
+    if not isinstance(role, str) or not isinstance(text, str):
+        return None
+    return _ROLES.get(role, role), text
 
 
 def _is_text(content: str) -> bool:

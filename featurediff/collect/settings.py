@@ -32,7 +32,16 @@ class Settings:
     """Results tree to write into."""
 
     column: str = "content"
-    """Where JSONL and CSV files hold the prompt."""
+    """Where JSON and tables hold the prompt."""
+
+    target_column: str | None = None
+    """Where the target file holds it; None for `column`."""
+
+    control_column: str | None = None
+    """Where the control file holds it; None for `column`."""
+
+    system: str | None = None
+    """System prompt of all prompts that have none of their own."""
 
     preset: str | None = None
     """Name of a preset; None for the one that fits the chat model's architecture, if any."""
