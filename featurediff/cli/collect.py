@@ -63,6 +63,9 @@ def collect(
     prompt_set: Annotated[str | None, typer.Option(help="The folder; by default the target file's name.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Of the models; bfloat16 on a GPU, float32 on a CPU.")] = None,
     batch_size: Annotated[str, typer.Option(metavar="N|auto", help="Prompts that are run together.")] = "auto",
+    fit: Annotated[
+        bool, typer.Option(help="Say how well the SAE reads both models; takes memory for its decoder.")
+    ] = True,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad prompts out, and count them.")] = False,
     ray: Annotated[
         str | None, typer.Option(metavar="[ADDRESS]", help="Run on a Ray cluster; by default one on this machine.")
@@ -100,6 +103,7 @@ def collect(
         prompt_set=prompt_set,
         dtype=dtype.value if dtype else None,
         batch_size=_parse_batch_size(batch_size),
+        fit=fit,
         skip_bad=skip_bad,
         ray=ray,
         workers=workers,

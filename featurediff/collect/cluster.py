@@ -12,6 +12,7 @@ import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 
+from featurediff.collect.shards import Encoded
 from featurediff.errors import DataError
 from featurediff.wording import listed
 
@@ -53,7 +54,7 @@ def connect(address: str) -> int:
 
 def encode_on_ray(
     recipe: Recipe, shards: Sequence[Shard], workers: int | None, advance: Callable[[int], None]
-) -> Iterator[tuple[Shard, pa.Table]]:
+) -> Iterator[tuple[Shard, Encoded]]:
     """
     Encode shards on the cluster that was joined.
 
@@ -73,7 +74,7 @@ def encode_on_ray(
 
     Yields
     ------
-    shard, active : Shard, Table
+    shard, found : Shard, Encoded
         In the order in which they are done.
 
     Raises
@@ -97,7 +98,8 @@ def encode_on_ray(
                 raise DataError(row["refused"])
             shard = shards[row["shard"]]
             advance(len(shard.chats))
-            yield shard, pa.ipc.open_stream(row["active"]).read_all()
+            found = pa.ipc.open_stream(row["encoded"]).read_all()
+            yield shard, Encoded.from_table(found, shard.chats.positions.shape[1])
     except RayTaskError:  # a bug
         raise
     except RayError as error:
@@ -137,13 +139,13 @@ class Worker:
         """
         (index,) = batch["item"].tolist()
         try:
-            ((_, active),) = self._encoder.encode([self._shards[index]])
+            ((_, encoded),) = self._encoder.encode([self._shards[index]])
         except DataError as error:
-            return {"shard": [index], "active": [b""], "refused": [str(error)]}
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, active.schema) as stream:
-            stream.write_table(active)
-        return {"shard": [index], "active": [sink.getvalue().to_pybytes()], "refused": [""]}
+            return {"shard": [index], "encoded": [b""], "refused": [str(error)]}
+        table, sink = encoded.to_table(), pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        return {"shard": [index], "encoded": [sink.getvalue().to_pybytes()], "refused": [""]}
 
 
 def _knock(address: str) -> None:

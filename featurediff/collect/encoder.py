@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from featurediff.collect.decoder import Active, measure
+from featurediff.collect.fit import Fit
 from featurediff.collect.models import Blocks, ModelInfo, describe_model
 from featurediff.collect.saes import Sae, load_sae
-from featurediff.collect.shards import ACTIVE
+from featurediff.collect.shards import ACTIVE, SCALED, Encoded
 from featurediff.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class Recipe:
     num_gpus: int
     """GPUs that one model is spread over."""
 
+    fit: bool = True
+    """Whether to say how well the SAE reads the model."""
+
     def load(self) -> Encoder:
         """Load model and SAE."""
         sae = load_sae(self.sae, self.layer)
@@ -87,8 +92,14 @@ class _Found(NamedTuple):
     activations: NDArray[np.float32]
     """Their activations, none of them 0."""
 
+    in_units: NDArray[np.float32] | None
+    """Activations times what undoes the SAE's scaling of the token; None where it does not scale."""
+
     is_finite: NDArray[np.bool_]
     """Whether the model gave numbers; shape (prompts × token types,)."""
+
+    fit: Fit | None
+    """How well the SAE reads the model; None where it is not asked for."""
 
 
 class Encoder:
@@ -109,18 +120,20 @@ class Encoder:
         self.blocks = Blocks(model, sae.block, recipe.dtype, recipe.num_gpus)
         self._sae = sae
         self._batch_size = recipe.batch_size
-        sae.to(self.blocks.last_device)
+        self._decoder = sae.decoder if recipe.fit else None
+        sae.to(self.blocks.last_device, decodes=self._decoder is not None)
 
     def warm_up(self, chats: Chats) -> None:
         """Run the batch of the longest prompts on a GPU, so that one which is too small says so at once."""
         if self.blocks.first_device.type == "cuda":
-            self._finish(self._start(self.batches(chats)[-1]))
+            longest = self.batches(chats)[-1]
+            self._finish(longest, self._start(longest))
 
     def encode(
         self, shards: Iterable[Shard], advance: Callable[[int], None] = lambda _: None
-    ) -> Iterator[tuple[Shard, pa.Table]]:
+    ) -> Iterator[tuple[Shard, Encoded]]:
         """
-        Yield each shard with its active features, a table of `ACTIVE`.
+        Yield each shard with its active features.
 
         While a GPU works on one batch, the host deals with what came of the one before; nothing but active features
         leaves the GPU.
@@ -137,18 +150,18 @@ class Encoder:
         DataError
             If the GPU runs out of memory, or the model gives NaN or infinite values.
         """
-        tables: list[pa.Table] = []
+        parts: list[Encoded] = []
         before: tuple[_Batch, _Found] | None = None
         for batch in chain(self._batches(shards), [None]):
             residual = self._start(batch.chats) if batch else None
             if before:
                 done = before[0]
-                tables.append(_to_table(*before))
+                parts.append(_to_encoded(*before))
                 advance(len(done.chats))
                 if done.is_last:
-                    yield done.shard, pa.concat_tables(tables)
-                    tables = []
-            before = (batch, self._finish(residual)) if batch and residual is not None else None
+                    yield done.shard, Encoded.merge(parts)
+                    parts = []
+            before = (batch, self._finish(batch.chats, residual)) if batch and residual is not None else None
 
     def batches(self, chats: Chats) -> list[Chats]:
         """Split prompts, best in order of length, into what is run together."""
@@ -177,22 +190,39 @@ class Encoder:
             return wanted.reshape(-1, self._sae.width).to(torch.float32)
 
     @torch.inference_mode()
-    def _finish(self, residual: torch.Tensor) -> _Found:
+    def _finish(self, chats: Chats, residual: torch.Tensor) -> _Found:
         """Encode a batch, wait for the device, and take from it what is active."""
-        found = []
+        found, measured = [], []
         step = max(1, _MAX_ACTIVATIONS // self._sae.num_features)
-        with _enough_memory(len(residual)):
+        with _enough_memory(len(chats)):
             for start in range(0, len(residual), step):
-                acts = self._sae.encode(residual[start : start + step])
+                tokens = residual[start : start + step]
+                acts = self._sae.encode(tokens)
                 at = acts.nonzero(as_tuple=True)
-                parts = ((at[0] + start).to(torch.int32), at[1].to(torch.int32), acts[at])
+                active = Active(at[0], at[1], acts[at])
+                parts = [(active.rows + start).to(torch.int32), active.features.to(torch.int32), active.activations]
+                if self._decoder:
+                    measured.append(measure(tokens, self._decoder.decode(active, len(tokens)), active))
+                    if self._decoder.scales_tokens:
+                        parts.append(active.activations * self._decoder.scale()[active.rows, 0])
                 found.append([part.numpy(force=True) for part in parts])
             is_finite = residual.isfinite().all(dim=-1).numpy(force=True)
-        rows, features, activations = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return _Found(rows, features, activations, is_finite)
+            fit = _sum_up(residual, torch.cat(measured), chats.positions.shape[1]) if measured else None
+        rows, features, activations, *more = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return _Found(rows, features, activations, more[0] if more else None, is_finite, fit)
 
 
-def _to_table(batch: _Batch, found: _Found) -> pa.Table:
+def _sum_up(residual: torch.Tensor, measured: torch.Tensor, token_types: int) -> Fit:
+    """Add up what was measured of the tokens of a batch, which are in the order of prompts, then of positions."""
+    exact = residual.reshape(-1, token_types, residual.shape[-1]).to(torch.float64)
+    mean = exact.mean(dim=0)
+    squares = (exact - mean).square().sum(dim=(0, 2))
+    sums = measured.reshape(-1, token_types, measured.shape[-1]).sum(dim=0)
+    count = np.full(token_types, len(exact), dtype=np.float64)
+    return Fit(count, *(part.numpy(force=True) for part in (mean, squares, sums)))
+
+
+def _to_encoded(batch: _Batch, found: _Found) -> Encoded:
     num_types = batch.chats.positions.shape[1]
     if not found.is_finite.all():
         prompt = batch.chats.prompt_ids[found.is_finite.argmin() // num_types]
@@ -203,7 +233,9 @@ def _to_table(batch: _Batch, found: _Found) -> pa.Table:
         raise DataError(msg)
     prompts, token_types = np.divmod(found.rows, num_types)
     columns = [token_types.astype(np.int8), batch.chats.prompt_ids[prompts], found.features, found.activations]
-    return pa.table(columns, schema=ACTIVE)
+    if found.in_units is None:
+        return Encoded(pa.table(columns, schema=ACTIVE), found.fit)
+    return Encoded(pa.table([*columns, found.in_units], schema=SCALED), found.fit)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,7 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
         "sae": plan.settings.sae,
         "sae_block": plan.sae.block,
         "dtype": dtype,
+        "says_fit": plan.settings.fit,
         "header": plan.positions.header,
         "positions": dict(plan.positions.offsets),
         "prompt_files": {prompts: {"name": file.name, "sha256": file.sha256} for prompts, file in plan.files.items()},

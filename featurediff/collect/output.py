@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
+from dataclasses import dataclass
+from functools import partial, reduce
+from itertools import product
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,14 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurediff.collect.difference import Means, compare
+from featurediff.collect.fit import Fit
 from featurediff.collect.statistics import Statistics
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from featurediff.collect.chat import Chats
+    from featurediff.collect.decoder import Decoder
     from featurediff.collect.prompts import PromptFile
     from featurediff.collect.shards import Shard, Workshop
     from featurediff.labels import Prompts, Side
@@ -55,11 +63,30 @@ class Shape(NamedTuple):
     """Width of the SAE."""
 
 
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What is written of one model and prompt set."""
+
+    statistics: list[Statistics]
+    """Of each position."""
+
+    fit: Fit | None
+    """How well the SAE reads the model; None where that is not known."""
+
+    means: Means | None
+    """What the model does on average; None where that is not known either."""
+
+
 def write_files(
-    folder: Path, workshop: Workshop, shards: Sequence[Shard], shape: Shape, metadata: Mapping[Side, dict[str, Any]]
+    folder: Path,
+    workshop: Workshop,
+    shards: Sequence[Shard],
+    shape: Shape,
+    decoder: Decoder | None,
+    metadata: Mapping[Side, dict[str, Any]],
 ) -> None:
     """
-    Write the two result files and the activations, one shard in memory at a time.
+    Write the two result files, the activations and the difference, one shard in memory at a time.
 
     Parameters
     ----------
@@ -71,31 +98,85 @@ def write_files(
         In the order in which they are merged, which is the same whatever the order they were encoded in.
     shape : Shape
         Positions and features.
+    decoder : Decoder or None
+        Of the SAE; None where how well it reads the models is not said.
     metadata : mapping
         Of each model's result file.
     """
     import torch
 
     path = folder / "activations.parquet"
+    found: dict[tuple[Side, Prompts], Summary] = {}
     with (
         pq.ParquetWriter(path, ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED) as writer,
         ThreadPoolExecutor(1) as pool,
     ):
-        for side in SIDES:
-            content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
-            for prompts in PROMPTS:
-                merged: list[Statistics] = []
-                for shard in shards:
-                    if (shard.side, shard.prompts) == (side, prompts):
-                        active = workshop.read(shard)
-                        written = pool.submit(writer.write_table, _named(active, shard, shape.token_types))
-                        parts = _statistics(active, len(shard.chats), shape)
-                        merged = [reduce(add, pair) for pair in zip(merged, parts, strict=True)] if merged else parts
-                        written.result()
-                for token_type, statistics in zip(shape.token_types, merged, strict=True):
-                    for name, vector in statistics.vectors(prompts).items():
-                        content[token_type][name] = torch.from_numpy(vector)
-            torch.save({**content, "metadata": metadata[side]}, folder / f"{side}.pt")
+        write = partial(pool.submit, writer.write_table)
+        for side, prompts in product(SIDES, PROMPTS):
+            of_set = [shard for shard in shards if (shard.side, shard.prompts) == (side, prompts)]
+            found[side, prompts] = _summarise(of_set, workshop, shape, write)
+    differs = _write_difference(folder / "difference.parquet", found, decoder, shape) if decoder else {}
+    for side in SIDES:
+        content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
+        fits: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
+        for prompts in PROMPTS:
+            for token_type, statistics in zip(shape.token_types, found[side, prompts].statistics, strict=True):
+                for name, vector in statistics.vectors(prompts).items():
+                    content[token_type][name] = torch.from_numpy(vector)
+            if fit := found[side, prompts].fit:
+                for token_type, of_type in zip(shape.token_types, fit.describe(), strict=True):
+                    fits[token_type][prompts] = of_type
+        said = {"fit": fits, **differs} if decoder else {}
+        torch.save({**content, "metadata": {**metadata[side], **said}}, folder / f"{side}.pt")
+
+
+def _summarise(
+    shards: Sequence[Shard], workshop: Workshop, shape: Shape, write: Callable[[pa.Table], Future[None]]
+) -> Summary:
+    """Merge the shards of one model and prompt set, and write their rows meanwhile."""
+    merged: list[Statistics] = []
+    fits: list[Fit] = []
+    sums = np.zeros((len(shape.token_types), shape.num_features))
+    for shard in shards:
+        encoded = workshop.read(shard)
+        written = write(_named(encoded.active, shard, shape.token_types))
+        parts = _statistics(encoded.active, len(shard.chats), shape)
+        merged = [reduce(add, pair) for pair in zip(merged, parts, strict=True)] if merged else parts
+        if encoded.fit:
+            fits.append(encoded.fit)
+            sums += _sums_in_units(encoded.active, parts)
+        written.result()
+    if not fits:
+        return Summary(merged, None, None)
+    fit = Fit.merge(fits)
+    return Summary(merged, fit, Means(fit.mean, sums / fit.count[:, None]))
+
+
+def _sums_in_units(active: pa.Table, statistics: Sequence[Statistics]) -> NDArray[np.float64]:
+    """Return the sum of each feature's activations in the residual's units; shape (token types, features)."""
+    sums = np.array([of_type.mean * of_type.count for of_type in statistics])
+    if "in_units" not in active.column_names:
+        return sums
+    token_types, features, values = (active[name].to_numpy() for name in ("token_type", "feature_id", "in_units"))
+    at = token_types * np.int64(sums.shape[1]) + features
+    return np.bincount(at, values, sums.size).astype(np.float64).reshape(sums.shape)
+
+
+def _write_difference(
+    path: Path, found: Mapping[tuple[Side, Prompts], Summary], decoder: Decoder, shape: Shape
+) -> dict[str, Any]:
+    """Write each feature's share of what differs between the models, and return what the metadata say of it."""
+    said: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
+    tables = []
+    for prompts in PROMPTS:
+        base, chat = (found[side, prompts].means for side in SIDES)
+        if base and chat:
+            of_set, table = compare(base, chat, decoder, shape.token_types, prompts)
+            tables.append(table)
+            for token_type, of_type in of_set.items():
+                said[token_type][prompts] = of_type
+    pq.write_table(pa.concat_tables(tables).unify_dictionaries(), path, compression="zstd")
+    return {"difference": said}
 
 
 def write_prompts(path: Path, files: Mapping[Prompts, PromptFile], chats: Mapping[Prompts, Chats]) -> None:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
     from featurediff.collect.planning import Plan
     from featurediff.collect.settings import Settings
+    from featurediff.collect.shards import Encoded
 
 
 class Progress(Protocol):
@@ -74,9 +73,9 @@ def execute(plan: Plan, progress: Progress) -> Path:
             progress.stage(f"Loading {model.name}")
             gc.collect()  # the model before holds references to itself, and there may be no room for two
             encoded = _encode(plan, side, dtype, of_version, progress)
-            for shard, active in encoded:
+            for shard, found in encoded:
                 with _writing(workshop.folder):
-                    workshop.save(shard, active)
+                    workshop.save(shard, found)
     progress.stage(f"Writing {plan.folder}")
     with _writing(plan.folder):
         _write(plan, workshop, shards, dtype)
@@ -85,7 +84,7 @@ def execute(plan: Plan, progress: Progress) -> Path:
 
 def _encode(
     plan: Plan, side: Side, dtype: str, shards: Sequence[Shard], progress: Progress
-) -> Iterator[tuple[Shard, pa.Table]]:
+) -> Iterator[tuple[Shard, Encoded]]:
     """Load one model, here or on the cluster, and yield the shards as they are encoded."""
     settings, model = plan.settings, plan.models[side]
     recipe = Recipe(
@@ -96,6 +95,7 @@ def _encode(
         dtype=dtype,
         batch_size=settings.batch_size,
         num_gpus=settings.tensor_parallel,
+        fit=settings.fit,
     )
     if settings.ray is None:
         encoder = Encoder(model, plan.sae, recipe)
@@ -125,7 +125,7 @@ def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], dtype: str) 
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     said = {side: metadata(plan, side, dtype) for side in SIDES}
-    write_files(made, workshop, shards, plan.shape, said)
+    write_files(made, workshop, shards, plan.shape, plan.sae.decoder if plan.settings.fit else None, said)
     write_prompts(made / "prompts.parquet", plan.files, plan.chats)
     read_results(made)
     plan.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featurediff.collect.decoder import Decoder
 from featurediff.errors import DataError
 from featurediff.files import kind_of
 from featurediff.wording import quoted
@@ -55,9 +56,14 @@ class Sae:
         """Features that come out."""
         return int(self.module.cfg.d_sae)
 
-    def to(self, device: torch.device) -> None:
-        """Move the SAE, without a decoder that is as large as the encoder and that it does not encode with."""
-        if self.module.cfg.architecture() in _ENCODE_ALONE and hasattr(self.module, "W_dec"):
+    @property
+    def decoder(self) -> Decoder | None:
+        """What it decodes with; None where it gives back something else than it reads, as a transcoder does."""
+        return Decoder.of(self.module)
+
+    def to(self, device: torch.device, *, decodes: bool = True) -> None:
+        """Move the SAE, perhaps without a decoder that is as large as the encoder and that it does not encode with."""
+        if not decodes and self.module.cfg.architecture() in _ENCODE_ALONE and hasattr(self.module, "W_dec"):
             del self.module.W_dec
         self.module.to(device)
 

@@ -70,6 +70,9 @@ class Settings:
     batch_size: int | None = None
     """Prompts that are run together; None for as many as the device likes."""
 
+    fit: bool = True
+    """Say how well the SAE reads the models."""
+
     skip_bad: bool = False
     """Leave bad prompts out, instead of refusing the file."""
 

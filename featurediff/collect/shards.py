@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurediff.collect.fit import Fit
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from featurediff.collect.chat import Chats
@@ -32,7 +33,39 @@ ACTIVE = pa.schema(
         pa.field("activation", pa.float32(), nullable=False),
     ]
 )
-"""What is known of a shard once it is encoded: a row for each active feature; `token_type` counts the positions."""
+"""A row for each active feature of a shard; `token_type` counts the positions."""
+
+SCALED = ACTIVE.append(pa.field("in_units", pa.float32(), nullable=False))
+"""The same where the SAE scales each token: `in_units` is the activation times what undoes that."""
+
+_FIT = b"featurediff fit"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What is known of a shard once it is encoded."""
+
+    active: pa.Table
+    """Of `ACTIVE` or `SCALED`."""
+
+    fit: Fit | None
+    """How well the SAE reads the model on these prompts; None where it does not decode."""
+
+    def to_table(self) -> pa.Table:
+        """Return one table, the fit in the metadata of its schema."""
+        return self.active.replace_schema_metadata({_FIT: self.fit.to_bytes()} if self.fit else None)
+
+    @staticmethod
+    def merge(parts: Sequence[Encoded]) -> Encoded:
+        """Put together what is known of several batches, in the order given."""
+        fits = [part.fit for part in parts if part.fit]
+        return Encoded(pa.concat_tables([part.active for part in parts]), Fit.merge(fits) if fits else None)
+
+    @classmethod
+    def from_table(cls, table: pa.Table, token_types: int) -> Encoded:
+        """Take such a table apart."""
+        fit = (table.schema.metadata or {}).get(_FIT)
+        return cls(table.replace_schema_metadata(), Fit.from_bytes(fit, token_types) if fit else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +126,14 @@ class Workshop:
         """Tell whether a shard is done."""
         return (self.folder / shard.name).exists()
 
-    def save(self, shard: Shard, active: pa.Table) -> None:
+    def save(self, shard: Shard, encoded: Encoded) -> None:
         """Keep a shard; saving it twice is the same as once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         made = self.folder / f"{shard.name}.{os.getpid()}"
-        pq.write_table(active, made, compression="none", use_dictionary=False)
+        pq.write_table(encoded.to_table(), made, compression="none", use_dictionary=False)
         made.replace(self.folder / shard.name)
 
-    def read(self, shard: Shard) -> pa.Table:
+    def read(self, shard: Shard) -> Encoded:
         """Return what was saved."""
-        return pq.read_table(self.folder / shard.name, schema=ACTIVE)
+        table = pq.read_table(self.folder / shard.name)
+        return Encoded.from_table(table, shard.chats.positions.shape[1])

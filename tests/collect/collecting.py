@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 from sae_lens.saes import (
+    AbsTopKSAE,
+    AbsTopKSAEConfig,
     GatedSAE,
     GatedSAEConfig,
     JumpReLUSAE,
     JumpReLUSAEConfig,
+    MatchingPursuitSAE,
+    MatchingPursuitSAEConfig,
     StandardSAE,
     StandardSAEConfig,
     TopKSAE,
@@ -150,16 +154,20 @@ def save_model(folder, family, seed, **config):
     return folder
 
 
-def save_sae(folder, architecture="jumprelu", hook_name=f"blocks.{LAYER}.hook_resid_post", d_in=WIDTH, **metadata):
-    """Save a random SAE; some features are silent."""
+def save_sae(
+    folder, architecture="jumprelu", hook_name=f"blocks.{LAYER}.hook_resid_post", d_in=WIDTH, config=None, **metadata
+):
+    """Save a random SAE; some features are silent. Its configuration may have more in it."""
     sae_class, config_class, more = {
         "standard": (StandardSAE, StandardSAEConfig, {}),
         "jumprelu": (JumpReLUSAE, JumpReLUSAEConfig, {}),
         "topk": (TopKSAE, TopKSAEConfig, {"k": 7}),
+        "abstopk": (AbsTopKSAE, AbsTopKSAEConfig, {"k": 7}),
+        "matching_pursuit": (MatchingPursuitSAE, MatchingPursuitSAEConfig, {"max_iterations": 5}),
         "gated": (GatedSAE, GatedSAEConfig, {}),
     }[architecture]
     named = SAEMetadata(**({"hook_name": hook_name} if hook_name else {}) | metadata)
-    sae = sae_class(config_class(d_in=d_in, d_sae=FEATURES, metadata=named, **more))
+    sae = sae_class(config_class(d_in=d_in, d_sae=FEATURES, metadata=named, **more | (config or {})))
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in sorted(sae.named_parameters()):
@@ -214,10 +222,19 @@ def slow_activations(settings, family, architecture, prompts=None):
 
     Returns (model, prompt set) → array of shape (token types, prompts, features).
     """
+    encode, weights = _FORMULAS[architecture], _load_weights(settings.sae)
+    residuals = slow_residuals(settings, family, prompts)
+    return {key: encode(states.astype(np.float64), weights) for key, states in residuals.items()}
+
+
+def slow_residuals(settings, family, prompts=None):
+    """
+    Every residual, one prompt at a time: the full model, no padding.
+
+    Returns (model, prompt set) → array of shape (token types, prompts, width).
+    """
     text, types, _ = FAMILIES[family]
     tokenizer = Tokenizer.from_file(f"{settings.chat}/tokenizer.json")
-    encode = _FORMULAS[architecture]
-    weights = _load_weights(settings.sae)
     found = {}
     for side in ("base", "chat"):
         model = _MODELS[family][0].from_pretrained(getattr(settings, side), dtype=torch.float32).eval()
@@ -229,7 +246,7 @@ def slow_activations(settings, family, architecture, prompts=None):
                     states = model(torch.tensor([encoded.ids]), output_hidden_states=True).hidden_states
                 tail = [tokenizer.decode([token], skip_special_tokens=False) for token in encoded.ids[-4:]]
                 at = [len(encoded.ids) - 4 + max(i for i, word in enumerate(tail) if word == w) for w in types.values()]
-                rows.append(encode(states[LAYER + 1][0, at].numpy().astype(np.float64), weights))
+                rows.append(states[LAYER + 1][0, at].numpy())
             found[side, name] = np.stack(rows, axis=1)
     return found
 

@@ -98,6 +98,7 @@ def test_says_what_was_run(family, tmp_path):
         "activations.parquet",
         "base.pt",
         "chat.pt",
+        "difference.parquet",
         "prompts.parquet",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny_trainerrandom_layer2"]  # nothing hidden is left
