@@ -201,3 +201,29 @@ def test_a_large_mean_does_not_drown_the_std():
     merged = parts[0] + parts[1] + parts[2] + parts[3]
     expected = values.astype(np.float64).std(ddof=1)
     np.testing.assert_allclose(merged.vectors("control")["control_all_std"], [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"content": "a", "kind": "x"}\n{"content": "b", "kind": 7}\n{"content": "c"}\n'),
+        ("a.csv", "content,kind\na,x\nb,7\nc,\n"),
+    ],
+)
+def test_reads_groups_where_they_are_asked_for(tmp_path, name, text):
+    path = write(tmp_path, name, text)
+    assert [prompt.group for prompt in read_prompts(path, group="kind").prompts] == ["x", "7", None]
+    assert [prompt.group for prompt in read_prompts(path).prompts] == [None] * 3
+
+
+def test_refuses_groups_that_are_not_there_or_are_no_names(tmp_path):
+    path = write(tmp_path, "a.jsonl", '{"content": "a", "kind": ""}\n{"content": "b"}\n')
+    for group in ("kind", "group"):
+        with pytest.raises(
+            DataError, match=f"^{re.escape(f'`{path}` has no {group!r} in any prompt, which --group names.')}$"
+        ):
+            read_prompts(path, group=group)
+    path = write(tmp_path, "b.jsonl", '{"content": "a", "kind": 1.5}\n')
+    message = f"`{path}`, line 1: 'kind' is 1.5, but expected a text or a whole number."
+    with pytest.raises(DataError, match=f"^{re.escape(message)} Mend it"):
+        read_prompts(path, group="kind")

@@ -52,6 +52,9 @@ def collect(
     target_column: Annotated[str | None, typer.Option(help="The same, of the target file only.")] = None,
     control_column: Annotated[str | None, typer.Option(help="The same, of the control file only.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt, where a prompt has none of its own.")] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Where the files say which prompts belong together.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="gemma-2-9b, llama-3.1-8b or qwen-2.5-7b.")] = None,
     header: Annotated[str | None, typer.Option(help="Text that opens the assistant's turn.")] = None,
     position: Annotated[
@@ -94,6 +97,7 @@ def collect(
         target_column=target_column,
         control_column=control_column,
         system=system,
+        group=group,
         preset=preset,
         header=header,
         positions=tuple(position or ()),

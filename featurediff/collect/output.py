@@ -52,6 +52,9 @@ PROMPT_TEXTS = pa.schema(
 )
 """`prompts.parquet`: a row for each prompt that was run; `label` is missing where the prompt file has none."""
 
+GROUP = pa.field("group", pa.string())
+"""One more column where groups are asked for; missing for a prompt that is a group of its own."""
+
 
 class Shape(NamedTuple):
     """The size of what is written."""
@@ -179,14 +182,20 @@ def _write_difference(
     return {"difference": said}
 
 
-def write_prompts(path: Path, files: Mapping[Prompts, PromptFile], chats: Mapping[Prompts, Chats]) -> None:
-    """Write the texts of the prompts that were run."""
+def write_prompts(
+    path: Path, files: Mapping[Prompts, PromptFile], chats: Mapping[Prompts, Chats], *, grouped: bool
+) -> None:
+    """Write the texts of the prompts that were run, perhaps with their groups."""
     rows: list[dict[str, Any]] = []
     for of in PROMPTS:
         texts = {prompt.prompt_id: prompt for prompt in files[of].prompts}
         of_set = [texts[prompt_id] for prompt_id in chats[of].prompt_ids.tolist()]
-        rows += [{"prompt_set": of, "prompt_id": p.prompt_id, "content": p.content, "label": p.label} for p in of_set]
-    pq.write_table(pa.Table.from_pylist(rows, schema=PROMPT_TEXTS), path)
+        rows += [
+            {"prompt_set": of, "prompt_id": p.prompt_id, "content": p.content, "label": p.label, "group": p.group}
+            for p in of_set
+        ]
+    schema = PROMPT_TEXTS.append(GROUP) if grouped else PROMPT_TEXTS
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
 
 def _statistics(active: pa.Table, count: int, shape: Shape) -> list[Statistics]:

@@ -15,8 +15,11 @@ from featurediff.collect.saes import Sae, load_sae
 from featurediff.errors import DataError
 from featurediff.files import kind_of
 from featurediff.labels import PROMPTS, Prompts, Side
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from featurediff.collect.settings import Settings
 
 
@@ -71,9 +74,16 @@ def plan(settings: Settings) -> Plan:
         raise DataError(msg)
     of_files = (settings.target, settings.target_column), (settings.control, settings.control_column)
     files: dict[Prompts, PromptFile] = {
-        prompts: read_prompts(path, column or settings.column, system=settings.system, skip_bad=settings.skip_bad)
+        prompts: read_prompts(
+            path,
+            column or settings.column,
+            system=settings.system,
+            group=settings.group,
+            skip_bad=settings.skip_bad,
+        )
         for prompts, (path, column) in zip(PROMPTS, of_files, strict=True)
     }
+    _check_groups(files)
     models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
     preset = find_preset(settings.preset, models["chat"].config.model_type)
     positions = parse_positions(settings.header, settings.positions, preset)
@@ -91,6 +101,19 @@ def plan(settings: Settings) -> Plan:
     for model in models.values():
         model.check(block=sae.block, width=sae.width, largest_token=largest)
     return Plan(settings, models, sae, positions, files, chats, tuple(notes), names, folder)
+
+
+def _check_groups(files: Mapping[Prompts, PromptFile]) -> None:
+    """Refuse a group whose prompts are in both sets, which no test could exchange together."""
+    target, control = ({prompt.group for prompt in files[prompts].prompts} - {None} for prompts in PROMPTS)
+    shared = target & control
+    if shared:
+        names = " and ".join(f"`{files[prompts].name}`" for prompts in PROMPTS)
+        msg = (
+            f"{names} both have the group {quoted(min(map(str, shared)))} ({len(shared)} such), but "
+            "a group's prompts must be of one set. Rename it in one file."
+        )
+        raise DataError(msg)
 
 
 def _names(settings: Settings, preset: Preset | None) -> tuple[str, str]:

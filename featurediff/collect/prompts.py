@@ -37,6 +37,9 @@ class Prompt:
     label: str | None
     """What the file calls it; None where it says nothing."""
 
+    group: str | None
+    """What the file calls the prompts that it belongs to; None for a group of its own."""
+
     before: _Turns = ()
     """Role and text of what stands before it: a system prompt, and the turns of a conversation."""
 
@@ -68,7 +71,12 @@ class PromptFile:
 
 
 def read_prompts(
-    path: Path, column: str = "content", *, system: str | None = None, skip_bad: bool = False
+    path: Path,
+    column: str = "content",
+    *,
+    system: str | None = None,
+    group: str | None = None,
+    skip_bad: bool = False,
 ) -> PromptFile:
     """
     Read a file of prompts.
@@ -83,20 +91,22 @@ def read_prompts(
         The key or column that holds the prompt.
     system : str or None
         System prompt of each prompt that has none of its own.
+    group : str or None
+        The key or column that says which prompts belong together; None for none.
     skip_bad : bool
         Leave bad records out and say so, instead of refusing the file.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is not what its ending says, has no such column or no prompt, or a record of it is
+        If the file cannot be read, is not what its ending says, has no such columns or no prompt, or a record of it is
         bad.
     """
     data = read_whole(path)
     prompts: list[Prompt] = []
     skipped: list[str] = []
     for prompt_id, record in enumerate(read_records(path, data, column)):
-        made = record if isinstance(record, Bad) else _read_prompt(prompt_id, record, column, system)
+        made = record if isinstance(record, Bad) else _read_prompt(prompt_id, record, column, system, group)
         if isinstance(made, Prompt):
             prompts.append(made)
             continue
@@ -107,10 +117,13 @@ def read_prompts(
     if not prompts:
         msg = f"`{path}` has no prompt in it. Expected JSON or a table with {column!r}, or .txt with a prompt a line."
         raise DataError(msg)
+    if group is not None and all(prompt.group is None for prompt in prompts):
+        msg = f"`{path}` has no {group!r} in any prompt, which --group names."
+        raise DataError(msg)
     return PromptFile(path.name, hashlib.sha256(data).hexdigest(), tuple(prompts), tuple(skipped))
 
 
-def _read_prompt(prompt_id: int, record: Record, column: str, system: str | None) -> Prompt | Bad:
+def _read_prompt(prompt_id: int, record: Record, column: str, system: str | None, group: str | None) -> Prompt | Bad:
     """Make a prompt out of what a file says of it."""
     line, fields = record
     key = prompt_key(fields, column)
@@ -130,11 +143,15 @@ def _read_prompt(prompt_id: int, record: Record, column: str, system: str | None
     if given and turns[0][0] != "system":
         turns = (("system", given), *turns)
     label = None if fields.get("label") in (None, "") else str(fields["label"])
-    texts = {key: "".join(part for turn in turns for part in turn), "label": label or ""}
+    of_group = None if group is None or fields.get(group) in (None, "") else fields[group]
+    if isinstance(of_group, bool) or not isinstance(of_group, str | int | None):
+        return Bad(line, f"{group!r} is {quoted(of_group)}, but expected a text or a whole number.")
+    named = None if of_group is None else str(of_group)
+    texts = {key: "".join(part for turn in turns for part in turn), "label": label or "", group or "": named or ""}
     broken = next((name for name, text in texts.items() if not _is_text(text)), None)
     if broken:
         return Bad(line, f"{broken!r} holds half a surrogate pair, which is no text.")
-    return Prompt(prompt_id, line, turns[-1][1], label, turns[:-1])
+    return Prompt(prompt_id, line, turns[-1][1], label, named, turns[:-1])
 
 
 def _read_turns(value: Any, key: str) -> _Turns | str:  # noqa: ANN401  JSON

@@ -126,7 +126,7 @@ def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], dtype: str) 
     made.mkdir(parents=True)
     said = {side: metadata(plan, side, dtype) for side in SIDES}
     write_files(made, workshop, shards, plan.shape, plan.sae.decoder if plan.settings.fit else None, said)
-    write_prompts(made / "prompts.parquet", plan.files, plan.chats)
+    write_prompts(made / "prompts.parquet", plan.files, plan.chats, grouped=plan.settings.group is not None)
     read_results(made)
     plan.folder.parent.mkdir(parents=True, exist_ok=True)
     made.rename(plan.folder)

@@ -43,6 +43,9 @@ class Settings:
     system: str | None = None
     """System prompt of all prompts that have none of their own."""
 
+    group: str | None = None
+    """Where the prompt files say which prompts belong together; None for nowhere."""
+
     preset: str | None = None
     """Name of a preset; None for the one that fits the chat model's architecture, if any."""
 

@@ -40,6 +40,7 @@ from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import find_sources
+from featurediff.study import load
 from featurediff.wording import quoted
 
 
@@ -127,6 +128,39 @@ def test_writes_prompts_and_activations_as_promised(family, tmp_path):
     assert [str(active[name].dtype) for name in columns[3:]] == ["int32", "int32", "float32"]
     assert not active.duplicated(columns[:5]).any()
     assert (active["activation"] > 0).all()
+
+
+def write_groups(folder, groups):
+    """Write both prompt sets with a group for each prompt, and return their paths."""
+    paths = write_prompts(folder)
+    for path, of_set in zip(paths, groups, strict=True):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        texts = [json.dumps(line | {"kind": group}) for line, group in zip(lines, of_set, strict=True)]
+        path.write_text("\n".join(texts), encoding="utf-8")
+    return paths
+
+
+def test_writes_groups_and_tests_by_them(family, tmp_path):
+    groups = [["a", "a", "b", "b", "c", "c", 7, None], ["x", "x", "y", None, None]]
+    target, control = write_groups(tmp_path, groups)
+    folder = collect(replace(family, target=target, control=control, group="kind", out=tmp_path / "results"))
+    written = pd.read_parquet(folder / "prompts.parquet")["group"]
+    assert [None if pd.isna(group) else group for group in written] == [
+        group if group is None else str(group) for of_set in groups for group in of_set
+    ]
+    assert (
+        load(folder).sample()
+        == "8 target prompts in 5 groups and 5 control prompts in 4 groups; " + load(folder).sample().partition("; ")[2]
+    )
+
+
+def test_refuses_a_group_in_both_sets(family, tmp_path):
+    target, control = write_groups(tmp_path, [["a", "b"] * 4, ["c", "b", "a", "c", "c"]])
+    refused(
+        replace(family, target=target, control=control, group="kind"),
+        "`target_set.jsonl` and `control_set.jsonl` both have the group 'a' (2 such), but a group's prompts must be of "
+        "one set. Rename it in one file.",
+    )
 
 
 def test_writes_one_bos_though_the_tokenizer_adds_one(family):
