@@ -13,6 +13,7 @@ from builders import make_explanations, make_source
 import featurediff
 from featurediff.app.dashboard.stars import COLUMNS as STARS
 from featurediff.cli import app
+from featurediff.collect.difference import DIFFERENCE
 from featurediff.collect.output import ACTIVATIONS, PROMPT_TEXTS
 from featurediff.collect.positions import PRESETS
 from featurediff.compare.counts import counts
@@ -269,6 +270,7 @@ def columns(study, table_columns):
         *ranked,
         *counts([]).columns,
         *ACTIVATIONS.names,
+        *DIFFERENCE.names,
         *PROMPT_TEXTS.names,
         "group",
         *STARS,

@@ -148,10 +148,7 @@ def test_writes_groups_and_tests_by_them(family, tmp_path):
     assert [None if pd.isna(group) else group for group in written] == [
         group if group is None else str(group) for of_set in groups for group in of_set
     ]
-    assert (
-        load(folder).sample()
-        == "8 target prompts in 5 groups and 5 control prompts in 4 groups; " + load(folder).sample().partition("; ")[2]
-    )
+    assert load(folder).sample().startswith("8 target prompts in 5 groups and 5 control prompts in 4 groups")
 
 
 def test_refuses_a_group_in_both_sets(family, tmp_path):
