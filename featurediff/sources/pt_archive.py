@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurediff.errors import DataError
-from featurediff.sources.pt_pickle import check_pickle
+from featurediff.sources.pt_pickle import check_pickles
 from featurediff.sources.pt_plain import read_plain
 from featurediff.wording import listed, quoted
 
@@ -37,11 +37,15 @@ _HEADER_SIZE = 30  # of the fixed part in front of an entry
 _WRITER = 0x31E, 45  # versions that made and that can read the archive
 _FLAGS = 0x808  # names are UTF-8, and sizes are also behind an entry
 _FULL = 2**32 - 1  # stands where a number has 64 bits
+_MANY = 2**16 - 1  # the same for 32 bits
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number that torch.save pickled before 1.6
 _FLOATS = ("float8", "float16", "bfloat16", "float32", "float64")
 _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _DOS_FOLDER = 0x10  # torch leaves the memory of an entry with this attribute as it was: random numbers
 _LARGEST = 2**53
+MAX_ENTRIES = 2**17
+"""Entries of an archive: one for each vector, and a few more; 100 positions with 1,002 vectors each are 100,200."""
+
 _MAX_EXPANSION = 8  # tensors may share bytes or be repeated; a file a thousand times larger than itself is an attack
 
 
@@ -173,6 +177,10 @@ def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
     if not data.startswith(_ZIP_START):
         msg = f"`{name}` is not a torch file: it starts with {quoted(data[:8])}, but expected what torch.save writes."
         raise DataError(msg)
+    many = data.count(_ZIP_ENTRY)  # zipfile makes an object of each, before anything can be asked of it
+    if many > MAX_ENTRIES:
+        msg = f"`{name}` has {many:,} archive entries, but expected at most {MAX_ENTRIES:,}: one for each vector."
+        raise DataError(msg)
     with _refusing_damage(name):
         archive = zipfile.ZipFile(io.BytesIO(data))
     entries = archive.infolist()
@@ -188,9 +196,8 @@ def _check_zip(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
             msg = f"`{name}` is damaged: {which}. Copy or write it again."
             raise DataError(msg)
     whole = {path: record for path, record in records.items() if record is not None}
-    for path, record in whole.items():
-        if path.lower().endswith(".pkl"):  # torch takes no notice of upper and lower case
-            check_pickle(bytes(record), name)
+    # Torch takes no notice of upper and lower case.
+    check_pickles([bytes(record) for path, record in whole.items() if path.lower().endswith(".pkl")], name)
     return whole, is_usual
 
 
@@ -228,7 +235,7 @@ def _is_usual(data: bytes, entries: list[zipfile.ZipInfo], start: int) -> bool:
     count, size = len(entries), len(directory)
     directory += struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, *_WRITER, 0, 0, count, count, size, start)
     directory += struct.pack("<4sIQI", _ZIP_WIDE, 0, start + size, 1)
-    directory += struct.pack("<4s4H2IH", _ZIP_END, 0, 0, count, count, size, start, 0)
+    directory += struct.pack("<4s4H2IH", _ZIP_END, 0, 0, *(min(count, _MANY),) * 2, size, start, 0)
     return data[start:] == directory
 
 

@@ -15,9 +15,13 @@ from __future__ import annotations
 import pickletools
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
 from featurediff.wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CALLED = re.compile(
     r"torch\._utils _rebuild_(tensor_v2|tensor_v3|parameter|meta_tensor_no_storage)"
@@ -30,8 +34,26 @@ _KINDS = {
     "torch._utils _rebuild_qtensor": "quantized",
 }
 _IN_PLACE = ("APPEND", "APPENDS", "SETITEM", "SETITEMS")
-_MOST = 10_000_000
-"""Objects, counted each time that one is looked at; a source of 100 token types has some 100,000."""
+MAX_BYTES = 32_000_000
+"""Of all pickles of a file together; those of 100,000 vectors have 8,000,000."""
+
+MAX_STEPS = 4_000_000
+"""Opcodes of all pickles of a file together; those of 100,000 vectors have 2,900,000, which takes 3 s."""
+
+MAX_OBJECTS = 20_000_000
+"""Of all pickles of a file together, counted each time that one is looked at; 100,000 vectors have 12,500,000."""
+
+_EXPECTED = "but expected a dict of token types and `metadata`. Write it again with torch.save."
+
+
+def _operands(opcode: pickletools.OpcodeInfo) -> tuple[bool, int]:
+    """Return whether an opcode takes all down to the mark, and how many objects it takes besides."""
+    has_mark = pickletools.markobject in opcode.stack_before
+    kinds = [kind for kind in opcode.stack_before if kind not in (pickletools.markobject, pickletools.stackslice)]
+    return has_mark, len(kinds[opcode.name in _IN_PLACE :])
+
+
+_BEFORE = {opcode.name: _operands(opcode) for opcode in pickletools.opcodes}
 
 
 @dataclass(slots=True, eq=False)
@@ -48,38 +70,56 @@ class _Item:
     """Whether it is only the mark before the members of a tuple, list or dict."""
 
 
-def check_pickle(pickle: bytes, name: str) -> None:
+def check_pickles(pickles: Sequence[bytes], name: str, most_steps: int = MAX_STEPS) -> None:
     """
-    Refuse a pickle that calls anything but what makes a dense tensor, or that unfolds to too many objects.
+    Refuse pickles that call anything but what makes a dense tensor, or that unfold to too many objects.
 
     Parameters
     ----------
-    pickle : bytes
-        What a `.pkl` entry of the archive holds; nothing in it is called.
+    pickles : sequence of bytes
+        What the `.pkl` entries of the archive hold; nothing in them is called.
     name : str
         What the file is called in messages.
+    most_steps : int
+        Opcodes at most, of all together.
 
     Raises
     ------
     DataError
-        If the pickle is such a one, or is damaged.
+        If there is such a pickle, one is damaged, or they are too large together.
     """
-    try:
-        fault = _first_fault(pickle)
-    except (ValueError, IndexError, KeyError) as error:
-        detail = f"{type(error).__name__}, {quoted(str(error))}"
-        msg = f"`{name}` is damaged: its pickle cannot be read ({detail}). Write it again with torch.save."
-        raise DataError(msg) from error
-    if fault:
-        msg = f"`{name}`{fault}"
+    size = sum(map(len, pickles))
+    if size > MAX_BYTES:
+        msg = f"`{name}`: its pickle has {size:,} bytes, more than {MAX_BYTES:,}, {_EXPECTED}"
         raise DataError(msg)
+    left = _Left(most_steps, MAX_OBJECTS)
+    for pickle in pickles:
+        try:
+            fault = _first_fault(pickle, left)
+        except (ValueError, IndexError, KeyError) as error:
+            detail = f"{type(error).__name__}, {quoted(str(error))}"
+            msg = f"`{name}` is damaged: its pickle cannot be read ({detail}). Write it again with torch.save."
+            raise DataError(msg) from error
+        if fault:
+            msg = f"`{name}`{fault}"
+            raise DataError(msg)
 
 
-def _first_fault(pickle: bytes) -> str | None:
+@dataclass(slots=True, eq=False)
+class _Left:
+    """What the pickles of a file may still take."""
+
+    steps: int
+    """Opcodes."""
+
+    objects: int
+    """Objects that are looked at."""
+
+
+def _first_fault(pickle: bytes, left: _Left) -> str | None:
     """Say what is wrong with a pickle, as it follows the file's name in a message; None where nothing is."""
     stack: list[_Item] = []
     memo: dict[object, _Item] = {}
-    looked_at = 0
     for opcode, argument, _ in pickletools.genops(pickle):
         fault = None
         if opcode.name == "GLOBAL" and not _NAMED.fullmatch(str(argument)):
@@ -93,23 +133,23 @@ def _first_fault(pickle: bytes) -> str | None:
         elif opcode.name.endswith("GET"):
             stack.append(memo[argument])
         else:
-            looked_at += _step(opcode, argument, stack)
-        if looked_at > _MOST:
-            return (
-                f": its pickle of {len(pickle)} bytes unfolds to more than {_MOST} objects, but expected "
-                "a dict of token types and `metadata`. Write it again with torch.save."
-            )
+            left.objects -= _step(opcode, argument, stack)
+        left.steps -= 1
+        if left.steps < 0:
+            return f": its pickle of {len(pickle)} bytes has too many steps, {_EXPECTED}"
+        if left.objects < 0:
+            return f": its pickle of {len(pickle)} bytes unfolds to more than {MAX_OBJECTS} objects, {_EXPECTED}"
     return None
 
 
 def _step(opcode: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) -> int:
     """Change the stack as an opcode does, and return how many objects it looks at."""
     weight = 1
-    if pickletools.markobject in opcode.stack_before:
+    has_mark, operands = _BEFORE[opcode.name]
+    if has_mark:
         while not (item := stack.pop()).is_mark:
             weight += item.weight
-    operands = [kind for kind in opcode.stack_before if kind not in (pickletools.markobject, pickletools.stackslice)]
-    for _ in operands[opcode.name in _IN_PLACE :]:
+    for _ in range(operands):
         weight += stack.pop().weight
     if opcode.name in _IN_PLACE:
         stack[-1].weight += weight

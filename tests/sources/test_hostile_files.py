@@ -22,6 +22,7 @@ from featurediff.export import csv_text
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import find_activations
 from featurediff.sources.pairs import read_pairs
+from featurediff.sources.pt_archive import MAX_ENTRIES
 from featurediff.sources.results import parse_results
 
 
@@ -143,6 +144,36 @@ def test_archive_has_one_directory(tmp_path):
     what was loaded, so compressed and damaged entries came through.
     """
     refused(tmp_path, "two directories")
+
+
+def with_more_entries(count):
+    """Return a file with empty entries more, as torch's own writer puts them together."""
+    buffer = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(buffer)
+    with zipfile.ZipFile(io.BytesIO(ODD["plain"])) as archive:
+        for name in (name for name in archive.namelist() if not name.endswith(("/version", "/.data/serialization_id"))):
+            writer.write_record(name.partition("/")[2], archive.read(name), archive.getinfo(name).file_size)
+    for number in range(count):
+        writer.write_record(f"data/more{number}", b"", 0)
+    writer.write_end_of_file()
+    return buffer.getvalue()
+
+
+def test_archive_of_very_many_entries_is_read():
+    """
+    From 65,536 entries on their number has no room in an archive's last record: reading it was a struct.error.
+
+    100 positions with 1,002 vectors each have so many.
+    """
+    odd, plain = (parse_results(data, CHAT).base for data in (with_more_entries(2**16), ODD["plain"]))
+    np.testing.assert_array_equal(odd.vectors["model"]["target_max"], plain.vectors["model"]["target_max"])
+
+
+def test_number_of_entries_has_an_end():
+    """zipfile makes an object of each entry before anything can be asked: 20 MB of them took 400 MB."""
+    message = "`base.pt` has 131,073 archive entries, but expected at most 131,072: one for each vector."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        parse_results(b"PK\x03\x04" + b"PK\x01\x02" * (MAX_ENTRIES + 1), CHAT)
 
 
 def test_entry_without_a_name(tmp_path):

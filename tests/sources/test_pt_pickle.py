@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import zipfile
 
 import pytest
@@ -8,7 +9,7 @@ from builders import TOKEN_TYPES, model_data
 from corpus import saved
 
 from featurediff.errors import DataError
-from featurediff.sources.pt_pickle import check_pickle
+from featurediff.sources.pt_pickle import MAX_BYTES, check_pickles
 
 
 def pickle_of(data) -> bytes:
@@ -19,25 +20,25 @@ def pickle_of(data) -> bytes:
 
 def refused(content):
     with pytest.raises(DataError) as caught:
-        check_pickle(content, "x.pt")
+        check_pickles([content], "x.pt")
     return str(caught.value)
 
 
 @pytest.mark.parametrize("num_token_types", [1, 2, 1000])
 def test_pickle_of_a_source_passes(num_token_types):
     names = [f"position {number}" for number in range(num_token_types)]
-    check_pickle(pickle_of(model_data("base", names)), "x.pt")
+    check_pickles([pickle_of(model_data("base", names))], "x.pt")
 
 
-@pytest.mark.parametrize(("levels", "passes"), [(20, True), (21, False), (10_000, False)])
+@pytest.mark.parametrize(("levels", "passes"), [(21, True), (22, False), (10_000, False)])
 def test_tuples_that_unfold(levels, passes):
-    """Each is twice in the next: 2^20 objects are looked at in no time, and are few enough; 2^10000 are not."""
+    """Each is twice in the next: 2^21 objects are looked at in no time, and are few enough; 2^10000 are not."""
     content = b"\x80\x02)" + b"q\x01h\x01\x86" * levels + b"."
     if passes:
-        check_pickle(content, "x.pt")
+        check_pickles([content], "x.pt")
         return
     assert refused(content) == (
-        f"`x.pt`: its pickle of {len(content)} bytes unfolds to more than 10000000 objects, but expected a dict of "
+        f"`x.pt`: its pickle of {len(content)} bytes unfolds to more than 20000000 objects, but expected a dict of "
         "token types and `metadata`. Write it again with torch.save."
     )
 
@@ -46,8 +47,8 @@ def test_list_counts_as_long_as_it_has_become():
     """It is put into the memo while it is empty; made a set of later, it takes as long as it is."""
     filled = b"\x80\x02]q\x01(" + b"K\x01" * 10_000 + b"e"
     calls = b"c__builtin__\nset\nh\x01\x85R" * 2000
-    assert "unfolds to more than 10000000 objects" in refused(filled + calls + b".")
-    check_pickle(filled + calls[: len(calls) // 20] + b".", "x.pt")
+    assert "unfolds to more than 20000000 objects" in refused(filled + calls + b".")
+    check_pickles([filled + calls[: len(calls) // 20] + b"."], "x.pt")
 
 
 @pytest.mark.parametrize("token_type", TOKEN_TYPES)
@@ -89,4 +90,39 @@ def test_broken_pickle(data):
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_plain_python_of_every_protocol_is_gone_through(protocol):
     """Torch refuses most of them afterwards; here they are neither code nor broken."""
-    check_pickle(pickle.dumps({"a": [1, 2.5, None, True, ("b", {"c": 10**30})]}, protocol), "x.pt")
+    check_pickles([pickle.dumps({"a": [1, 2.5, None, True, ("b", {"c": 10**30})]}, protocol)], "x.pt")
+
+
+START = b"\x80\x02Nq\x01"  # three steps
+
+
+@pytest.mark.parametrize("step", [b"N", b"0N", b"h\x01", b"q\x01"])
+def test_every_step_counts(step):
+    """What went into the memo and came from it did not count: a file of 20 MB took 13 s."""
+    each = 96 // (2 if step == b"0N" else 1)
+    check_pickles([START + step * each + b"."], "x.pt", most_steps=100)
+    content = START + step * (each + 1) + b"."
+    message = (
+        f"`x.pt`: its pickle of {len(content)} bytes has too many steps, but expected a dict of token types and "
+        "`metadata`. Write it again with torch.save."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        check_pickles([content], "x.pt", most_steps=100)
+
+
+def test_steps_of_several_pickles_count_together():
+    content = START + b"h\x01" * 60 + b"."
+    check_pickles([content], "x.pt", most_steps=100)
+    with pytest.raises(DataError, match="has too many steps"):
+        check_pickles([content, content], "x.pt", most_steps=100)
+
+
+def test_pickles_have_a_largest_size():
+    content = b"\x80\x02X" + (MAX_BYTES - 8).to_bytes(4, "little") + b"x" * (MAX_BYTES - 8) + b"."
+    check_pickles([content], "x.pt")
+    message = (
+        "`x.pt`: its pickle has 32,000,005 bytes, more than 32,000,000, but expected a dict of token types and "
+        "`metadata`. Write it again with torch.save."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        check_pickles([content, START], "x.pt")
