@@ -316,6 +316,27 @@ MUTANTS = (
     ),
     Mutant(
         "meaning/pages",
+        "return page if num_features is None else",
+        "return page if num_features else",
+        "pages",
+        "the page of an SAE of another width",
+    ),
+    Mutant(
+        "meaning/registry",
+        "// base**powers for base",
+        "// base for base",
+        "pages",
+        "an SAE of a million features has no page",
+    ),
+    Mutant(
+        "meaning/pages",
+        "if not found or not all(found):",
+        "if not found or all(found):",
+        "pages",
+        "metadata that contradict the folder are linked",
+    ),
+    Mutant(
+        "meaning/pages",
         "    if all(differs):",
         "    if not differs:",
         "pages",
@@ -331,13 +352,13 @@ MUTANTS = (
     Mutant("meaning/pages", "(?i:https?)://", "(?i:[a-z]+)://", "pages hostile_pages", "links that are not http"),
     Mutant("meaning/registry", "if str(number) == l0), None)", "if number), None)", "pages", "the page of another L0"),
     Mutant(
-        "meaning/registry",
+        "meaning/folder_saes",
         'int(said["layer"]) != layer:',
         'int(said["layer"]) == layer:',
         "pages",
         "a trainer of another layer",
     ),
-    Mutant("meaning/registry", "if facts[fact] == value]", "if facts[fact]]", "pages", "the first SAE of a family"),
+    Mutant("meaning/folder_saes", "if facts[fact] == value]", "if facts[fact]]", "pages", "the first SAE of a family"),
     Mutant(
         "sources/activations",
         "if count != expected:",

@@ -375,5 +375,6 @@ def assemble(
         sae_release=meta.sae_release or other.sae_release,
         sae_id=meta.sae_id or other.sae_id,
         template=template,
+        num_features=results.num_features,
     )
     return Study(source, results, explanations, pages, activations)

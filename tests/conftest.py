@@ -9,6 +9,12 @@ settings.register_profile("no test asks for a time", deadline=None, suppress_hea
 settings.load_profile("no test asks for a time")
 
 SAE_FOLDER = "gemma_trainer131k-l0-114_layer20"
+"""Of an SAE that is wider than the sources here, so that its page is not linked."""
+
+LINKED = "qwen_trainer1_layer15"
+LINKED_SAE = {"model_type": "qwen", "sae_trainer": "1", "sae_layer": 15}
+PAGE = "https://www.neuronpedia.org/qwen2.5-7b-it/15-resid-post-aa/"
+"""Of an SAE whose width the registry does not say: its folder, what its files say, and its page."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +31,12 @@ def own_main(monkeypatch):
 def source_dir(tmp_path):
     """One source in a results tree, without explanations."""
     return make_source(tmp_path / "results" / SAE_FOLDER / "personal_40")
+
+
+@pytest.fixture
+def linked_dir(tmp_path):
+    """One source whose features have pages."""
+    return make_source(tmp_path / "linked" / LINKED / "personal_40", **LINKED_SAE)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from builders import make_explanations, make_source, model_data
-from conftest import SAE_FOLDER
+from conftest import LINKED, LINKED_SAE, PAGE, SAE_FOLDER
 
 import featurediff
 from featurediff import load
@@ -47,7 +47,6 @@ def test_a_folder_is_enough(study, source_dir, explanations_file):
     assert isinstance(study, Study)
     assert study.source.folder == source_dir
     assert study.explanations.name == explanations_file.name
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
     assert study.origin.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
 
 
@@ -103,30 +102,29 @@ def test_what_cannot_be_loaded(source_dir, tmp_path):
 
 
 def test_folder_names_come_before_the_metadata(tmp_path):
-    folder = tmp_path / "gemma_trainer131k-l0-114_layer20" / "p"
-    study = load(make_source(folder, model_type="llama", sae_trainer="8x", sae_layer=20))
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    study = load(make_source(tmp_path / LINKED / "p", model_type="llama", sae_trainer="8x", sae_layer=20))
+    assert study.pages.template == f"{PAGE}{{feature_id}}"
 
 
 def test_the_files_count_where_the_folder_says_nothing(tmp_path):
-    study = load(make_source(tmp_path / "mine" / "run"))
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
+    study = load(make_source(tmp_path / "mine" / "run", **LINKED_SAE))
+    assert study.pages.template == f"{PAGE}{{feature_id}}"
     assert study.origin.prompt_set == "run"
 
 
 def test_a_page_named_by_the_files_comes_before_both(tmp_path):
-    folder = tmp_path / SAE_FOLDER / "p"
-    study = load(make_source(folder, neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k"))
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+    study = load(make_source(tmp_path / LINKED / "p", **LINKED_SAE, neuronpedia_id="mine/15-mine"))
+    assert study.pages.template == "https://www.neuronpedia.org/mine/15-mine/{feature_id}"
 
 
 def test_a_page_named_by_one_file_alone(tmp_path):
-    chat = model_data("chat", neuronpedia_id="gemma-2-9b/20-gemmascope-res-16k")
+    chat = model_data("chat", neuronpedia_id="mine/20-mine")
     study = load(make_source(tmp_path / SAE_FOLDER / "p", chat=chat))
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
-    chat = model_data("chat", sae_release="gemma-scope-9b-pt-res-canonical", sae_id="layer_20/width_16k/canonical")
-    study = load(make_source(tmp_path / SAE_FOLDER / "q", chat=chat))
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-16k/{{feature_id}}"
+    assert study.pages.template == "https://www.neuronpedia.org/mine/20-mine/{feature_id}"
+    names = {"sae_release": "qwen2.5-7b-instruct-andyrdt", "sae_id": "resid_post_layer_15_trainer_1"}
+    chat = model_data("chat", **LINKED_SAE | {"model_type": "mine"}, **names)
+    study = load(make_source(tmp_path / "mine", chat=chat, **LINKED_SAE | {"model_type": "mine"}))
+    assert study.pages.template == f"{PAGE}{{feature_id}}"
 
 
 def test_files_that_name_different_pages_get_none(tmp_path):
@@ -153,10 +151,13 @@ def test_a_template_comes_before_everything(tmp_path):
 def test_uploads_go_by_their_metadata(source_dir):
     study = uploaded(source_dir / "base.pt", source_dir / "chat.pt")
     assert study.source is None
-    assert study.pages.template == f"{GEMMA}20-gemmascope-res-131k/{{feature_id}}"
     assert study.origin.caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
     assert study.table().equals(load(source_dir).table())
     assert len(study.scatter().data) > 1
+
+
+def test_pages_of_uploads_go_by_their_metadata(linked_dir):
+    assert uploaded(linked_dir / "base.pt", linked_dir / "chat.pt").pages.template == f"{PAGE}{{feature_id}}"
 
 
 def test_uploads_may_be_called_the_same(source_dir):
@@ -390,7 +391,7 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
         ("Evidence", f"{study.sample()}. {CAVEAT}"),
         (
             "Neuronpedia",
-            "Found by model, trainer and layer: Gemma Scope 9b, residual stream, layer 20, width 131k, L0 114.",
+            "The files have 8 features, but the SAE of gemma-2-9b/20-gemmascope-res-131k is 131k wide.",
         ),
     ]
     assert lines[-1][0] == "Made"

@@ -38,12 +38,16 @@ class SaeNames:
         meta, other, source = study.results.base.metadata, study.results.chat.metadata, study.source
         release, sae_id = meta.sae_release or other.sae_release, meta.sae_id or other.sae_id
         registered = (release, sae_id) if release and sae_id else None
+        filed = meta.neuronpedia_id or other.neuronpedia_id
         page, folder = study.pages.source, None
         if source and source.model and source.trainer and source.layer is not None:
-            if (source.trainer, source.layer) == (meta.sae_trainer, meta.sae_layer):
+            is_refuted = (
+                bool(filed) and study.pages.template is None
+            )  # by the page that the files name, or by its width
+            if (source.trainer, source.layer) != (meta.sae_trainer, meta.sae_layer):
+                page = page if filed or registered else None  # it was found by a name that the files contradict
+            elif not is_refuted:
                 folder = (source.model, source.trainer, source.layer)
-            elif not (meta.neuronpedia_id or other.neuronpedia_id or registered):
-                page = None  # it was found by a name that the files contradict
         return cls(study.results.num_features, page, registered, folder)
 
     def is_same(self, other: SaeNames) -> bool:

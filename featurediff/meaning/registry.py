@@ -1,34 +1,15 @@
-"""The SAELens registry: the Neuronpedia id of an SAE, by its names there or by what a folder calls it."""
+"""The SAELens registry: the Neuronpedia id of an SAE by its names there, and what names say of an SAE."""
 
 from __future__ import annotations
 
 import csv
 import importlib.resources
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from featurediff.wording import quoted
-
-# How names other than Gemma Scope's say a width.
-_WIDTHS = {"8x": "32k", "32x": "131k", "2pow12": "4k", "2pow14": "16k", "2pow16": "65k"}
-_SITES = {
-    "r": "res",
-    "resid": "res",
-    "resid-post": "res",
-    "a": "att",
-    "attn": "att",
-    "m": "mlp",
-    "transcoders": "transcoder",
-}
-_WORDS = {
-    "res": "residual stream",
-    "att": "attention",
-    "mlp": "MLP",
-    "transcoder": "transcoder",
-    "canonical": "canonical L0",
-}
+WIDTHS = {"8x": "32k", "32x": "131k", "2pow12": "4k", "2pow14": "16k", "2pow16": "65k"}
+"""How names other than Gemma Scope's say a width."""
 
 Facts = dict[str, str | None]
 """What a name says of an SAE: its model, site, layer, width, L0 and trainer; None or absent where it says nothing."""
@@ -60,6 +41,20 @@ def table() -> dict[tuple[str, str], Sae]:
         (release, sae_id): Sae(release, sae_id, int(layer), width, int(l0) if l0 else None, neuronpedia_id)
         for release, sae_id, layer, width, l0, neuronpedia_id in rows
     }
+
+
+@cache
+def _by_page() -> dict[str, list[Sae]]:
+    """Return the SAEs of each Neuronpedia id."""
+    pages: dict[str, list[Sae]] = {}
+    for sae in table().values():
+        pages.setdefault(sae.neuronpedia_id, []).append(sae)
+    return pages
+
+
+def saes_of_page(neuronpedia_id: str) -> list[Sae]:
+    """Return the SAEs that the registry files under a Neuronpedia id; one may have several names."""
+    return _by_page().get(neuronpedia_id, [])
 
 
 def canonical(neuronpedia_id: str) -> str | None:
@@ -98,7 +93,7 @@ def facts_of_name(release: str, sae_id: str) -> Facts:
     l0 = find(r"(?:_l0_|/(?=canonical))(\w+)$", sae_id)
     return {
         "layer": find(r"(?:layer_|blocks\.|^l)([0-9]+)", sae_id),
-        "width": width or (_WIDTHS[other] if other else None),
+        "width": width or (WIDTHS[other] if other else None),
         "L0": l0.replace("_", "-") if l0 else None,
         "trainer": find(r"_trainer_([0-9]+)", sae_id),
     }
@@ -109,7 +104,7 @@ def facts_of_page(neuronpedia_id: str) -> Facts:
     model, _, source = neuronpedia_id.partition("/")
     return {
         "model": model,
-        "site": find(r"-(res|att|mlp|transcoder)(?=-|$)", source),
+        "site": find(r"-(res|att|mlp|transcoder)(?:id-(?:pre|mid|post))?(?=[-_]|$)", source),
         "layer": find(r"^([0-9]+)-", source) or "none",
         "width": find(r"-([0-9]+[km])(?=__|$)", source),
         "L0": find(r"__l0-([0-9]+)", source),
@@ -117,164 +112,51 @@ def facts_of_page(neuronpedia_id: str) -> Facts:
     }
 
 
-def contradictions(facts: Facts, others: Facts) -> list[tuple[str, str, str]]:
-    """List the facts on which two names disagree, with what the one and the other says."""
-    both = [(fact, value, others.get(fact)) for fact, value in facts.items()]
-    return [(fact, value, other) for fact, value, other in both if value and other and value != other]
-
-
-# ----------------------------------------------------------------------------
-# What folders call SAEs.
-
-
-class _Naming(NamedTuple):
-    """How folders name the SAEs of some families."""
-
-    pattern: re.Pattern[str]
-    """Of a whole trainer in lower case with hyphens; its groups are called as in `Facts`."""
-
-    example: str
-
-
-@dataclass(frozen=True)
-class _Family:
-    """SAEs that were trained and named alike, on one model."""
-
-    name: str
-    """For people."""
-
-    pages: str
-    """Model and beginning of the source set on Neuronpedia."""
-
-    models: tuple[str, ...]
-    """The model's names in folders; `_plain_model` makes their spellings the same."""
-
-    naming: _Naming
-
-
-_GEMMA = (
-    r"(?:gemma-?scope-(?:2-)?)?(?:layer-(?P<layer>[0-9]{1,4})-)?"
-    r"(?:(?P<site>res|resid|resid-post|att|attn|mlp|transcoders?)-)?(?:width-)?(?P<width>[0-9]{1,4}[km])"
-)
-_GEMMA_SCOPE = _Naming(
-    re.compile(_GEMMA + r"(?:-(?:(?:average-)?l0-|(?=canonical))(?P<L0>[0-9]{1,6}|canonical))?"), "131k-l0-114"
-)
-_GEMMA_SCOPE_2 = _Naming(
-    re.compile(_GEMMA + r"(?:-(?:l0-)?(?P<L0>(?:small|medium|big)(?:-affine)?))?"), "16k-l0-medium"
-)
-_LLAMA = (
-    r"(?:llama-?scope-)?"
-    r"(?:(?:lx|l(?P<layer>[0-9]{1,4}))?(?P<site>r|res|resid|resid-post|a|att|attn|m|mlp)-)?"
-)
-_LLAMA_SCOPE = _Naming(re.compile(_LLAMA + r"(?P<width>8x|32x)"), "32x")
-_LLAMA_SCOPE_BY_WIDTH = _Naming(re.compile(_LLAMA + r"(?P<width>8x|32x|32k|131k)"), "32x")
-_ANDYRDT = _Naming(
-    re.compile(r"(?:resid-post-layer-(?P<layer>[0-9]{1,4})-)?(?:trainer-)?(?P<trainer>[0-9]{1,4})"), "trainer_1"
-)
-_GOODFIRE = _Naming(re.compile(r"(?:goodfire|gf|resid-post-gf)(?:-l(?:ayer-)?(?P<layer>[0-9]{1,4}))?"), "goodfire")
-
-_LLAMAS = ("llama", "llama3.1-8b", "llama3.1-8b-it")
-_FAMILIES = (
-    # A folder may name the chat model that was read with the base model's SAE: followed where no other SAE is named so.
-    _Family("Gemma Scope 2b", "gemma-2-2b/gemmascope", ("gemma-2-2b", "gemma-2-2b-it"), _GEMMA_SCOPE),
-    _Family("Gemma Scope 9b", "gemma-2-9b/gemmascope", ("gemma", "gemma-2-9b"), _GEMMA_SCOPE),
-    _Family("Gemma Scope 9b-it", "gemma-2-9b-it/gemmascope", ("gemma-2-9b-it",), _GEMMA_SCOPE),
-    _Family("Gemma Scope 27b", "gemma-2-27b/gemmascope", ("gemma-2-27b", "gemma-2-27b-it"), _GEMMA_SCOPE),
-    *(
-        _Family(f"Gemma Scope 2 {size}", f"gemma-3-{size}/gemmascope-2", (f"gemma-3-{size}",), _GEMMA_SCOPE_2)
-        for size in ("270m", "270m-it", "1b", "1b-it", "4b", "4b-it", "12b", "27b-it")
-    ),
-    # SAEs of other makers on the instruct model are 131k wide too, so there a width alone names none.
-    _Family("Llama Scope 8B", "llama3.1-8b/llamascope", ("llama", "llama3.1-8b"), _LLAMA_SCOPE_BY_WIDTH),
-    _Family("Llama Scope 8B", "llama3.1-8b/llamascope", ("llama3.1-8b-it",), _LLAMA_SCOPE),
-    _Family("andyrdt Llama 3.1 8B", "llama3.1-8b-it/resid-post-aa", _LLAMAS, _ANDYRDT),
-    _Family("andyrdt Qwen2.5 7B", "qwen2.5-7b-it/resid-post-aa", ("qwen", "qwen2.5-7b", "qwen2.5-7b-it"), _ANDYRDT),
-    _Family("andyrdt gpt-oss 20b", "gpt-oss-20b/resid-post-aa", ("gpt-oss-20b",), _ANDYRDT),
-    _Family("Goodfire Llama 3.1 8B", "llama3.1-8b-it/resid-post-gf", _LLAMAS, _GOODFIRE),
-    _Family("Goodfire Llama 3.3 70B", "llama3.3-70b-it/resid-post-gf", ("llama3.3-70b", "llama3.3-70b-it"), _GOODFIRE),
-)
-_KNOWN = "Gemma 2 and 3, Llama 3.1 8B and 3.3 70B, Qwen2.5 7B and gpt-oss 20b"
-
-
-def id_of_folder(model: str | None, trainer: str | None, layer: int | None) -> tuple[str | None, str]:
-    """
-    Return the Neuronpedia id of the SAE that a folder's name describes.
-
-    Parameters
-    ----------
-    model, trainer : str or None
-        Such as "gemma-2-9b" and "131k-l0-114"; what they leave open is not guessed.
-    layer : int or None
-        From 0.
-
-    Returns
-    -------
-    tuple of (str or None, str)
-        The id, and a sentence that says which SAE it is; or None, and a sentence that says why.
-    """
-    if not model:
-        return None, "The model is not known."
-    families = [family for family in _FAMILIES if _plain_model(model) in map(_plain_model, family.models)]
-    if not families:
-        return None, f"No Neuronpedia pages are known for the SAEs of model {quoted(model)}, only for {_KNOWN}."
-    if not trainer or layer is None:
-        return None, f"The {'layer' if trainer else 'trainer'} of the {quoted(model)} SAE is not known."
-    plain = re.sub(r"[-_/\s]+", "-", trainer.lower())
-    family, match = next(((f, match) for f in families if (match := f.naming.pattern.fullmatch(plain))), (None, None))
-    if family is None or match is None:
-        examples = " or ".join(f"{family.naming.example} ({family.name})" for family in families)
-        return None, f"Trainer {quoted(trainer)} of {quoted(model)} is not understood. Expected one such as {examples}."
-    said = match.groupdict("")
-    if said.get("layer") and int(said["layer"]) != layer:
-        return None, f"Trainer {quoted(trainer)} is of layer {int(said['layer'])}, not of layer {quoted(layer)}."
-    site, width = said.get("site") or "res", said.get("width", "")
-    said |= {"layer": quoted(layer), "site": _SITES.get(site, site), "width": _WIDTHS.get(width, width)}
-    return _id_in_family(family, said, trainer)
-
-
-@cache
-def _saes(family: _Family) -> list[tuple[Sae, Facts]]:
-    """Return the SAEs of a family that have a page, and what their names say of them."""
-    model, _, source_set = family.pages.partition("/")
-    page = re.compile(rf"{re.escape(model)}/[0-9]+-{source_set}(?:-|$)")
-    return [(sae, sae.facts) for sae in table().values() if page.match(sae.neuronpedia_id)]
-
-
-def _id_in_family(family: _Family, said: dict[str, str], trainer: str) -> tuple[str | None, str]:
-    """Narrow a family down, fact by fact, until one SAE is left or none."""
-    saes, named = _saes(family), family.name
-    for fact in ("site", "layer", "width", "L0", "trainer"):
-        values = {value for _, facts in saes if (value := facts[fact])}
-        if not values:
-            continue
-        known = _listed([_WORDS.get(value, value) for value in sorted(values, key=_size)])
-        value = said.get(fact)
-        if not value:
-            return None, f"Trainer {quoted(trainer)} does not say which {fact} is meant; {named} has pages for {known}."
-        words = _WORDS.get(value, f"{fact} {value}")
-        if value not in values:
-            return None, f"{named} has no page for {words}, only for {known}."
-        saes = [(sae, facts) for sae, facts in saes if facts[fact] == value]
-        named = f"{named}, {words}"
-    return saes[0][0].neuronpedia_id, f"{named}."
-
-
-def _plain_model(model: str) -> str:
+def plain_model(model: str) -> str:
     """Make the spellings of a model's name the same: google/gemma-2-9b and Gemma-2-9B-pt, -Instruct and -it."""
     name = re.sub(r"[-_\s]", "", re.split(r"/|--|__", model.lower())[-1])
     name = re.sub(r"instruct$", "it", name)
     return re.sub(r"^meta(?=llama)|(?:pt|base)$", "", name)
 
 
-def _size(value: str) -> tuple[int, str]:
-    """Sort 16k before 131k before 1m, and words before numbers."""
-    number = find(r"^([0-9]+)", value)
-    return (int(number) * (1000 if value.endswith("m") else 1), value) if number else (-1, value)
+def is_other_model(model: str, other: str) -> bool:
+    """Tell whether two names are of different models that the registry knows; an instruct model is its base model."""
+    plain = {plain_model(name).removesuffix("it") for name in (model, other)}
+    return len(plain) == 2 and plain <= _models()
 
 
-def _listed(choices: list[str]) -> str:
-    """Join at most five choices, and say how many more there are; of numbers in a row, the first and the last."""
-    first, more = choices[0], len(choices) - 5
-    if more > 0 and first.isdigit() and choices == [str(int(first) + step) for step in range(len(choices))]:
-        return f"{first} to {choices[-1]}"
-    return ", ".join(choices[:5]) + (f" and {more} more" if more > 0 else "")
+@cache
+def _models() -> set[str]:
+    return {plain_model(sae.neuronpedia_id.partition("/")[0]).removesuffix("it") for sae in table().values()}
+
+
+def width_of_page(neuronpedia_id: str) -> str | None:
+    """
+    Return how wide the SAE of a Neuronpedia page is, as its names say it.
+
+    Returns
+    -------
+    str or None
+        Such as "131k", or all digits. None where neither the page's id nor the registry says it.
+    """
+    source = neuronpedia_id.partition("/")[2]
+    spelt = find(r"[-_]([0-9]+[km])(?=[-_]|$)", source) or find(r"_fs([0-9]{4,9})-", source)
+    return (
+        facts_of_page(neuronpedia_id)["width"]
+        or spelt
+        or next((sae.width for sae in saes_of_page(neuronpedia_id)), None)
+        or None
+    )
+
+
+def is_width(width: str, num_features: int) -> bool:
+    """Tell whether an SAE called "16k" or "1m" wide may have so many features: k is 1,000 or 1,024."""
+    digits = width.rstrip("km")
+    powers = {"k": 1, "m": 2}.get(width[-1], 0)
+    return int(digits) in {num_features // base**powers for base in (1000, 1024)}
+
+
+def contradictions(facts: Facts, others: Facts) -> list[tuple[str, str, str]]:
+    """List the facts on which two names disagree, with what the one and the other says."""
+    both = [(fact, value, others.get(fact)) for fact, value in facts.items()]
+    return [(fact, value, other) for fact, value, other in both if value and other and value != other]

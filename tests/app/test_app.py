@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from builders import COUNTS, NUM_PROMPTS, make_explanations, make_source, model_data
-from conftest import SAE_FOLDER
+from conftest import PAGE, SAE_FOLDER
 from dashboard import (
     click_row,
     draw_box,
@@ -314,9 +314,16 @@ def test_explanations_may_be_missing(tmp_path):
     assert "No explanation available." in said(at)
 
 
+@pytest.fixture
+def linked(monkeypatch, linked_dir):
+    """The results tree is one whose features have pages."""
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(linked_dir.parents[1]))
+
+
+@pytest.mark.usefixtures("linked")
 def test_a_known_page_is_linked_from_table_and_detail():
     at = open_app(feature="2@model")
-    url = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/2"
+    url = f"{PAGE}2"
     assert [link.proto.url for link in at.get("link_button") if "quick-list" not in link.proto.url] == [url]
     assert url in set(table_of(at).value["neuronpedia_url"])
 
@@ -329,6 +336,7 @@ def test_without_a_page_there_is_no_link_and_the_reason_is_said(monkeypatch, tmp
     assert said(at).count("Trainer '9x' of 'llama' is not understood. Expected one such as 32x (Llama Scope 8B)") == 3
 
 
+@pytest.mark.usefixtures("linked")
 def test_a_template_replaces_the_page_everywhere_and_in_this_session_only():
     """The table was cached without the template, so that one session's links were shown to all."""
     at = open_app(feature="2@model")
@@ -339,6 +347,7 @@ def test_a_template_replaces_the_page_everywhere_and_in_this_session_only():
     assert not table_of(other).value["neuronpedia_url"].str.contains("example.org").any()
 
 
+@pytest.mark.usefixtures("linked")
 def test_a_template_that_is_none_is_said_and_not_used():
     """A bad template took the whole source away, and its own text field with it."""
     at = open_app()
@@ -416,9 +425,10 @@ def test_the_ring_stands_on_the_picked_point_and_nowhere_else(results):
     assert link_data(open_app(feature="6@newline"))["ring"] is None
 
 
+@pytest.mark.usefixtures("linked")
 def test_a_click_opens_a_page_only_when_asked_to():
     assert link_data(open_app())["page"] is None
-    assert link_data(open_app(open="true"))["page"].endswith("/gemma-2-9b/20-gemmascope-res-131k/{feature_id}")
+    assert link_data(open_app(open="true"))["page"] == PAGE + "{feature_id}"
 
 
 def link_data(at):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from builders import activation_rows, make_explanations, make_prompts, make_source
+from conftest import PAGE
 from dashboard import (
     click_row,
     draw_box,
@@ -159,7 +160,7 @@ def note(at):
     return box
 
 
-def test_view_can_be_shared_as_link_citation_ids_and_list(results):
+def test_view_can_be_shared_as_link_citation_and_ids(results):
     at = open_app(metric="target_sparsity", token_types="model", search="commas")
     assert list(at.main.code) == []
     open_share(at)
@@ -181,17 +182,23 @@ def test_view_can_be_shared_as_link_citation_ids_and_list(results):
     )
     assert lines[4:] == [f"{name}: SHA-256 {digest}" for name, digest in study.files.items()]
     assert ids == "2"
+
+
+def test_view_can_be_shared_as_a_list_on_neuronpedia(monkeypatch, linked_dir):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(linked_dir.parents[1]))
+    at = open_share(open_app(ids="2", token_type="model"))
     (quick,) = [link.proto.url for link in at.get("link_button")]
     assert quick.startswith("https://www.neuronpedia.org/quick-list/?name=")
     assert "%22index%22%3A%222%22" in quick
 
 
-def test_page_is_shown_in_place_with_words_beside_it():
+def test_page_is_shown_in_place_with_words_beside_it(monkeypatch, linked_dir):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(linked_dir.parents[1]))
     at = open_app(feature="2@model")
-    url = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/2"
+    url = f"{PAGE}2"
     assert iframes(at) == [f"{url}?embed=true&embedtest=false&embedsteer=false"]
     assert "Where the frame stays grey" in said(at)
-    assert "describe the feature on gemma-2-9b, the model that the SAE was trained on." in said(at)
+    assert "describe the feature on qwen2.5-7b-it, the model that the SAE was trained on." in said(at)
     at.toggle(key="in_place").set_value(False).run()
     assert iframes(at) == []
     assert url in [link.proto.url for link in at.get("link_button")]

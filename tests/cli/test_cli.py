@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from builders import activation_rows, make_explanations, make_source, model_data
-from conftest import SAE_FOLDER
+from conftest import PAGE, SAE_FOLDER
 from typer.testing import CliRunner
 
 from featurediff import cli, load
@@ -22,7 +22,6 @@ from featurediff.features.ranked import rank, ranking_csv
 
 SHARE = "target_sparsity"
 
-PAGE = "https://www.neuronpedia.org/gemma-2-9b/20-gemmascope-res-131k/"
 WHY = "Is there room, and may you write there?"
 
 
@@ -156,8 +155,12 @@ def test_csv_is_the_feature_table_with_the_difference(source_dir, explanations_f
         (table["chat_target_all_mean"] - table["base_target_all_mean"]).tolist()
     )
     assert written["explanation"].dropna().tolist() == table["explanation"].dropna().tolist()
-    assert written["neuronpedia_url"].iloc[0] == f"{PAGE}{written['feature_id'].iloc[0]}"
     assert explanations_file.is_file()
+
+
+def test_csv_has_the_pages_of_features(linked_dir):
+    written = export_table(linked_dir)
+    assert written["neuronpedia_url"].iloc[0] == f"{PAGE}{written['feature_id'].iloc[0]}"
 
 
 def test_metric_decides_the_difference(source_dir):
@@ -186,13 +189,13 @@ def test_page_is_offline_unless_asked(source_dir, tmp_path):
     assert sizes["--cdn",] < 100_000
 
 
-def test_page_says_what_it_shows(source_dir, tmp_path):
+def test_page_says_what_it_shows(linked_dir, tmp_path):
     words = ["--search", "first <b>", "--min-target", "25%", "--target-label", "Introspective", "--chat-label", "A<b>"]
     make_explanations(tmp_path / "mine.csv", [("0", "the FIRST <B> of all")])
-    run("export", source_dir, "--html", tmp_path / "p.html", "--cdn", "--explanations", tmp_path / "mine.csv", *words)
+    run("export", linked_dir, "--html", tmp_path / "p.html", "--cdn", "--explanations", tmp_path / "mine.csv", *words)
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     for part in (
-        "<title>Active on Introspective only · Mean activation, Base → A&lt;b&gt; · gemma",
+        "<title>Active on Introspective only · Mean activation, Base → A&lt;b&gt; · qwen",
         "<dt>base.pt</dt><dd>SHA-256 ",
         "<dt>mine.csv</dt><dd>SHA-256 ",
         "active on at least 25% of a model’s Introspective prompts and on at most 0 of its Control prompts",
@@ -682,7 +685,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["explained", f"2 of 7 kept features ({SAE_FOLDER}.csv)"],
         [
             "Neuronpedia",
-            "Found by model, trainer and layer: Gemma Scope 9b, residual stream, layer 20, width 131k, L0 114.",
+            "The files have 8 features, but the SAE of gemma-2-9b/20-gemmascope-res-131k is 131k wide.",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],

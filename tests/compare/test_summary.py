@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import make_explanations, make_source, model_data
-from conftest import SAE_FOLDER
+from conftest import LINKED, LINKED_SAE, SAE_FOLDER
 from tables import make_results
 
 from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, side_by_side
@@ -115,7 +115,7 @@ def test_a_summary_names_what_it_is_of(source_dir, explanations_file):  # noqa: 
     assert found.token_types == ("model", "newline")
     assert not found.is_synthetic
     pd.testing.assert_frame_equal(found.kept, study.table()[found.kept.columns])
-    assert found.sae == SaeNames(8, "gemma-2-9b/20-gemmascope-res-131k", None, ("gemma", "131k-l0-114", 20))
+    assert found.sae == SaeNames(8, None, None, ("gemma", "131k-l0-114", 20))
 
 
 def test_thresholds_narrow_a_summary(source_dir):
@@ -182,6 +182,7 @@ def test_the_rule_is_said_in_words():
 
 
 SCOPE, OURS = "gemma-2-9b/20-gemmascope-res", "gemma_trainer131k-l0-114_layer20"
+AA = "qwen2.5-7b-it/15-resid-post-aa"
 
 
 @pytest.mark.parametrize(
@@ -191,16 +192,22 @@ SCOPE, OURS = "gemma-2-9b/20-gemmascope-res", "gemma_trainer131k-l0-114_layer20"
         ("demo_trainer9k_layer3", {"sae_layer": 4, "sae_trainer": "9k"}, (None, None, None)),
         ("demo_trainer9k_layer3", {"sae_layer": 3, "sae_trainer": "8k"}, (None, None, None)),
         ("some_folder", {"sae_layer": 3, "sae_trainer": "9k"}, (None, None, None)),
-        (OURS, {}, (f"{SCOPE}-131k", None, ("gemma", "131k-l0-114", 20))),
+        (OURS, {}, (None, None, ("gemma", "131k-l0-114", 20))),
+        (LINKED, LINKED_SAE, (AA, None, ("qwen", "1", 15))),
+        (LINKED, LINKED_SAE | {"sae_trainer": "0"}, (None, None, None)),
         (OURS, {"sae_trainer": "131k-l0-34"}, (None, None, None)),
         (OURS, {"sae_layer": 21}, (None, None, None)),
-        (OURS, {"sae_trainer": "65k", "neuronpedia_id": f"{SCOPE}-65k"}, (f"{SCOPE}-65k", None, None)),
+        (LINKED, LINKED_SAE | {"sae_trainer": "0", "neuronpedia_id": AA}, (AA, None, None)),
+        (LINKED, LINKED_SAE | {"neuronpedia_id": "mine/15-mine"}, ("mine/15-mine", None, ("qwen", "1", 15))),
+        # An id that the folder or the width contradicts says that the folder's name may be wrong.
+        (OURS, {"neuronpedia_id": f"{SCOPE}-65k"}, (None, None, None)),
+        (OURS, {"neuronpedia_id": f"{SCOPE}-131k"}, (None, None, None)),
         ("some_folder", {"sae_release": "r", "sae_id": "i"}, (None, ("r", "i"), None)),
         ("some_folder", {"sae_release": "r"}, (None, None, None)),
         (
             "some_folder",
-            {"neuronpedia_id": "gemma-2-9b/20-gemmascope-res-16k"},
-            ("gemma-2-9b/20-gemmascope-res-16k", None, None),
+            {"neuronpedia_id": "mine/20-mine"},
+            ("mine/20-mine", None, None),
         ),
     ],
 )

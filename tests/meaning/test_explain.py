@@ -5,7 +5,7 @@ import time
 import pandas as pd
 import pytest
 from builders import make_explanations, make_source
-from conftest import SAE_FOLDER
+from conftest import LINKED, LINKED_SAE, PAGE
 from neuronpedia_server import FakeApi, FakeExports, Fault
 from typer.testing import CliRunner
 
@@ -17,9 +17,8 @@ from featurediff.meaning.explain import explain
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.meaning.neuronpedia_api import Servers
 
-SOURCE = "gemma-2-9b/20-gemmascope-res-131k"
+SOURCE = "qwen2.5-7b-it/15-resid-post-aa"
 FOLDER = f"/v1/{SOURCE}/explanations"
-PAGE = f"https://www.neuronpedia.org/{SOURCE}/"
 KEEPS = "What was received is kept: run the same command again later to go on from there."
 BATCHES = [f"{FOLDER}/batch-{n}.jsonl.gz" for n in range(5)]
 COLUMNS = ["feature_id", "explanation", "type", "model", "url"]
@@ -59,7 +58,7 @@ def servers(api, exports):
 @pytest.fixture
 def source_dir(tmp_path):
     """A source of 24 features in a results tree."""
-    return make_source(tmp_path / "results" / SAE_FOLDER / "personal_40", num_features=24)
+    return make_source(tmp_path / "results" / LINKED / "personal_40", num_features=24, **LINKED_SAE)
 
 
 @pytest.fixture
@@ -559,7 +558,7 @@ def last_lines(result, count):
 def test_the_command_writes_where_the_dashboard_looks(command, source_dir, exports, tmp_path):
     exports.put(SOURCE, [row for row in ROWS if row[0] != 1], size=6)
     result = command()
-    path = tmp_path / "explanations" / f"{SAE_FOLDER}.csv"
+    path = tmp_path / "explanations" / f"{LINKED}.csv"
     count = len(kept(load(source_dir)))
     assert last_lines(result, 3) == [
         f"{path}: {count + 2} explanations",
@@ -582,7 +581,7 @@ def test_the_command_writes_where_the_dashboard_looks(command, source_dir, expor
 
 def test_another_prompt_set_of_the_sae_adds_to_the_file(command, source_dir, exports, tmp_path):
     exports.put(SOURCE, ROWS, size=6)
-    path = tmp_path / "explanations" / f"{SAE_FOLDER}.csv"
+    path = tmp_path / "explanations" / f"{LINKED}.csv"
     command("--min-target", "5")
     some = pd.read_csv(path)
     path.write_text(path.read_text() + "6,by hand,mine,,\n")
@@ -600,7 +599,7 @@ def test_another_prompt_set_of_the_sae_adds_to_the_file(command, source_dir, exp
 
 def test_a_file_of_somebody_else_is_not_touched(command, exports, tmp_path):
     exports.put(SOURCE, ROWS, size=6)
-    path = make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+    path = make_explanations(tmp_path / "explanations" / f"{LINKED}.csv")
     before = path.read_bytes()
     message = (
         f"`{path}` is there already, and was not written by `featurediff explain`. "
@@ -619,7 +618,7 @@ def test_a_file_of_somebody_else_is_not_touched(command, exports, tmp_path):
 
 def test_a_file_inside_the_tree_is_where_explanations_go(command, exports, tmp_path):
     exports.put(SOURCE, ROWS, size=30)
-    path = tmp_path / "results" / "explanations" / f"{SAE_FOLDER}.csv"
+    path = tmp_path / "results" / "explanations" / f"{LINKED}.csv"
     path.parent.mkdir()
     path.write_text("feature_id,explanation,type,model,url\n")
     command()
@@ -637,7 +636,7 @@ def test_a_run_that_fails_writes_nothing(command, api, tmp_path):
 
 
 def test_a_source_in_no_sae_folder_needs_a_name(tmp_path, exports):
-    folder = make_source(tmp_path / "lone")
+    folder = make_source(tmp_path / "lone", **LINKED_SAE)
     words = ["explain", str(folder), "--exports", exports.url]
     result = CliRunner().invoke(app, words)
     message = (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurediff.errors import DataError
-from featurediff.meaning import registry
+from featurediff.meaning import folder_saes, registry
 from featurediff.meaning.pages import FeaturePages, find_page, quick_list_url
 from scripts import extract_registry
 
@@ -174,13 +174,14 @@ LLAMAS = "32x (Llama Scope 8B) or trainer_1 (andyrdt Llama 3.1 8B) or goodfire (
         # On the instruct model this may be andyrdt's SAE, which is as wide.
         ("llama3.1-8b-it", "131k", 15, f"Trainer '131k' of 'llama3.1-8b-it' is not understood. "
          f"Expected one such as {LLAMAS}."),
-        ("llama", "1", 16, "andyrdt Llama 3.1 8B has no page for layer 16, only for 3, 7, 11, 15, 19 and 2 more."),
-        ("qwen", "0", 15, "andyrdt Qwen2.5 7B, layer 15 has no page for trainer 0, only for 1."),
+        ("llama", "1", 16, "andyrdt Llama 3.1 8B, residual stream has no page for layer 16, "
+         "only for 3, 7, 11, 15, 19 and 2 more."),
+        ("qwen", "0", 15, "andyrdt Qwen2.5 7B, residual stream, layer 15 has no page for trainer 0, only for 1."),
         ("qwen", "32x", 15, "Trainer '32x' of 'qwen' is not understood. "
          "Expected one such as trainer_1 (andyrdt Qwen2.5 7B)."),
-        ("gpt-oss-20b", "trainer_0", 27, "andyrdt gpt-oss 20b has no page for layer 27, "
+        ("gpt-oss-20b", "trainer_0", 27, "andyrdt gpt-oss 20b, residual stream has no page for layer 27, "
          "only for 3, 7, 11, 15, 19 and 1 more."),
-        ("llama", "goodfire", 50, "Goodfire Llama 3.1 8B has no page for layer 50, only for 19."),
+        ("llama", "goodfire", 50, "Goodfire Llama 3.1 8B, residual stream has no page for layer 50, only for 19."),
         ("llama", "goodfire-l19", 20, "Trainer 'goodfire-l19' is of layer 19, not of layer 20."),
         ("llama", f"l{'9' * 5000}r_8x", 9, f"Trainer 'l{'9' * 77}… of 'llama' is not understood. "
          f"Expected one such as {LLAMAS}."),
@@ -197,8 +198,8 @@ def test_folder_without_a_page_says_why(model, trainer, layer, reason):
         (("gemma", "131k-canonical", 20), f"{GEMMA_AT_20}, width 131k, canonical L0."),
         (("gemma-2-27b-it", "131k-l0-82", 22), "Gemma Scope 27b, residual stream, layer 22, width 131k, L0 82."),
         (("llama", "lxm_32x", 10), "Llama Scope 8B, MLP, layer 10, width 131k."),
-        (("qwen", "1", 11), "andyrdt Qwen2.5 7B, layer 11, trainer 1."),
-        (("llama", "gf", 19), "Goodfire Llama 3.1 8B, layer 19."),
+        (("qwen", "1", 11), "andyrdt Qwen2.5 7B, residual stream, layer 11, trainer 1."),
+        (("llama", "gf", 19), "Goodfire Llama 3.1 8B, residual stream, layer 19."),
     ],
 )
 def test_reason_says_which_sae_a_folder_names(named, reason):
@@ -218,8 +219,8 @@ def test_canonical_l0_gives_the_plain_id(layer, width):
 def test_every_sae_of_every_family_is_found_by_its_own_name():
     """A folder may call the trainer as the registry calls the SAE."""
     found = 0
-    for family in registry._FAMILIES:
-        for sae, facts in registry._saes(family):
+    for family in folder_saes._FAMILIES:
+        for sae, facts in folder_saes._saes(family):
             mark = facts["site"] or ""
             trainer = "goodfire" if "goodfire" in sae.release else sae.sae_id
             if "scope" in sae.release and "llama" not in sae.release and mark != "res":
@@ -339,12 +340,13 @@ def test_order_of_evidence():
     names = {"sae_release": "gemma-scope-9b-it-res-canonical", "sae_id": "layer_20/width_131k/canonical"}
     unknown = {"sae_release": "mine", "sae_id": "mine"}
     given_id = {"neuronpedia_id": "gemma-2-9b/20-gemmascope-res-16k"}
+    unnamed = folder | {"trainer": "mine"}
     mine = {"template": "http://localhost:3000/{feature_id}"}
     assert id_of(page(**folder)) == ANCESTOR
     assert id_of(page(**folder, **unknown)) is None
-    assert id_of(page(**folder, **unknown, **given_id)) == "gemma-2-9b/20-gemmascope-res-16k"
-    assert id_of(page(**folder, **given_id)) == "gemma-2-9b/20-gemmascope-res-16k"
-    assert id_of(page(**folder, **names, **given_id)) == "gemma-2-9b-it/20-gemmascope-res-131k"
+    assert id_of(page(**unnamed, **unknown, **given_id)) == "gemma-2-9b/20-gemmascope-res-16k"
+    assert id_of(page(**unnamed, **given_id)) == "gemma-2-9b/20-gemmascope-res-16k"
+    assert id_of(page(**unnamed, **names, **given_id)) == "gemma-2-9b-it/20-gemmascope-res-131k"
     assert page(**folder, **names, **given_id, **mine).template == "http://localhost:3000/{feature_id}"
 
 
@@ -536,6 +538,124 @@ def test_malformed_id_is_not_linked(malformed):
 )
 def test_metadata_that_cannot_be_linked_says_why(named, reason):
     assert page("gemma", "131k-l0-114", 9, **named) == FeaturePages(None, reason)
+
+
+# ----------------------------------------------------------------------------
+# What the files and the folder contradict.
+
+
+@pytest.mark.parametrize(
+    ("named", "num_features", "neuronpedia_id", "width"),
+    [
+        ({"model": "gemma", "trainer": "16k-l0-68", "layer": 20}, 600, "gemma-2-9b/20-gemmascope-res-16k", "16k"),
+        ({"model": "gemma", "trainer": "16k-l0-68", "layer": 20}, 131_072, "gemma-2-9b/20-gemmascope-res-16k", "16k"),
+        ({"model": "gemma", "trainer": "131k-l0-114", "layer": 20}, 16_384, ANCESTOR, "131k"),
+        ({"model": "gemma", "trainer": "1m-l0-101", "layer": 20}, 524_288, "gemma-2-9b/20-gemmascope-res-1m", "1m"),
+        ({"model": "llama", "trainer": "8x", "layer": 3}, 131_072, "llama3.1-8b/3-llamascope-res-32k", "32k"),
+        ({"neuronpedia_id": ANCESTOR}, 16_384, ANCESTOR, "131k"),
+        ({"neuronpedia_id": "mine/3-my-saes-24k"}, 16_384, "mine/3-my-saes-24k", "24k"),
+        (
+            {"sae_release": "llama_scope_lxr_32x", "sae_id": "l15r_32x"},
+            32_768,
+            "llama3.1-8b/15-llamascope-res-131k",
+            "131k",
+        ),
+        ({"neuronpedia_id": "gpt2-small/3-res_post_32k-oai"}, 131_072, "gpt2-small/3-res_post_32k-oai", "32k"),
+        ({"neuronpedia_id": "gpt2-small/8-res_fs12288-jb"}, 24_576, "gpt2-small/8-res_fs12288-jb", "12288"),
+    ],
+)
+def test_files_of_another_width_are_not_linked(named, num_features, neuronpedia_id, width):
+    """A file with 600 or 131,072 features in a folder named …16k-l0-68 was linked to the dictionary of 16,384."""
+    assert id_of(page(**named)) == neuronpedia_id
+    assert page(**named, num_features=num_features) == FeaturePages(
+        None,
+        f"The files have {num_features:,} features, but the SAE of {neuronpedia_id} is {width} wide.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "num_features"),
+    [
+        ({"model": "gemma", "trainer": "16k-l0-68", "layer": 20}, 16_384),
+        ({"model": "gemma", "trainer": "131k-l0-114", "layer": 20}, 131_072),
+        ({"model": "gemma", "trainer": "1m-l0-101", "layer": 20}, 1_048_576),
+        ({"model": "gemma-2-2b", "trainer": "524k-canonical", "layer": 12}, 524_288),
+        ({"model": "gemma-3-4b", "trainer": "262k-medium", "layer": 17}, 262_144),
+        ({"model": "llama", "trainer": "8x", "layer": 3}, 32_768),
+        ({"neuronpedia_id": "mine/3-my-saes-24k"}, 24_576),
+        ({"neuronpedia_id": "mine/3-my-saes-24k"}, 24_000),
+        ({"neuronpedia_id": "gpt2-small/3-res_post_128k-oai"}, 131_072),
+        ({"neuronpedia_id": "gpt2-small/8-res_fs12288-jb"}, 12_288),
+        # The registry does not say how wide these are; 70m is the model's size.
+        ({"model": "qwen", "trainer": "1", "layer": 15}, 8),
+        ({"neuronpedia_id": "gpt2-small/3-res-jb"}, 8),
+        ({"neuronpedia_id": "pythia-70m-deduped/3-res-sm"}, 8),
+        ({"template": "http://localhost:3000/20-gemmascope-res-131k/{feature_id}"}, 8),
+    ],
+)
+def test_files_of_the_right_or_an_unknown_width_are_linked(named, num_features):
+    assert page(**named, num_features=num_features) == page(**named)
+    assert page(**named).template
+
+
+SAYS = "disagrees with model 'gemma' and trainer {!r}: it says {}."
+RES, MLP, IT = (f"gemma-scope-9b-{part}-canonical" for part in ("pt-res", "pt-mlp", "it-res"))
+OURS = "131k-l0-114"
+
+
+@pytest.mark.parametrize(
+    ("trainer", "said", "differs"),
+    [
+        (OURS, "llama3.1-8b/20-llamascope-res-131k", "model llama3.1-8b instead of gemma-2-9b, L0 50 instead of 114"),
+        (OURS, "gemma-2-2b/20-gemmascope-res-65k", "model gemma-2-2b instead of gemma-2-9b, width 65k instead of 131k"),
+        ("mine", "gemma-2-2b/20-gemmascope-res-65k", "model gemma-2-2b instead of gemma-2-9b"),
+        (OURS, "gemma-2-9b/20-gemmascope-res-16k", "width 16k instead of 131k, L0 68 instead of 114"),
+        ("131k-l0-34", ANCESTOR, "L0 114 instead of 34"),
+        ("mlp-131k-canonical", ANCESTOR, "site res instead of mlp, L0 114 instead of canonical"),
+        ("131k", "gemma-2-9b/20-gemmascope-att-131k", "site att instead of res"),
+        (OURS, (MLP, "layer_20/width_131k/canonical"), "site mlp instead of res, L0 93 instead of 114"),
+        (OURS, (RES, "layer_20/width_16k/canonical"), "width 16k instead of 131k, L0 68 instead of 114"),
+        (OURS, (IT, "layer_20/width_131k/canonical"), "L0 81 instead of 114"),
+        (OURS, ("llama_scope_lxr_32x", "l20r_32x"), "model llama3.1-8b instead of gemma-2-9b, L0 50 instead of 114"),
+    ],
+)
+def test_metadata_that_contradict_the_folder_are_not_linked(trainer, said, differs):
+    """The id or the names in the metadata were linked, whatever the folder called the SAE."""
+    if isinstance(said, str):
+        fields, name = {"neuronpedia_id": said}, f"neuronpedia_id {said!r}"
+    else:
+        fields, name = (
+            dict(zip(("sae_release", "sae_id"), said, strict=True)),
+            f"sae_id {said[1]!r} of release {said[0]!r}",
+        )
+    found = page("gemma", trainer, 20, **fields)
+    assert found == FeaturePages(None, f"The metadata's {name} {SAYS.format(trainer, differs)}")
+
+
+@pytest.mark.parametrize(
+    ("model", "trainer", "said"),
+    [
+        ("gemma", "131k-l0-114", ANCESTOR),
+        ("gemma", "131k-canonical", ANCESTOR),
+        ("gemma-2-9b", "mine", ANCESTOR),
+        # The chat model that was read with the base model's SAE, and a tuned model.
+        ("gemma-2-9b-it", "131k", ANCESTOR),
+        ("my-tuned-gemma", "131k-l0-114", ANCESTOR),
+        ("llama", "20", "llama3.1-8b/20-llamascope-res-131k"),
+        ("gemma", "131k-l0-114", "mine/20-my-saes"),
+        (None, None, ANCESTOR),
+    ],
+)
+def test_metadata_that_do_not_contradict_the_folder_are_linked(model, trainer, said):
+    assert id_of(page(model, trainer, 20, neuronpedia_id=said)) == said
+
+
+def test_width_of_a_folder_whose_model_has_no_pages():
+    found = page("my-model", "65k", 20, neuronpedia_id=ANCESTOR)
+    assert found.reason == (
+        f"The metadata's neuronpedia_id '{ANCESTOR}' disagrees with model 'my-model' and trainer '65k': "
+        "it says width 131k instead of 65k."
+    )
 
 
 # ----------------------------------------------------------------------------
