@@ -12,7 +12,8 @@ help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/for-run  ## open the app on the demo; ARGS="-- --results path" opens your own results
-	$(BIN)/streamlit run streamlit_app.py $(ARGS)
+	@echo 'Only this machine can open the dashboard. To share it: make run ARGS="--server.address 0.0.0.0"'
+	$(BIN)/streamlit run streamlit_app.py --server.address localhost --server.maxUploadSize 500 $(ARGS)
 
 # A file's tests stay on one worker (loadfile), so that each file of browser tests starts its server once.
 test: .venv/for-development  ## run every test but those of collect; ARGS="-k spread -x" goes to pytest

@@ -29,9 +29,11 @@ from featurediff.app.dashboard.pick import follow_pick
 from featurediff.app.dashboard.shown import MOST_ROWS, narrow
 from featurediff.app.dashboard.sidebar import choose_view
 from featurediff.app.dashboard.starring import choose_stars, stars_here
+from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
+from featurediff.app.uploads import MAX_EXPLANATIONS
 from featurediff.app.url import COMPARISON, DASHBOARD, LABELS, come_back, go_to, settle, show_faults
 from featurediff.charts.view import View, caption, heading, nothing_kept
 from featurediff.errors import DataError
@@ -90,30 +92,40 @@ with sidebar:
     uploads: list[Any] = []
     if source_name == UPLOAD:
         uploads = [
-            st.file_uploader(name, type=kind, key=f"upload_{key}", on_change=forget, help=help_text)
-            for name, kind, key, help_text in (
-                ("base.pt", "pt", "base", "Statistics of the base model, as `torch.save` wrote them."),
-                ("chat.pt", "pt", "chat", "Statistics of the chat model on the same SAE."),
-                ("Explanations (CSV, optional)", "csv", "explanations", "Columns `feature_id` and `explanation`."),
+            st.file_uploader(
+                name, type=kind, key=f"upload_{key}", on_change=forget, max_upload_size=limit, help=help_text
+            )
+            for name, kind, key, limit, help_text in (
+                ("base.pt", "pt", "base", None, "Statistics of the base model, as `torch.save` wrote them."),
+                ("chat.pt", "pt", "chat", None, "Statistics of the chat model on the same SAE."),
+                (
+                    "Explanations (CSV, optional)",
+                    "csv",
+                    "explanations",
+                    MAX_EXPLANATIONS,
+                    "Columns `feature_id` and `explanation`.",
+                ),
             )
         ]
 
 if source_name == UPLOAD and not all(uploads[:2]):
     st.title("featurediff")
     st.info(
-        "Upload a base.pt and a chat.pt in the sidebar. They are forgotten when you leave.", icon=":material/upload:"
+        "Upload a base.pt and a chat.pt in the sidebar. Nobody else sees them; your next visit begins without them.",
+        icon=":material/upload:",
     )
     st.stop()
 
 try:
     if source_name == UPLOAD:
         files = tuple(file.file_id for file in uploads if file)
-        study = parse_study(files, uploads)
+        study = accept(parse_study(files, uploads))
     else:
         source = written(sources.get(source_name) or demo_sources()[DEMO])
-        files, study = in_one_state(
+        files, found = in_one_state(
             source, partial(read_study, _source=source), partial(read_study.clear, _source=source)
         )
+        study = accept(found)
 except DataError as error:
     show_error("This source cannot be shown.", error)
     st.stop()

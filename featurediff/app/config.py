@@ -8,9 +8,10 @@ CONFIG: Mapping[str, object] = {
     "browser.gatherUsageStats": False,
     "runner.magicEnabled": False,
     "runner.postScriptGC": False,
+    "client.showErrorDetails": "none",
     "client.toolbarMode": "viewer",
     "server.folderWatchBlacklist": [".git", ".venv"],
-    "server.maxUploadSize": 500,
+    "server.maxUploadSize": 64,
     "server.showEmailPrompt": False,
     "theme.font": "sans-serif",
     "theme.baseFontSize": 15,
@@ -36,3 +37,12 @@ CONFIG: Mapping[str, object] = {
     "theme.dark.sidebar.secondaryBackgroundColor": "#181e26",
 }
 """Streamlit’s name of an option → its value; the reasons stand in the file, and a test holds both to be the same."""
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Addresses at which only this machine can open the dashboard."""
+
+MAX_UPLOAD_ALONE = 500
+"""
+MB of an upload where only this machine can open the dashboard. An SAE of a million features, read at five token
+positions, is about 250 MB.
+"""

@@ -22,7 +22,7 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted).replace("\n", " ")
 
 
-def show_error(what: str, error: DataError) -> None:
-    """Show what went wrong, and the error's message as plain text: it may name things from a file."""
+def show_error(what: str, error: DataError | str) -> None:
+    """Show what went wrong, and an error or its message as plain text: it may name things from a file."""
     st.error(what, icon=":material/error:")
     st.code(legible(str(error)), language=None, wrap_lines=True)

@@ -9,7 +9,6 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import Drawn
-    from featurediff.errors import DataError
 
 # Keys of widgets that are read elsewhere than where they are drawn. A widget with `bind="query-params"` has its key in
 # the URL too.
@@ -81,8 +80,8 @@ class Session:
     stars: dict[tuple[str, int], str] = field(default_factory=dict)
     """(source, feature_id) → note, of all sources."""
 
-    stars_error: DataError | None = None
-    """Why the last file of stars could not be read."""
+    stars_error: str = ""
+    """Why the last file of stars could not be read: its words alone, as an error keeps alive what was read."""
 
     notes: int = 0
     """Part of the keys of the notes' boxes: another number makes a box that shows the note anew."""

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
+from featurediff.app.config import LOCAL
 from featurediff.cli.options import Template
 from featurediff.cli.terminal import out, printable
 from featurediff.errors import DataError
 from featurediff.files import kind_of
-
-LOCALHOST = "127.0.0.1"
 
 
 def open_app(
@@ -25,19 +24,25 @@ def open_app(
     port: Annotated[
         int | None, typer.Option(min=1, max=65_535, metavar="N", help="By default the first free one from 8501.")
     ] = None,
-    address: Annotated[
-        str, typer.Option(metavar="A", help="Where to listen; 0.0.0.0 lets other machines in.")
-    ] = LOCALHOST,
+    address: Annotated[str, typer.Option(metavar="A", help="Where to listen; 0.0.0.0 lets other machines in.")] = LOCAL[
+        0
+    ],
+    max_upload: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10_000, metavar="MB", help="Largest upload; 500 for this machine alone, 64 where it is shared."
+        ),
+    ] = None,
     neuronpedia_template: Template = None,
 ) -> None:
     """Open the dashboard in a browser."""
     if results is not None and kind_of(results) != "folder":
         msg = f"`{results}` is not a folder. Expected a results tree, or nothing for the demo."
         raise DataError(msg)
-    if address == LOCALHOST:
+    if address in LOCAL:
         out.print(printable("Only this machine can open the dashboard. To share it, add --address 0.0.0.0"))
     from featurediff.app.server import serve
 
     arguments = [f"--results={results.absolute()}"] if results else []
     arguments += [f"--neuronpedia-template={neuronpedia_template}"] if neuronpedia_template else []
-    serve(arguments, address, port)
+    serve(arguments, address, port, max_upload)

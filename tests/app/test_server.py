@@ -52,7 +52,8 @@ def ran(monkeypatch):
 def test_without_anything_it_is_the_demo_for_this_machine(ran, monkeypatch):
     monkeypatch.delenv("FEATUREDIFF_RESULTS", raising=False)
     done = CliRunner().invoke(app, ["app"], catch_exceptions=False)
-    assert ran == [(str(server.SCRIPT), [], {**CONFIG, "server.address": "127.0.0.1"})]
+    own = {"server.address": "127.0.0.1", "server.maxUploadSize": 500}
+    assert ran == [(str(server.SCRIPT), [], {**CONFIG, **own})]
     assert done.stdout == "Only this machine can open the dashboard. To share it, add --address 0.0.0.0\n"
 
 
@@ -68,6 +69,36 @@ def test_options_reach_script_and_server(ran, monkeypatch, tmp_path):
     assert arguments == [f"--results={tmp_path / '-my results'}", f"--neuronpedia-template={template}"]
     assert config == {**CONFIG, "server.address": "0.0.0.0", "server.port": 8600}
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "megabytes"),
+    [
+        (["--address", "localhost"], 500),
+        (["--address", "0.0.0.0"], 64),
+        (["--address", "192.168.0.7"], 64),
+        (["--max-upload", "7"], 7),
+        (["--address", "0.0.0.0", "--max-upload", "900"], 900),
+    ],
+)
+def test_uploads_are_small_where_others_can_open_the_dashboard(ran, words, megabytes):
+    CliRunner().invoke(app, ["app", *words], catch_exceptions=False)
+    ((_, _, config),) = ran
+    assert config["server.maxUploadSize"] == megabytes
+
+
+def test_make_run_listens_on_this_machine_only():
+    done = subprocess.run(["make", "-n", "run"], capture_output=True, text=True, check=True, cwd=ROOT)
+    said, ran = done.stdout.splitlines()[-2:]
+    assert said == (
+        "echo 'Only this machine can open the dashboard. To share it: make run ARGS=\"--server.address 0.0.0.0\"'"
+    )
+    assert "streamlit run streamlit_app.py --server.address localhost --server.maxUploadSize 500" in ran
+
+
+def test_nobody_sees_a_traceback():
+    """It shows paths, and what else is in memory, to whoever opens the page."""
+    assert CONFIG["client.showErrorDetails"] == "none"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])

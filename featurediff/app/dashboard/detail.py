@@ -9,6 +9,7 @@ import streamlit as st
 from featurediff.app.dashboard.events import pick
 from featurediff.app.dashboard.opened import Opened, list_prompts
 from featurediff.app.dashboard.starring import show_note, show_star
+from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import IN_PLACE
 from featurediff.errors import DataError
@@ -106,7 +107,7 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
     """List the prompts on which the feature is active."""
     token_type, feature_id = picked
     try:
-        prompts = list_prompts(opened, feature_id, token_type)
+        prompts = accept(list_prompts(opened, feature_id, token_type))
     except DataError as error:
         show_error("The prompts cannot be listed.", error)
         return

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 import streamlit as st
 
+from featurediff.app.refusals import Refusal, try_to
+from featurediff.app.uploads import MAX_EXPLANATIONS, check_size
 from featurediff.charts.finding import finding
 from featurediff.charts.view import View
 from featurediff.features.questions import Family, Question, quantity_of
@@ -54,20 +56,24 @@ functions take no frame; they call `keep`.
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the results…")
-def read_study(identity: tuple[str, ...], _source: Source) -> Study:
+def read_study(identity: tuple[str, ...], _source: Source) -> Study | Refusal:
     """Read a source; `identity` is that of its files, so that a replaced file is read again."""
     del identity
-    return read(_source, _source.explanations)
+    return try_to(lambda: read(_source, _source.explanations))
 
 
 @st.cache_resource(max_entries=2, ttl="2h", show_spinner="Reading the uploaded files…")
-def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study:
+def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study | Refusal:
     """Check uploaded files; `ids` are the uploads’ own."""
     del ids
-    base, chat, texts = _files
+    return try_to(lambda: _parse(*_files))
+
+
+def _parse(base: Any, chat: Any, texts: Any) -> Study:  # noqa: ANN401  Streamlit's UploadedFile, or None
     results = parse_results(base.getvalue(), chat.getvalue(), base.name, chat.name)
     explanations: Explanations | None = None
     if texts:
+        check_size(texts, MAX_EXPLANATIONS)
         explanations = parse_explanations(texts.getvalue(), texts.name, results.num_features)
     return assemble(results, None, explanations)
 
@@ -158,10 +164,10 @@ def chance(opened: Opened, view: View) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
-def list_prompts(opened: Opened, feature_id: int, token_type: str) -> pd.DataFrame:
+def list_prompts(opened: Opened, feature_id: int, token_type: str) -> pd.DataFrame | Refusal:
     """Return the prompts on which a feature is active; the source has activations."""
     study = opened.study
-    return cast("Activations", study.activations).of_feature(feature_id, token_type, study.results)
+    return try_to(lambda: cast("Activations", study.activations).of_feature(feature_id, token_type, study.results))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)

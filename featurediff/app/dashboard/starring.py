@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from featurediff.app.dashboard.stars import MAX_NOTE, Key, parse_stars, stars_csv
+from featurediff.app.dashboard.stars import MAX_BYTES, MAX_NOTE, Key, parse_stars, stars_csv, with_stars
 from featurediff.app.safe_text import show_error
 from featurediff.app.session import STARRED, STARS_FILE, session
 from featurediff.errors import DataError
@@ -39,12 +39,13 @@ def choose_stars() -> bool:
             on_click="ignore",
             disabled=not here.stars,
             width="stretch",
-            help="Of all sources of this session, as CSV. They are forgotten when you leave.",
+            help="Of all sources of this session, as CSV. Your next visit begins without them.",
         )
         st.file_uploader(
             "Bring stars and notes back (CSV)",
             type="csv",
             key=STARS_FILE,
+            max_upload_size=MAX_BYTES // 2**20,
             on_change=import_stars,
             help="A file that was downloaded here; its stars are added to those you have.",
         )
@@ -59,10 +60,10 @@ def import_stars() -> None:
     if file is None:
         return
     try:
-        here.stars |= parse_stars(file.getvalue(), file.name)
-        here.stars_error = None
+        here.stars = with_stars(here.stars, parse_stars(file.getvalue(), file.name), file.name)
+        here.stars_error = ""
     except DataError as error:
-        here.stars_error = error
+        here.stars_error = str(error)
     here.notes += 1
 
 
@@ -102,7 +103,7 @@ def show_note(key: Key) -> None:
         max_chars=MAX_NOTE,
         placeholder="A note on this feature, which stars it",
         label_visibility="collapsed",
-        help="It stays with the feature's star until you leave; download stars and notes in the sidebar.",
+        help="It goes with the feature's star. Your next visit begins without them: download them in the sidebar.",
         on_change=write_note,
         args=(key, widget),
     )

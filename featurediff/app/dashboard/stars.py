@@ -19,7 +19,10 @@ MAX_NOTE = 300
 """Characters of a note; it is a line."""
 
 MOST = 10_000
-"""Stars of one file at most: they are set by hand."""
+"""Stars of a file, and of a session, at most: they are set by hand."""
+
+MAX_BYTES = 2**20
+"""Of a file of stars."""
 
 Key = tuple[str, int]
 """A source's name and a feature id: ids of different SAEs have nothing to do with each other."""
@@ -53,31 +56,60 @@ def parse_stars(data: bytes, name: str) -> dict[Key, str]:
     Raises
     ------
     DataError
-        If the file is not UTF-8, lacks a column, has a feature id that is no whole number, a note that is too long, or
-        more than `MOST` rows.
+        If the file is larger than `MAX_BYTES` or not UTF-8, lacks a column, has a feature id that is no whole number, a
+        note that is too long, or more than `MOST` rows.
     """
+    if len(data) > MAX_BYTES:
+        msg = f"`{name}` has {len(data):,} bytes, but expected at most {MAX_BYTES:,}. Cut it into several files."
+        raise DataError(msg)
+    stars: dict[Key, str] = {}
     try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        columns = reader.fieldnames or []
+        rows = filter(None, csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+        columns = next(rows, [])
         missing = [column for column in COLUMNS[:2] if column not in columns]
         if missing:
             msg = f"`{name}` has the columns {listed(columns)}, but expected {listed(missing)} as well."
             raise DataError(msg)
-        rows = list(reader)
+        at = {column: place for place, column in enumerate(columns)}
+        for number, row in enumerate(rows, 1):
+            if number > MOST:
+                msg = f"`{name}` has {number + sum(1 for _ in rows)} rows, but expected at most {MOST}."
+                raise DataError(msg)
+            cells = dict(enumerate(row))
+            source, feature_id, note = (cells.get(at.get(column, -1), "") for column in COLUMNS)
+            stars[unguard(source), _parse_id(feature_id.strip(), number, name)] = _parse_note(note, number, name)
     except (UnicodeDecodeError, csv.Error) as error:
         msg = f"`{name}` is not a CSV file in UTF-8 ({quoted(str(error))}). Expected one that featurediff wrote."
         raise DataError(msg) from error
-    if len(rows) > MOST:
-        msg = f"`{name}` has {len(rows)} rows, but expected at most {MOST}."
-        raise DataError(msg)
-    stars: dict[Key, str] = {}
-    for number, row in enumerate(rows, 1):
-        feature_id, note = (row["feature_id"] or "").strip(), unguard(row.get("note") or "")
-        if not re.fullmatch(r"[0-9]{1,9}", feature_id):
-            msg = f"`{name}`: `feature_id` in row {number} is {quoted(feature_id)}, but expected a whole number."
-            raise DataError(msg)
-        if len(note) > MAX_NOTE:
-            msg = f"`{name}`: the note in row {number} has {len(note)} characters, but expected at most {MAX_NOTE}."
-            raise DataError(msg)
-        stars[unguard(row["source"] or ""), int(feature_id)] = note
     return stars
+
+
+def _parse_id(feature_id: str, number: int, name: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", feature_id):
+        msg = f"`{name}`: `feature_id` in row {number} is {quoted(feature_id)}, but expected a whole number."
+        raise DataError(msg)
+    return int(feature_id)
+
+
+def _parse_note(cell: str, number: int, name: str) -> str:
+    note = unguard(cell)
+    if len(note) > MAX_NOTE:
+        msg = f"`{name}`: the note in row {number} has {len(note)} characters, but expected at most {MAX_NOTE}."
+        raise DataError(msg)
+    return note
+
+
+def with_stars(stars: Mapping[Key, str], more: Mapping[Key, str], name: str) -> dict[Key, str]:
+    """
+    Add the stars of a file to those of a session; where both have a note, the file's replaces it.
+
+    Raises
+    ------
+    DataError
+        If they are more than `MOST` together.
+    """
+    both = {**stars, **more}
+    if len(both) > MOST:
+        msg = f"`{name}` would make {len(both)} stars of the {len(stars)} that you have, but expected at most {MOST}."
+        raise DataError(msg)
+    return both
