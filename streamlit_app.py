@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from featurediff.app.browser import meet_browser
 from featurediff.app.dashboard.about import show_about
-from featurediff.app.dashboard.chart import DETAIL_WIDTH, show_chart
-from featurediff.app.dashboard.counts import show_counts
+from featurediff.app.dashboard.chart import show_chart
+from featurediff.app.dashboard.chips import show_chips, show_count
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_downloads
-from featurediff.app.dashboard.events import clear_box, follow_link, forget, write_picked
-from featurediff.app.dashboard.figure import CHART_WIDTH
-from featurediff.app.dashboard.findings import PATIENCE, show_finding
+from featurediff.app.dashboard.events import follow_link, forget, write_picked
+from featurediff.app.dashboard.findings import PATIENCE, show_finding, wait_for_tests
 from featurediff.app.dashboard.opened import (
     Opened,
     are_tested,
+    count_kept,
     count_questions,
     keep,
     parse_study,
@@ -26,7 +27,9 @@ from featurediff.app.dashboard.opened import (
     start_tests,
 )
 from featurediff.app.dashboard.pick import follow_pick
-from featurediff.app.dashboard.shown import MOST_ROWS, narrow
+from featurediff.app.dashboard.places import lay_out_places
+from featurediff.app.dashboard.room import SIDEBAR
+from featurediff.app.dashboard.shown import narrow
 from featurediff.app.dashboard.sidebar import choose_view
 from featurediff.app.dashboard.starring import choose_stars, stars_here
 from featurediff.app.refusals import accept
@@ -35,17 +38,21 @@ from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
 from featurediff.app.uploads import MAX_EXPLANATIONS
 from featurediff.app.url import COMPARISON, DASHBOARD, LABELS, come_back, go_to, settle, show_faults
-from featurediff.charts.view import View, caption, heading, nothing_kept
+from featurediff.charts.view import View, nothing_kept
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
-from featurediff.features.table import Thresholds
-from featurediff.sources.results import is_synthetic
 from featurediff.sources.tree import in_one_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from featurediff.app.dashboard.opened import KeptCounts
+    from featurediff.features.questions import Question
 
 # ----------------------------------------------------------------------------
 # Set things up.
 
-st.set_page_config(page_title="featurediff", page_icon=str(STATIC / "icon.png"), layout="wide")
+st.set_page_config("featurediff", str(STATIC / "icon.png"), layout="wide", initial_sidebar_state=SIDEBAR)
 
 dashboard, comparison = st.Page(DASHBOARD, default=True), st.Page(COMPARISON)
 if st.navigation([dashboard, comparison], position="hidden") is comparison:
@@ -72,7 +79,8 @@ settle(SOURCE, source_names, default_in_url=True)
 # ----------------------------------------------------------------------------
 # Draw the UI.
 
-with sidebar:
+with sidebar.container(gap=None):
+    room = meet_browser()
     if st.button(
         "Compare sources",
         key="compare",
@@ -81,6 +89,8 @@ with sidebar:
         help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
     ):
         go_to(DASHBOARD, COMPARISON, {name: st.query_params.get_all(name) for name in LABELS})
+question_place = sidebar.container()
+with sidebar:
     source_name = st.selectbox(
         "Source",
         source_names,
@@ -151,12 +161,19 @@ def open_for(view: View) -> Opened:
     return Opened(here.opened, files, repr((files, template, preferred, tested)), study, tested)
 
 
-view = choose_view(study, types, lambda view: count_questions(open_for(view), view))
+def count(view: View) -> tuple[Mapping[Question, int], KeptCounts]:
+    """Count what each question keeps, and what this one keeps of each kind."""
+    opened = open_for(view)
+    return count_questions(opened, view), count_kept(opened, view)
+
+
+places = lay_out_places(room)
+view = choose_view(study, types, (question_place, places.kinds, places.search), count)
 opened = open_for(view)
 with sidebar:
     only_starred = choose_stars()
 kept = keep(opened, view)
-shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())), only=only_starred)
+shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
 if here.picked:
     token_type, feature_id = here.picked
     if token_type not in results.token_types or feature_id >= results.num_features:
@@ -164,54 +181,29 @@ if here.picked:
         here.picked = None
 write_picked()
 
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader(escape_markdown(heading(view.question, view.labels)), width="content", anchor=False)
-    if is_synthetic(results):
-        st.badge("synthetic demo data", icon=":material/science:", color="orange")
-st.caption(escape_markdown(caption(view.metric, view.labels, study.origin)))
-show_faults()
-show_finding(opened, view)
-show_counts(shown, opened, view)
-phrases = view.filters_in_words() + ["inside a box or lasso"] * bool(here.subset) + ["starred"] * only_starred
-if view.thresholds != Thresholds():
-    phrases.append(f"exclusive means {view.rule()}")
-if phrases:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(":material/filter_alt: " + escape_markdown(" · ".join(phrases)), width="content")
-        if here.subset:
-            st.button(
-                "Clear the box",
-                key="clear",
-                help="Show the features outside it again.",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=clear_box,
-            )
+with places.head:
+    show_faults()
+    show_finding(opened, view)
+with places.chips:
+    show_count(shown, opened)
+    show_chips(view)
+with places.foot:
+    if not opened.tested:
+        wait_for_tests(opened, view)
+    show_about(opened, view)
 if not len(shown.passing):
     blocking = blocking_filter(kept, view.filters, view.metric, view.question)
     nothing = escape_markdown(f"Nothing to show: {nothing_kept(view)}.")
     if not kept.empty:
         nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
-    st.info(nothing, icon=":material/filter_alt_off:")
+    places.chart.info(nothing, icon=":material/filter_alt_off:")
     if here.picked:
-        show_feature(here.picked, [], opened, view.labels)
-    show_about(opened, view)
+        with places.details:
+            show_feature(here.picked, [], opened, view, room)
     st.stop()
 
-with st.container(horizontal=True):
-    chart_side, detail_side = st.container(width=CHART_WIDTH), st.container(width=DETAIL_WIDTH)
-with chart_side:
-    screen = show_chart(opened, view, shown)
-
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"#### {len(shown.at):,} feature{'s' * (len(shown.at) != 1)}", width="content")
-    st.space("stretch")
-    share = st.container(width="content")
+with places.chart:
+    screen = show_chart(opened, view, shown, room.chart)
+with places.files:
     show_downloads(screen)
-if only_starred and not shown.order:
-    st.info("None of these features is starred.", icon=":material/star:")
-if len(shown.at) > MOST_ROWS:
-    st.caption(f"The table shows the {MOST_ROWS:,} that change most; downloads have all {len(shown.at):,}.")
-follow_pick((chart_side, detail_side, share), screen)
-
-show_about(opened, view)
+follow_pick(places, screen, room)

@@ -97,6 +97,13 @@ class Labels:
         label = _METRICS.get(statistic, statistic.replace("_", " "))
         return label if prompts == "target" else f"{label} on {self.control} prompts"
 
+    def effect(self, name: str) -> str:
+        """Name an effect, such as "Change of mean activation on Target more than on Control"."""
+        quantity, _, contrast = name.rpartition("_")
+        metric = self.metric(f"target_{quantity}")
+        more = f" more than on {self.control}" if contrast == "specific" else ""
+        return f"Change of {metric[:1].lower()}{metric[1:]} on {self.target}{more}"
+
 
 _TESTS = {
     "sign-flip": "sign-flip test",

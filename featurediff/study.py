@@ -18,7 +18,7 @@ from featurediff.features.counts import chance_table, count_by_question
 from featurediff.features.evidence import ALPHA, Changes, Exclusive, assess_changes, assess_exclusive
 from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
-from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
+from featurediff.features.one_feature import answer, counts_and_tests, effects_and_tests, statistics
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import PROMPTS, SIDES, Labels
@@ -239,6 +239,12 @@ class Study:
     ) -> pd.DataFrame:
         """Return how one feature changed at one position, as text; see `features.one_feature.effects_and_tests`."""
         return effects_and_tests(self.changes(family), token_type, feature_id, labels or Labels())
+
+    def answer_of(self, token_type: str, feature_id: int, view: View, *, with_changes: bool = True) -> list[str]:
+        """Return the evidence for a view's question about one feature, in sentences; see `features.one_feature`."""
+        changes = self.changes(view.family) if with_changes else None
+        picked = token_type, feature_id
+        return answer(self.results, self.exclusive, changes, picked, view.asked, view.labels)
 
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""

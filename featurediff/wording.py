@@ -75,6 +75,12 @@ def percent(share: float) -> str:
     return repr(value)
 
 
+def with_sign(values: Iterable[float], decimals: int) -> list[str]:
+    """Write numbers with their sign and so many decimals, as in a column; "–" for NaN."""
+    texts = (f"{value + 0.0:+.{decimals}f}".replace("-", "−") for value in values)
+    return ["–" if text == "+nan" else text for text in texts]
+
+
 def signed(value: float, factor: float = 1) -> str:
     """Write an effect, times a factor, to three digits with its sign, +0 for none; "–" for NaN."""
     return "–" if math.isnan(value) else f"{factor * value + 0.0:+.3g}".replace("-", "−")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import Drawn
+    from featurediff.app.dashboard.room import Room
+    from featurediff.app.dashboard.rows import Sort
 
 # Keys of widgets that are read elsewhere than where they are drawn. A widget with `bind="query-params"` has its key in
 # the URL too.
@@ -18,6 +20,9 @@ SCATTER = "scatter"
 CHART_LINK = "chart_link"
 """The script beside the chart: tells of clicks and zoom."""
 
+BROWSER = "browser"
+"""The script that tells how much room the page has, and keeps stars."""
+
 STARS_FILE = "stars_file"
 """The file of stars that is brought back."""
 
@@ -26,9 +31,6 @@ STARRED = "starred"
 
 OPEN_ON_CLICK = "open"
 """Whether a click on a point opens its page."""
-
-IN_PLACE = "in_place"
-"""Whether the details show a feature's page."""
 
 SOURCE = "source"
 """The source that is chosen."""
@@ -68,6 +70,9 @@ class Session:
     subset: tuple[tuple[str, int], ...] = ()
     """(token_type, feature_id) of what a box or lasso caught; empty where there is none."""
 
+    box: dict[str, Any] | None = None
+    """The box or lasso as the chart draws it; None where there is none, or where the axes have changed since."""
+
     cleared: int = 0
     """How many boxes were cleared: another number makes the browser draw a chart without the box."""
 
@@ -75,10 +80,19 @@ class Session:
     """What the chart on the screen was drawn for."""
 
     table: int = 0
-    """Part of the table's key: another number makes a table without a marked row."""
+    """Part of the table's key: another number makes a table without a marked cell."""
+
+    sort: Sort | None = None
+    """What the table is sorted by; None for the order of evidence."""
+
+    room: Room | None = None
+    """How much room the page has; None until the browser has said so."""
 
     stars: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(source, feature_id) → note, of all sources."""
+    """(source, feature_id) → note, of all sources; the browser keeps them too."""
+
+    gone: set[tuple[str, int]] = field(default_factory=set)
+    """Stars that were removed, so that the browser forgets them."""
 
     stars_error: str = ""
     """Why the last file of stars could not be read: its words alone, as an error keeps alive what was read."""

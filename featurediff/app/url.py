@@ -22,12 +22,12 @@ LABELS = tuple(f"{name}_label" for name in (*SIDES, *PROMPTS))
 MOST_LABEL = 40
 """Characters of a label."""
 
-_IN_BOTH = {*LABELS, "token_types", "max_q", "unit", "min_target", "max_control"}
+_IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {"source", "feature", "chart", "top", "metric", "scale", "spread", "open", "in_place", "explanation_type"}
+    | {"source", "feature", "chart", "top", "metric", "scale", "spread", "open", "evidence", "explanation_type"}
     | {"exclusivity", "consistency", "search", "ids", "min_value"},
-    COMPARISON: _IN_BOTH | {"sources", "sae", "among", "first", "second"},
+    COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }
 """Page → the names that its links have."""
 
@@ -93,8 +93,13 @@ def settle(name: str, options: Sequence[str], *, many: bool = False, default_in_
 
 
 def write_url(name: str, values: list[str]) -> None:
-    """Put a choice into the URL, or take it out where there are no values; a URL that says so already is left alone."""
-    if st.query_params.get_all(name) != values:
+    """
+    Put a choice into the URL, or take it out where there are no values; a URL that says so already is left alone.
+
+    Nothing is written before the browser has answered: until then a change of the URL makes a history entry, and Back
+    would lead to it, see `static/browser.js`.
+    """
+    if session().room is not None and st.query_params.get_all(name) != values:
         st.query_params[name] = values
 
 

@@ -38,7 +38,8 @@ SYMBOLS = {"both": "star", "base": "circle", "chat": "square", "neither": "diamo
 SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER, "neither": MARKER * 1.2}
 """A star of the same diameter would be a third of a circle's area."""
 
-INCONSISTENT_LINE = {"width": 1.5, "color": "#e3000f"}
+INCONSISTENT_COLOUR = "#e3000f"
+INCONSISTENT_LINE = {"width": 1.5, "color": INCONSISTENT_COLOUR}
 CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 
 
@@ -194,7 +195,7 @@ def value_lines(metric: str, labels: Labels) -> list[str]:
 def evidence_lines(table: pd.DataFrame, question: Question, metric: str, labels: Labels) -> list[str]:
     """Return the hover lines of the effect that a question is about, columns 8 to 11 of the customdata."""
     effect = effect_of(question, metric)
-    name = text(effect_in_words(effect, labels))
+    name = text(labels.effect(effect))
     tests = table[f"{effect}_test"].cat.categories
     if not len(tests):
         return ["", f"{name}: not tested"]
@@ -202,14 +203,6 @@ def evidence_lines(table: pd.DataFrame, question: Question, metric: str, labels:
     value, low, high = (f"%{{customdata[{i}]:{number}}}" for i in (8, 9, 10))
     tested = " or ".join(map(test_in_words, tests))
     return ["", f"<b>{name}: {value}</b> ({low} to {high})", f"q = %{{customdata[11]:~g}} ({tested})"]
-
-
-def effect_in_words(effect: str, labels: Labels) -> str:
-    """Name an effect, such as "Change of mean activation on Target more than on Control"."""
-    quantity, _, contrast = effect.rpartition("_")
-    name = labels.metric(f"target_{quantity}")
-    more = f" more than on {labels.control}" if contrast == "specific" else ""
-    return f"Change of {name[:1].lower()}{name[1:]} on {labels.target}{more}"
 
 
 def mark(drawing: Drawing, keys: Collection[tuple[str, int]]) -> None:

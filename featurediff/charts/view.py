@@ -73,19 +73,23 @@ class View:
             f"of its {words.control} prompts"
         )
 
+    def filter_phrases(self) -> dict[str, str]:
+        """Say in words which filters are on: field of `Filters` → a phrase."""
+        on = self.filters
+        phrases = {
+            "token_types": on.token_types and f"position {', '.join(on.token_types)}",
+            "exclusivity": on.exclusivity and f"exclusive in {', '.join(map(self.labels.models, on.exclusivity))}",
+            "consistency": on.consistency != "all" and f"{on.consistency} only",
+            "min_value": on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
+            "max_q": on.max_q is not None and f"q at most {on.max_q:g}",
+            "search": on.search and f"explanation contains “{on.search}”",
+            "ids": on.ids and f"{plural(len(on.ids), 'feature id')}",
+        }
+        return {name: phrase for name, phrase in phrases.items() if phrase}
+
     def filters_in_words(self) -> list[str]:
         """Say in words which filters are on, one phrase each."""
-        on = self.filters
-        phrases = [
-            on.token_types and f"position {', '.join(on.token_types)}",
-            on.exclusivity and f"exclusive in {', '.join(map(self.labels.models, on.exclusivity))}",
-            on.consistency != "all" and f"{on.consistency} only",
-            on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
-            on.max_q is not None and f"q at most {on.max_q:g}",
-            on.search and f"explanation contains “{on.search}”",
-            on.ids and f"{plural(len(on.ids), 'feature id')}",
-        ]
-        return [phrase for phrase in phrases if phrase]
+        return list(self.filter_phrases().values())
 
     def check(self, results: Results) -> None:
         """

@@ -18,7 +18,7 @@ from featurediff.charts.packing import (
     pack_gutter,
     rank_by_group,
 )
-from featurediff.charts.points import custom_data, effect_in_words, evidence_lines, point_traces, value_lines
+from featurediff.charts.points import custom_data, evidence_lines, point_traces, value_lines
 from featurediff.charts.scale import Scale, fit_scale
 from featurediff.charts.style import GUTTER_FILL, NOTE, look_of_points, value_axis
 from featurediff.charts.texts import text
@@ -249,7 +249,7 @@ def volcano(
 
     lines = [*value_lines(metric, labels), *evidence_lines(table, question, metric, labels)]
     traces = point_traces(table, (places.x, places.y), origin, labels, numbers, lines, texts)
-    change = f"{text(effect_in_words(effect, labels))} ({text(labels.chat)} − {text(labels.base)})"
+    change = f"{text(labels.effect(effect))} ({text(labels.chat)} − {text(labels.base)})"
     evidence = f"−log<sub>10</sub> q of this change ({tests}, Benjamini–Hochberg)"
     is_marked = places.gutter or places.y_scale.name != "linear"
     shapes, annotations = _lines(places, line)

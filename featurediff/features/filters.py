@@ -47,6 +47,28 @@ class Filters:
     """The q that the question goes by is at most this; see `evidence_columns.question_q`."""
 
 
+def read_ids(text: str) -> tuple[tuple[int, ...], list[tuple[int, str]]]:
+    """
+    Read feature ids separated by commas, semicolons or white space.
+
+    Returns
+    -------
+    ids : tuple of int
+        Each once, in the order of the text.
+    faults : list of (int, str)
+        Words that are no whole number of at most nine digits, with the number of their line, from 1.
+    """
+    ids: dict[int, None] = {}
+    faults = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for word in line.replace(",", " ").replace(";", " ").split():
+            if word.isascii() and word.isdigit() and len(word) < 10:
+                ids[int(word)] = None
+            else:
+                faults.append((number, word))
+    return tuple(ids), faults
+
+
 def parse_ids(text: str) -> tuple[int, ...]:
     """
     Read feature ids separated by commas, semicolons or white space.
@@ -56,12 +78,13 @@ def parse_ids(text: str) -> tuple[int, ...]:
     DataError
         If one is no whole number.
     """
-    words = text.replace(",", " ").replace(";", " ").split()
-    bad = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 10)]
-    if bad:
-        msg = f"Feature ids are whole numbers such as 12, 345, but {bad[0][:40]!r} was given ({len(bad)} such)."
+    ids, faults = read_ids(text)
+    if faults:
+        msg = (
+            f"Feature ids are whole numbers such as 12, 345, but {faults[0][1][:40]!r} was given ({len(faults)} such)."
+        )
         raise DataError(msg)
-    return tuple(dict.fromkeys(int(word) for word in words))
+    return ids
 
 
 def filter_table(table: pd.DataFrame, filters: Filters, metric: str, question: Question = "exclusive") -> pd.DataFrame:

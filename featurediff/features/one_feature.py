@@ -10,8 +10,8 @@ import pandas as pd
 from featurediff.errors import DataError
 from featurediff.features.evidence import contrast_of
 from featurediff.features.exact_tests import wilson
-from featurediff.features.questions import EFFECTS
-from featurediff.labels import PROMPTS, SIDES, Labels, Side
+from featurediff.features.questions import EFFECTS, Asked, effect_of
+from featurediff.labels import PROMPTS, SIDES, Labels, Side, test_in_words
 from featurediff.wording import p_text, percent, quoted, signed
 
 if TYPE_CHECKING:
@@ -136,6 +136,79 @@ def effects_and_tests(changes: Changes, token_type: str, feature_id: int, labels
         text = f"{signed(value, factor)} {unit}".strip()
         rows[f"{labels.metric(quantity)} {where}"] = [text, interval, p, q, effect.tested.test or "not tested", family]
     return pd.DataFrame.from_dict(rows, orient="index", columns=["change", "95 % interval", "p", "q", "test", "tested"])
+
+
+def answer(
+    results: Results,
+    exclusive: Exclusive,
+    changes: Changes | None,
+    picked: tuple[str, int],
+    asked: Asked,
+    labels: Labels,
+) -> list[str]:
+    """
+    Return the evidence for a question about one feature, a sentence each.
+
+    Parameters
+    ----------
+    results, exclusive : Results, Exclusive
+        Of one source.
+    changes : Changes or None
+        Base against chat; None where they are not tested yet.
+    picked : tuple of (token_type, feature_id)
+        The feature and its position.
+    asked : Asked
+        The question, and the metric that selects mean or frequency.
+    labels : Labels
+        What models and prompt sets are called.
+
+    Returns
+    -------
+    list of str
+        The effect with its interval, q, test and direction; for the questions `exclusive` and `any` also the counts of
+        each model in which it is active, with the q of target over control.
+    """
+    sentences = []
+    if changes is not None:
+        sentences.append(_say_effect(changes, picked, asked, labels))
+    if asked.question in ("exclusive", "any"):
+        sentences += [_say_counts(results, exclusive, side, picked, labels) for side in SIDES]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _say_effect(changes: Changes, picked: tuple[str, int], asked: Asked, labels: Labels) -> str:
+    """Say how a feature changed."""
+    token_type, feature_id = picked
+    name = effect_of(asked.question, asked.metric)
+    at = find(changes.features[token_type], feature_id)
+    effect = changes.effects[name, token_type]
+    what = labels.effect(name)
+    if at is None or not effect.tested.test:
+        return f"{what}: not tested."
+    factor, unit = (100, " pp") if name.startswith("sparsity") else (1, "")
+    value, low, high = (float(column[at]) for column in (effect.value, effect.low, effect.high))
+    interval = f" ({signed(low, factor)} to {signed(high, factor)})" if np.isfinite(low) else ""
+    way = "more" if value > 0 else "less" if value < 0 else "neither more nor less"
+    return (
+        f"{what}: {signed(value, factor)}{unit}{interval}, {way} in {labels.chat}; "
+        f"q = {p_text(float(effect.tested.q[at]))} ({test_in_words(effect.tested.test)})."
+    )
+
+
+def _say_counts(results: Results, exclusive: Exclusive, side: Side, picked: tuple[str, int], labels: Labels) -> str:
+    """Say on how many prompts a feature is active in a model, with the test of target over control; "" if on none."""
+    token_type, feature_id = picked
+    model, tested = results.of(side), exclusive.tested[side, token_type]
+    counts = [
+        f"{model.vectors[token_type][f'{prompts}_num_active'][feature_id]}/{model.metadata.num_prompts(prompts)} on "
+        f"{labels.of(prompts)}"
+        for prompts in PROMPTS
+    ]
+    at = find(exclusive.features[token_type], feature_id)
+    if at is None or not np.isfinite(tested.q[at]):
+        return ""
+    q, test = p_text(float(tested.q[at])), test_in_words(tested.test)
+    return f"{_named(side, labels)}: active on {' and '.join(counts)}; q = {q} ({test})."
 
 
 def find(features: NDArray[np.int64], feature_id: int) -> int | None:

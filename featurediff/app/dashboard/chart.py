@@ -7,26 +7,26 @@ from dataclasses import replace
 import streamlit as st
 
 from featurediff import export
-from featurediff.app.dashboard.events import on_box, on_picked, on_view, zoomed_to
+from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_view, zoomed_to
 from featurediff.app.dashboard.figure import Drawn, OnScreen, draw, lay_out_chart, look, placing
 from featurediff.app.dashboard.opened import Opened
+from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
 from featurediff.app.dashboard.sidebar import CHARTS
 from featurediff.app.session import CHART_LINK, OPEN_ON_CLICK, SCATTER, session
 from featurediff.app.sources import STATIC
+from featurediff.charts.chart import RankingChart
+from featurediff.charts.ranking import row_places
 from featurediff.charts.view import View, heading
 
 LINK = st.components.v2.component("featurediff_chart_link", js=(STATIC / "chart_link.js").read_text("utf-8"))
 
-DETAIL_WIDTH = 560
-"""Pixels: beside the chart in a window of 1,880 and more. One that stretches would get 150 of a laptop's window."""
 
-
-def show_chart(opened: Opened, view: View, shown: Shown) -> OnScreen:
+def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen:
     """Show the chart, zoomed as the one before; zoom and box do not redraw it."""
     here = session()
-    here.drawn = _drawn(opened, view, shown)
-    figure = draw(opened, view, shown, here.drawn, here.cleared)
+    here.drawn = _drawn(opened, view, shown, size)
+    figure = draw(opened, view, shown, here.drawn, here.cleared, size)
     st.plotly_chart(
         figure,
         key=SCATTER,
@@ -38,15 +38,17 @@ def show_chart(opened: Opened, view: View, shown: Shown) -> OnScreen:
     return OnScreen(opened, view, shown, lay_out_chart(opened, view), figure)
 
 
-def _drawn(opened: Opened, view: View, shown: Shown) -> Drawn:
+def _drawn(opened: Opened, view: View, shown: Shown, size: Size) -> Drawn:
     """Return what the chart is drawn for: as before where the figure is the same, else with zoom and box of now."""
     here = session()
     ranked = view.chart == "ranking"  # whose rows are its vertical axis
     axes = str(hash((opened.key, repr(view if ranked else placing(view)))))
-    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared))
+    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size))
     zoom, before = zoomed_to(axes), here.drawn
     if before is None or before.figure != figure:
-        return Drawn(figure, axes, zoom if before and before.axes == axes else None, here.subset)
+        if before is None or before.axes != axes:
+            zoom = here.box = None  # they were of other axes
+        return Drawn(figure, axes, zoom, here.subset, here.box)
     return replace(before, zoom=None) if before.zoom and not zoom else before
 
 
@@ -65,8 +67,19 @@ def link_chart(screen: OnScreen) -> None:
             "begin": here.drawn and here.drawn.zoom,
             "ring": ring,
             "page": screen.opened.study.pages.template if st.session_state[OPEN_ON_CLICK] else None,
+            "rows": _rows_of(screen),
         },
         on_picked_change=on_picked,
+        on_cleared_change=on_cleared,
         on_view_change=on_view,
         height=1,
     )
+
+
+def _rows_of(screen: OnScreen) -> list[tuple[float, str, int]] | None:
+    """Return where each row of a ranking stands, with its (token_type, feature_id); None for other charts."""
+    if not isinstance(screen.chart, RankingChart):
+        return None
+    ranked = screen.chart.ranked(screen.shown.drawn())
+    places, types, ids = row_places(ranked), ranked["token_type"].tolist(), ranked["feature_id"].tolist()
+    return list(zip(places.tolist(), types, ids, strict=True))

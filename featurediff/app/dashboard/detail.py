@@ -1,4 +1,4 @@
-"""Everything about the picked feature."""
+"""Everything about the picked feature, in a strip below chart and table."""
 
 from __future__ import annotations
 
@@ -11,96 +11,124 @@ from featurediff.app.dashboard.opened import Opened, list_prompts
 from featurediff.app.dashboard.starring import show_note, show_star
 from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
-from featurediff.app.session import IN_PLACE
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import PROMPTS, Labels
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
+    from featurediff.app.dashboard.room import Room
+    from featurediff.charts.view import View
     from featurediff.study import Study
 
+HEAD = 64
+"""Pixels of the strip that its heading and margins take."""
 
-def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, labels: Labels) -> None:
-    """Show everything about one feature."""
+
+def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, view: View, room: Room) -> None:
+    """Show one feature: what it means, the evidence for the question, and on which prompts it is active."""
     _show_head(picked, order, opened)
-    study, feature_id = opened.study, picked[1]
-    show_note((opened.name, feature_id))
-    st.text(study.explanation(feature_id) or "No explanation available.")
-    if kind := study.explained_by(feature_id):
-        st.caption(escape_markdown(f"Explanation: {kind}"))
-    show_evidence(picked, opened, labels)
-    show_page(feature_id, study)
-    values = study.feature(feature_id, labels)
-    widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=178)
-    st.dataframe(values, key="feature_table", height="content", column_config=widths)
-    if study.activations:
-        show_prompts(picked, opened, labels)
+    if room.is_narrow:
+        meaning = evidence = more = st.container()
+    else:
+        meaning, evidence, more = (
+            column.container(height=room.details.height - HEAD, border=False) for column in st.columns([30, 40, 30])
+        )
+    with meaning:
+        show_meaning(picked[1], opened.study)
+    with evidence:
+        show_evidence(picked, opened, view)
+    with more:
+        if opened.study.activations:
+            show_prompts(picked, opened, view.labels)
+        show_values(picked[1], opened.study, view.labels)
 
 
 def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened) -> None:
-    """Name the feature, with buttons for its star, its neighbours in the table’s order, and to close the details."""
+    """Name the feature, with its note and star, and buttons for its neighbours in the table and to close the strip."""
     token_type, feature_id = picked
     at = order.index(picked) if picked in order else None
-    before, title, star, after, close = st.columns([1, 5, 1, 1, 1], vertical_alignment="center")
-    title.markdown(f"#### Feature {feature_id} at {escape_markdown(token_type)}")
     last = len(order) - 1
-    for column, step, icon, text in ((before, -1, "chevron_left", "Previous"), (after, 1, "chevron_right", "Next")):
-        target = None if at is None or not 0 <= at + step <= last else order[at + step]
-        column.button(
-            "",
-            key=f"step{step}",
-            icon=f":material/{icon}:",
-            help=f"{text} in the table",
-            disabled=target is None,
-            on_click=pick,
-            args=(target,),
-        )
-    close.button("", key="close", icon=":material/close:", help="Close", on_click=pick, args=(None,))
-    if at is None:
-        st.caption("Not in the table below.")
-    with star:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"#### Feature {feature_id} at {escape_markdown(token_type)}", width="content")
+        if at is None:
+            st.caption("not in the table", width="content")
+        with st.container():
+            show_note((opened.name, feature_id))
         show_star((opened.name, feature_id))
+        for step, icon, text in ((-1, "chevron_left", "Previous"), (1, "chevron_right", "Next")):
+            target = None if at is None or not 0 <= at + step <= last else order[at + step]
+            st.button(
+                "",
+                key=f"step{step}",
+                icon=f":material/{icon}:",
+                help=f"{text} in the table",
+                disabled=target is None,
+                on_click=pick,
+                args=(target,),
+            )
+        st.button("", key="close", icon=":material/close:", help="Close", on_click=pick, args=(None,))
 
 
-def show_evidence(picked: tuple[str, int], opened: Opened, labels: Labels) -> None:
-    """Show counts with intervals, and every test of the feature at its position."""
-    study = opened.study
+def show_meaning(feature_id: int, study: Study) -> None:
+    """Show the explanation, and the way to the feature's page."""
+    st.text(study.explanation(feature_id) or "No explanation available.")
+    if kind := study.explained_by(feature_id):
+        st.caption(escape_markdown(f"Explanation: {kind}"))
+    url, embedded = study.pages.url(feature_id), study.pages.embed_url(feature_id)
+    with st.container(horizontal=True, gap="small"):
+        if url:
+            st.link_button("Neuronpedia", url, icon=":material/open_in_new:", help="Opens its page in a new tab.")
+        if embedded and st.button(
+            "Show the page here", key="show_page", help="Over this dashboard; your browser fetches it from the site."
+        ):
+            show_page(embedded)
+    st.caption(escape_markdown(" ".join(filter(None, (study.pages.reason, study.pages.describes)))))
+
+
+@st.dialog("Neuronpedia", width="large")
+def show_page(embedded: str) -> None:
+    """Show a feature's page over the dashboard; a page that is closed is not loaded."""
+    st.iframe(embedded, height=560)
+    st.caption(
+        "Where the frame stays grey, the site could not be reached or does not let itself be shown here: close this, "
+        "and open the page in a new tab."
+    )
+
+
+def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
+    """Show the evidence for the question in words, then counts with intervals and every test at this position."""
+    study, labels = opened.study, view.labels
     rows = study.evidence_of(*picked, labels)
+    for line in study.answer_of(*picked, view, with_changes=opened.tested):
+        st.markdown(escape_markdown(line), help=CAVEAT)
     widths = {
-        name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (145, 115), strict=True)
+        name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (120, 110), strict=True)
     }
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
-    st.dataframe(rows, key="evidence", height="content", column_config=widths)
+    st.dataframe(rows, key="counts", height="content", row_height=28, column_config=widths)
     if opened.tested:
-        effects = study.effects_of(*picked, labels)
+        effects = study.effects_of(*picked, labels, view.family)
         sizes = (75, 115, 65, 60, 75, 55)
         names = effects.columns.tolist()
         looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(names, sizes, strict=True)}
-        st.dataframe(effects, key="effects", height="content", column_config=looks)
+        st.dataframe(effects, key="effects", height="content", row_height=28, column_config=looks)
     st.caption(
         escape_markdown(
             "First table: prompts on which it is active, with 95 % Wilson intervals; p of target over control. "
             f"Second: how it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the "
-            f"features tested together. {CAVEAT}"
+            "features tested together."
         )
     )
 
 
-def show_page(feature_id: int, study: Study) -> None:
-    """Link to the feature's page, say how it was found, and show it in place."""
-    url = study.pages.url(feature_id)
-    if url:
-        st.link_button("Open its Neuronpedia page", url, icon=":material/open_in_new:")
-    st.caption(escape_markdown(" ".join(filter(None, (study.pages.reason, study.pages.describes)))))
-    embedded = study.pages.embed_url(feature_id)
-    if embedded and st.session_state[IN_PLACE]:
-        st.iframe(embedded, height=420)
-        st.caption(
-            "Where the frame stays grey, the site could not be reached or does not let itself be shown here: use the "
-            "button above. “Labels and links” in the sidebar turns the frame off."
-        )
+def show_values(feature_id: int, study: Study, labels: Labels) -> None:
+    """Show what the files say of a feature at every position."""
+    values = study.feature(feature_id, labels)
+    widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
+    widths["statistic"] = st.column_config.TextColumn("", width=178)
+    st.markdown("**All positions and metrics**")
+    st.dataframe(values, key="feature_table", height="content", row_height=28, column_config=widths)
 
 
 def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> None:
@@ -111,17 +139,18 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
     except DataError as error:
         show_error("The prompts cannot be listed.", error)
         return
-    st.markdown(f"##### Active on {plural(len(prompts), 'prompt')}")
+    st.markdown(f"**Active on {plural(len(prompts), 'prompt')}**")
     st.dataframe(
         prompts.assign(prompt_set=prompts["prompt_set"].map({name: labels.of(name) for name in PROMPTS})),
         key="prompts",
         hide_index=True,
-        height=min(36 + 35 * len(prompts), 300),
-        column_order=["prompt_set", "base", "chat", "content"],
+        height=min(36 + 28 * len(prompts), 300),
+        row_height=28,
+        column_order=["content", "prompt_set", "base", "chat"],
         column_config={
-            "prompt_set": st.column_config.TextColumn("Prompts", width=80),
-            "base": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
-            "chat": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
-            "content": st.column_config.TextColumn("Text", width=420),
+            "content": st.column_config.TextColumn("Text", width=200),
+            "prompt_set": st.column_config.TextColumn("Prompts", width=70),
+            "base": st.column_config.NumberColumn(labels.base, format="%.4g", width=60),
+            "chat": st.column_config.NumberColumn(labels.chat, format="%.4g", width=60),
         },
     )

@@ -31,18 +31,19 @@ def show_downloads(screen: OnScreen) -> None:
         show_error(f"The {kind} file could not be made.", DataError(message))
     failures.clear()
     stem = re.sub(r"[^\w.-]+", "_", f"{screen.opened.name}_{screen.view.metric}")
-    for kind, (ending, mime, build, help_text) in builders(screen).items():
-        st.download_button(
-            kind,
-            guarded(kind, build, failures),
-            f"{stem}.{ending}",
-            mime,
-            key=f"download_{kind}",
-            icon=":material/download:",
-            on_click="ignore",
-            disabled=not screen.opened.tested,
-            help=help_text if screen.opened.tested else "As soon as it is tested what changed.",
-        )
+    with st.popover("Download", icon=":material/download:", help="What is shown, as files.", key="downloads"):
+        for kind, (ending, mime, build, help_text) in builders(screen).items():
+            st.download_button(
+                f"{kind}: {help_text}",
+                guarded(kind, build, failures),
+                f"{stem}.{ending}",
+                mime,
+                key=f"download_{kind}",
+                icon=":material/download:",
+                on_click="ignore",
+                disabled=not screen.opened.tested,
+                help=None if screen.opened.tested else "As soon as it is tested what changed.",
+            )
 
 
 def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:

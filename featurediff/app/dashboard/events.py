@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from featurediff.app.dashboard.rows import Sort
 from featurediff.app.session import CHART_LINK, SCATTER, session
 from featurediff.app.url import DASHBOARD, surplus, write_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def follow_link() -> None:
@@ -16,7 +20,7 @@ def follow_link() -> None:
     here = session()
     if here.page == DASHBOARD:
         return
-    here.page, here.subset, here.drawn = DASHBOARD, (), None
+    here.page, here.subset, here.box, here.drawn = DASHBOARD, (), None, None
     asked = st.query_params.get("feature", "")
     here.picked = key_of(asked)
     here.url_faults = surplus(DASHBOARD, many=("token_types", "exclusivity"))
@@ -56,26 +60,55 @@ def on_view() -> None:
         st.rerun()
 
 
-def on_row(order: list[tuple[str, int]]) -> None:
-    """Pick the feature that stood in the row when it was clicked: a row's number changes with the data."""
+def on_table(order: list[tuple[str, int]]) -> None:
+    """
+    Sort by the column whose header was clicked, or pick the feature in whose row a cell was.
+
+    A cell's number is that of its row when it was clicked; the data may have changed since. After a sort the table is
+    a new one, so that the next click on the same header, or in the same row, is told of too.
+    """
     here = session()
-    rows = st.session_state[here.table_key]["selection"]["rows"]
-    here.picked = order[rows[0]] if rows else None
+    chosen = st.session_state[here.table_key]["selection"]
+    if chosen["columns"]:
+        here.sort = Sort.by(chosen["columns"][0], here.sort)
+        here.table += 1
+    elif chosen["cells"]:
+        here.picked = order[chosen["cells"][0][0]]
 
 
 def pick(key: tuple[str, int] | None) -> None:
-    """Show the details of a feature, or none; a row that is marked in the table loses its mark."""
+    """Show the details of a feature, or none; a cell that is marked in the table loses its mark."""
     here = session()
     table = st.session_state.get(here.table_key)
     here.picked = key
-    here.table += bool(table and table["selection"]["rows"])
+    here.table += bool(table and table["selection"]["cells"])
 
 
 def on_box() -> None:
-    """Keep the features that a box or lasso caught: a redraw of the chart removes the box, but not what it caught."""
-    points = st.session_state[SCATTER]["selection"]["points"]
-    found = ((str(p["legendgroup"]), first_of(p["customdata"])) for p in points if "customdata" in p)
-    session().subset = tuple(dict.fromkeys(found))
+    """Keep the box or lasso and the features that it caught: a redraw of the chart would lose both."""
+    here, selection = session(), st.session_state[SCATTER]["selection"]
+    found = ((str(p["legendgroup"]), first_of(p["customdata"])) for p in selection["points"] if "customdata" in p)
+    here.subset = tuple(dict.fromkeys(found))
+    here.box = outline(selection) if here.subset else None
+
+
+def on_cleared() -> None:
+    """Show all features again after a double click, which has removed the box from the chart already."""
+    here = session()
+    here.subset, here.box = (), None
+    st.rerun()
+
+
+def outline(selection: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a drawn box or lasso as Plotly draws it in a layout."""
+    look = {"xref": "x", "yref": "y"}
+    for box in selection.get("box") or ():
+        (x0, x1), (y0, y1) = box["x"], box["y"]
+        return look | {"type": "rect", "x0": x0, "x1": x1, "y0": y0, "y1": y1}
+    for lasso in selection.get("lasso") or ():
+        corners = "L".join(f"{x:.9g},{y:.9g}" for x, y in zip(lasso["x"], lasso["y"], strict=True))
+        return look | {"type": "path", "path": f"M{corners}Z"}
+    return None
 
 
 def first_of(customdata: Any) -> int:  # noqa: ANN401  a scalar, a list or a dict, depending on how it was sent
@@ -88,11 +121,11 @@ def first_of(customdata: Any) -> int:  # noqa: ANN401  a scalar, a list or a dic
 def forget() -> None:
     """Forget what belongs to the source that was shown."""
     here = session()
-    here.subset, here.picked, here.url_faults = (), None, []
+    here.subset, here.box, here.picked, here.url_faults = (), None, None, []
 
 
 def clear_box() -> None:
     """Show all features again, and draw the chart anew: a drawn box cannot be removed from here."""
     here = session()
     here.cleared += bool(here.subset)
-    here.subset = ()
+    here.subset, here.box = (), None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from featurediff.app.dashboard.opened import KEEPING, KEYS, Opened, keep
 from featurediff.app.dashboard.picture import Picture
+from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
 from featurediff.charts.chart import Chart, make_chart
 from featurediff.charts.points import EXPLAINED_POINTS, mark
@@ -22,8 +23,11 @@ from featurediff.labels import Labels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CHART_WIDTH, CHART_HEIGHT = 840, 560
-"""Pixels; a narrower window makes the chart narrower."""
+MARGINS = {"l": 58, "r": 34, "t": 10, "b": 46}
+"""Pixels round the plot; Plotly’s own buttons stand in the right one."""
+
+SCROLLBAR = 14
+"""Pixels that a ranking leaves for the scrollbar of its place."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Drawn:
 
     marked: tuple[tuple[str, int], ...]
     """Features of a box that an earlier figure showed: this one dims the others."""
+
+    box: dict[str, Any] | None
+    """That box, where it fits the axes: this figure draws it again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +97,25 @@ def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
 @st.cache_resource(
     max_entries=16,
     show_spinner=False,
-    hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), Drawn: repr},
+    hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), Drawn: repr, Size: repr},
 )
-def draw(opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int) -> Picture:
+def draw(opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, size: Size) -> Picture:
     """
     Return the chart of a view as it begins. Another number of `cleared` boxes makes the browser redraw it.
 
     Its `meta` has that number, and left, right, lower and upper end of the whole axes.
     """
     drawing = lay_out_chart(opened, view).draw(shown.drawn(), view, titled=False)
+    ranked = view.chart == "ranking"
     # Width and mode of clicks are what Streamlit would set; otherwise the browser redraws all points.
-    layout = {"height": CHART_HEIGHT, **drawing["layout"], "width": CHART_WIDTH, "clickmode": "none"}
+    layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
+    if not ranked:
+        layout |= {"height": size.height, "margin": MARGINS, "dragmode": "select", "modebar": {"orientation": "v"}}
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if drawn.marked:
         mark(drawing, drawn.marked)
+    if drawn.box:
+        layout["selections"] = [drawn.box]
     if drawn.zoom:
         layout["xaxis"] = layout["xaxis"] | {"range": drawn.zoom[:2]}
         layout["yaxis"] = layout["yaxis"] | {"range": drawn.zoom[2:]}

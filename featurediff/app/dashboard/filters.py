@@ -1,104 +1,151 @@
-"""The sidebar's filters."""
+"""The sidebar's filters; those by position and class are the chart's legend too."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from featurediff.app.safe_text import escape_markdown, show_error
+from featurediff.app.safe_text import escape_markdown
 from featurediff.app.url import settle
-from featurediff.errors import DataError
+from featurediff.charts.points import INCONSISTENT_COLOUR
+from featurediff.charts.style import colours
 from featurediff.features.evidence import CAVEAT
-from featurediff.features.filters import Filters, parse_ids
+from featurediff.features.filters import Consistency, Filters, read_ids
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.study import Study
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
-    from featurediff.features.filters import Consistency
+    from featurediff.app.dashboard.opened import KeptCounts
+    from featurediff.charts.view import View
 
-DEFAULTS: dict[str, object] = {
-    "token_types": [],
-    "exclusivity": [],
-    "consistency": "all",
-    "search": "",
-    "ids": "",
-    "min_value": None,
-    "max_q": None,
+WIDGETS: dict[str, dict[str, object]] = {
+    "token_types": {"token_types": []},
+    "exclusivity": {"exclusivity": []},
+    "consistency": {"consistency": []},
+    "search": {"search": ""},
+    "ids": {"ids": ""},
+    "min_value": {"min_value": None},
+    "max_q": {"evidence": False},
 }
-"""Key of each widget, which is also its name in the URL → its default."""
+"""Filter → key of its widget, which is also its name in the URL, and that widget's default."""
 
-BOUNDS = {"min_value": (-math.inf, math.inf), "max_q": (0, 1)}
+DEFAULTS = {key: value for widget in WIDGETS.values() for key, value in widget.items()}
+"""Key of each widget → its default."""
+
+BOUNDS = {"min_value": (-math.inf, math.inf)}
 """Numbers in the URL → the least and the largest that is accepted."""
 
-CONSISTENCIES = {"all": "All", "consistent": "Consistent only", "inconsistent": "Inconsistent only"}
+CONSISTENCIES: tuple[Consistency, ...] = ("consistent", "inconsistent")
+
+_SYMBOLS = {"both": "★", "base": "●", "chat": "■", "neither": "◆"}
+"""The chart's symbols."""
+
+_MOST_FAULTS = 5
 
 
-def choose_filters(study: Study, labels: Labels) -> Filters:
-    """Draw the filters' widgets, and return what they say."""
-    token_types, exclusivity, consistency = _choose_groups(study, labels)
-    search = st.text_input(
-        "Search explanations",
-        key="search",
+def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) -> Filters:
+    """
+    Draw the filters by evidence, position, class and consistency, with how many features each would leave.
+
+    Parameters
+    ----------
+    view : View
+        What else is chosen; its filters do not count.
+    counts : KeptCounts
+        Of all that the question keeps.
+    token_types : tuple of str
+        The source's positions, in the files' order: what colours go by.
+    """
+    labels = view.labels
+    only_evidence = st.toggle(
+        f"Only what has evidence ({counts.significant:,})",
+        key="evidence",
         bind="query-params",
-        placeholder="any text",
-        icon=":material/search:",
-        help="Features whose explanation contains this text, in upper or lower case.",
+        help=f"Only features whose q for the question is at most {view.alpha:g}. {CAVEAT}",
     )
-    ids = st.text_area(
-        "Feature ids",
-        key="ids",
-        bind="query-params",
-        height=68,
-        placeholder="12, 345, 6789",
-        help="Paste ids, separated by commas or spaces.",
-    )
-    min_value, max_q = _choose_numbers()
-    try:
-        wanted = parse_ids(ids or "")
-    except DataError as error:
-        show_error("The feature ids are not used.", error)
-        wanted = ()
-    return Filters(token_types, exclusivity, consistency, min_value, (search or "").strip(), wanted, max_q)
-
-
-def _choose_groups(study: Study, labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...], Consistency]:
-    """Draw the widgets of the filters by position, exclusivity and consistency."""
-    settle("token_types", study.results.token_types, many=True)
-    token_types = st.pills(
+    palette = colours(token_types)
+    settle("token_types", token_types, many=True)
+    chosen_types = st.pills(
         "Position",
-        study.results.token_types,
+        token_types,
         selection_mode="multi",
         key="token_types",
-        format_func=escape_markdown,
-        help="Token of the chat template at which the SAE was read. None chosen: all.",
+        format_func=lambda name: _entry(_in_colour(r"\bullet", palette[name]), name, counts.of_type[name]),
+        help="Token of the chat template at which the SAE was read, with its colour in the chart. None chosen: all.",
     )
     settle("exclusivity", EXCLUSIVITIES, many=True)
     exclusivity = st.pills(
-        "Exclusive in",
+        "Class",
         EXCLUSIVITIES,
         selection_mode="multi",
         key="exclusivity",
-        format_func=lambda which: escape_markdown(labels.short_category(which)),
-        help="The model in which the feature fires on target prompts and not on control prompts. It may still fire in "
-        "the other model; choose “Consistent only” as well to leave out those that its control prompts contradict.",
+        format_func=lambda name: _entry(_SYMBOLS[name], labels.short_category(name), counts.of_class[name]),
+        help="In which models the feature is active on target prompts and on no control prompt, with its symbol in the "
+        "chart. It may still be active in the other model: the red border marks those.",
     )
-    settle("consistency", tuple(CONSISTENCIES))
-    consistency = st.selectbox(
+    settle("consistency", CONSISTENCIES, many=True)
+    consistency = st.pills(
         "Consistency",
-        list(CONSISTENCIES),
+        CONSISTENCIES,
+        selection_mode="multi",
         key="consistency",
-        format_func=lambda name: CONSISTENCIES[name],
+        format_func=lambda name: _entry(
+            _in_colour(r"\circ", INCONSISTENT_COLOUR) if name == "inconsistent" else "○",
+            name.capitalize(),
+            counts.of_consistency[name],
+        ),
+        label_visibility="collapsed",
         help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
     )
-    return tuple(token_types), tuple(exclusivity), cast("Consistency", consistency)
+    which: Consistency = consistency[0] if len(consistency) == 1 else "all"
+    return Filters(tuple(chosen_types), tuple(exclusivity), which, max_q=view.alpha if only_evidence else None)
 
 
-def _choose_numbers() -> tuple[float | None, float | None]:
-    """Draw the widgets of the least value of the metric and of the largest q."""
+def _entry(symbol: str, name: str, count: int) -> str:
+    """Return an entry of the legend: symbol, name and number of features."""
+    return f"{symbol} {escape_markdown(name)} {count:,}"
+
+
+def _in_colour(symbol: str, colour: str) -> str:
+    """Return a symbol as a formula: only that can have any colour in a label."""
+    return rf"$\textcolor{{{colour}}}{{\large {symbol}}}$"
+
+
+def search_texts() -> str:
+    """Draw the search over the table, and return what is searched for."""
+    text = st.text_input(
+        "Search explanations",
+        key="search",
+        bind="query-params",
+        placeholder="Search explanations",
+        icon=":material/search:",
+        label_visibility="collapsed",
+        help="Features whose explanation contains this text, in upper or lower case.",
+    )
+    return (text or "").strip()
+
+
+def choose_few(labels: Labels, metric: str) -> tuple[tuple[int, ...], float | None]:
+    """Draw the filters by feature ids and by the least value of the metric; report words that are no ids."""
+    ids, faults = read_ids(
+        st.text_area(
+            "Feature ids",
+            key="ids",
+            bind="query-params",
+            height=68,
+            placeholder="12, 345, 6789",
+            help="Paste ids, separated by commas, spaces or line ends.",
+        )
+        or ""
+    )
+    for line, word in faults[:_MOST_FAULTS]:
+        st.warning(escape_markdown(f"Line {line}: {quoted(word)} is not a feature id."), icon=":material/error:")
+    if len(faults) > _MOST_FAULTS:
+        st.warning(f"{len(faults) - _MOST_FAULTS} more words are not feature ids.", icon=":material/error:")
     min_value = st.number_input(
-        "Minimum of the metric",
+        f"Minimum of {escape_markdown(labels.metric(metric).lower())}",
         value=None,
         key="min_value",
         bind="query-params",
@@ -106,17 +153,4 @@ def _choose_numbers() -> tuple[float | None, float | None]:
         format="%g",
         help="The larger of the two models’ values is at least this.",
     )
-    max_q = st.number_input(
-        "Largest q",
-        min_value=0.0,
-        max_value=1.0,
-        value=None,
-        step=0.01,
-        key="max_q",
-        bind="query-params",
-        placeholder="none",
-        format="%g",
-        help="Only features whose q for the question is at most this. Of all features with such a q, about this share "
-        f"is expected to be noise; of a part that was selected by something else, it may be more. {CAVEAT}",
-    )
-    return min_value, max_q
+    return ids, min_value

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import html
+
 import streamlit as st
 
 from featurediff.app.dashboard.opened import Opened, are_tested, find, start_tests
 from featurediff.app.safe_text import escape_markdown
-from featurediff.charts.view import View
+from featurediff.charts.view import View, caption, heading
+from featurediff.sources.results import is_synthetic
 
 PATIENCE = 1.0
 """Seconds that the page waits for the tests before it shows the published rule alone; 40 prompts take less."""
 
 
+_HEIGHT = 46
+"""Pixels: two lines of the finding; a longer one scrolls in its place."""
+
+_LINE = 22
+"""Pixels of a line below it."""
+
+_FINDING = "<h1 style='font-size: 1.1rem; line-height: 1.3; margin: 0; padding: 0'>%s</h1>"
+
+
 def show_finding(opened: Opened, view: View) -> None:
-    """Say in words what the question finds, and how many prompts that rests on."""
-    st.markdown(f"**{escape_markdown(find(opened, view))}**")
-    st.caption(escape_markdown(f"{opened.study.sample()}."))
-    if not opened.tested:
-        _wait(opened, view)
+    """Say in words what the question finds, what that rests on, and what is shown of which source."""
+    study = opened.study
+    with st.container(height=_HEIGHT, border=False):
+        st.html(_FINDING % html.escape(find(opened, view)))
+    about = [heading(view.question, view.labels), caption(view.metric, view.labels, study.origin)]
+    if is_synthetic(study.results):
+        about.append("synthetic demo data")
+    for line in (f"{study.sample()}.", " · ".join(about)):
+        with st.container(height=_LINE, border=False):
+            st.caption(escape_markdown(line))
 
 
 @st.fragment(run_every=1.0)
-def _wait(opened: Opened, view: View) -> None:
+def wait_for_tests(opened: Opened, view: View) -> None:
     """Say that the changes are being tested, and show the whole page again when they are."""
     if are_tested(start_tests(opened.files, view.family, _study=opened.study), 0):
         st.rerun()

@@ -14,6 +14,7 @@ from featurediff.app.refusals import Refusal, try_to
 from featurediff.app.uploads import MAX_EXPLANATIONS, check_size
 from featurediff.charts.finding import finding
 from featurediff.charts.view import View
+from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.questions import Family, Question, quantity_of
 from featurediff.features.table import Thresholds, count_answers
 from featurediff.meaning.explanations import Explanations, parse_explanations
@@ -136,6 +137,37 @@ def count_questions(opened: Opened, view: View) -> dict[Question, int]:
     """Return how many features each question keeps; as long as the changes are not tested, only the published rule."""
     changes = opened.study.changes(view.family) if opened.tested else None
     return count_answers(opened.study.results, view.thresholds, changes, view.asked)
+
+
+@dataclass(frozen=True)
+class KeptCounts:
+    """How many features a question keeps; a feature counts once per position."""
+
+    of_type: dict[str, int]
+    """By position."""
+
+    of_class: dict[str, int]
+    """By exclusivity."""
+
+    of_consistency: dict[str, int]
+    """Consistent and inconsistent ones."""
+
+    significant: int
+    """Those with a q of the question of at most alpha."""
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEEPING)
+def count_kept(opened: Opened, view: View) -> KeptCounts:
+    """Count what a view's question keeps; filters do not count."""
+    kept = keep(opened, view)
+    counts = count_evidence(kept, view.alpha, view.question, view.metric)
+    of_type, of_class = (
+        {str(name): int(number) for name, number in counts["kept"].groupby(level=level, observed=False).sum().items()}
+        for level in ("token_type", "exclusivity")
+    )
+    inconsistent = int(kept["inconsistent"].sum())
+    of_consistency = {"consistent": len(kept) - inconsistent, "inconsistent": inconsistent}
+    return KeptCounts(of_type, of_class, of_consistency, int(counts["significant"].sum()))
 
 
 def said_alike(view: View) -> str:

@@ -9,50 +9,48 @@ import streamlit as st
 from featurediff.app.dashboard.chart import link_chart
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.events import write_picked
+from featurediff.app.dashboard.rows import list_rows
 from featurediff.app.dashboard.share import show_share
+from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import show_table
 from featurediff.app.session import session
 from featurediff.errors import DataError
 from featurediff.sources.tree import identify
 
 if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
-
     from featurediff.app.dashboard.figure import OnScreen
     from featurediff.app.dashboard.opened import Opened
+    from featurediff.app.dashboard.places import Places
+    from featurediff.app.dashboard.room import Room
 
 
 @st.fragment
-def follow_pick(beside: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator], screen: OnScreen) -> None:
+def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
     """
-    Show what a pick changes: the ring, the details, the link to the view, and the table.
+    Show what a pick or a sort changes: the ring, the table, the details, and the link to the view.
 
     When a feature is picked nothing else runs, unless the source’s files are no longer those that are shown.
-
-    Parameters
-    ----------
-    beside : tuple of three containers
-        Where the ring is mounted, where the details go, and where the link goes. The table goes below.
-    screen : OnScreen
-        What is on the screen.
     """
     opened, view, shown = screen.opened, screen.view, screen.shown
     if have_changed(opened):
         st.rerun()
     write_picked()
-    ring, details, share = beside
-    with ring:
+    here = session()
+    rows = list_rows(opened, view, shown, tuple(sorted(stars_here())), here.sort)
+    with places.link:
         link_chart(screen)
-    with details:
-        if picked := session().picked:
-            show_feature(picked, shown.order, opened, view.labels)
+    with places.table:
+        show_table(rows, view, room.table)
+    with places.details:
+        if here.picked:
+            show_feature(here.picked, rows.order, opened, view, room)
         else:
             st.caption(
-                "Click a point or a table row to see what a feature is. Draw a box or a lasso to narrow the table."
+                "Here stands what a feature means, how sure its change is, and on which prompts it is active: click a "
+                "point, or a row of the table. Draw a box on the chart to narrow the table to the points inside."
             )
-    with share:
-        show_share(shown, opened.study, view)
-    show_table(shown, opened, view)
+    with places.share:
+        show_share(rows.ids, len(shown.at), opened.study, view)
 
 
 def have_changed(opened: Opened) -> bool:

@@ -8,24 +8,34 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from featurediff import export
-from featurediff.app.dashboard.shown import MOST_IDS
+from featurediff.app.dashboard.rows import MOST_ROWS
 from featurediff.app.safe_text import escape_markdown
 from featurediff.meaning.pages import MOST_LISTED, quick_list_url
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
-    from featurediff.app.dashboard.shown import Shown
     from featurediff.charts.view import View
     from featurediff.study import Study
 
 
-def show_share(shown: Shown, study: Study, view: View) -> None:
-    """Offer the view as a link and as a citation, and its features as ids and as a list on Neuronpedia."""
+def show_share(listed: list[int], found: int, study: Study, view: View) -> None:
+    """
+    Offer the view as a link and as a citation, and its features as ids and as a list on Neuronpedia.
+
+    Parameters
+    ----------
+    listed : list of int
+        The features in the order of the table.
+    found : int
+        How many rows the table would have without its limit.
+    study, view : Study, View
+        What is shown.
+    """
     help_text = "Link, citation, ids and a list on Neuronpedia."
     box = st.popover("Share", icon=":material/ios_share:", help=help_text, key="share", on_change="rerun")
     if not box.open:  # what nobody sees is a tenth of a rerun
         return
-    ids = list(shown.ids)
+    ids = listed
     query = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
     link = f"{st.context.url or ''}?{query}"
     with box:
@@ -33,7 +43,7 @@ def show_share(shown: Shown, study: Study, view: View) -> None:
         st.code(link, language=None, wrap_lines=True)
         st.markdown("**Cite this view**")
         st.code(export.citation(study, view, link), language=None, wrap_lines=True)
-        first = f"the first {MOST_IDS:,} in the table" if len(shown.at) > MOST_IDS else plural(len(ids), "feature")
+        first = f"the first {MOST_ROWS:,} in the table" if found > MOST_ROWS else plural(len(ids), "feature")
         st.markdown(f"**Feature ids** ({first})")
         st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
         listed_ids = ids[:MOST_LISTED]

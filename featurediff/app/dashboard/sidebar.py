@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import streamlit as st
@@ -10,11 +11,12 @@ from featurediff.app import thresholds
 from featurediff.app.dashboard import filters
 from featurediff.app.dashboard.events import clear_box
 from featurediff.app.safe_text import escape_markdown
-from featurediff.app.session import EXPLANATION_TYPE, IN_PLACE, OPEN_ON_CLICK, TEMPLATE, session
+from featurediff.app.session import EXPLANATION_TYPE, OPEN_ON_CLICK, TEMPLATE, session
 from featurediff.app.sources import settings
 from featurediff.app.url import MOST_LABEL, bad_numbers, settle
 from featurediff.charts.view import DEFAULT_METRIC, View
 from featurediff.features.evidence import ALPHA, CAVEAT
+from featurediff.features.filters import Filters
 from featurediff.features.questions import QUESTIONS, is_tested
 from featurediff.labels import Labels
 from featurediff.study import Study
@@ -22,6 +24,9 @@ from featurediff.study import Study
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from streamlit.delta_generator import DeltaGenerator
+
+    from featurediff.app.dashboard.opened import KeptCounts
     from featurediff.charts.scale import Choice
     from featurediff.charts.view import Kind
     from featurediff.features.questions import Family, Question
@@ -32,9 +37,14 @@ SPREAD = "spread"
 QUESTION = "question"
 
 
-def choose_view(study: Study, types: tuple[str, ...], count: Callable[[View], Mapping[Question, int]]) -> View:
+def choose_view(
+    study: Study,
+    types: tuple[str, ...],
+    above: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator],
+    count: Callable[[View], tuple[Mapping[Question, int], KeptCounts]],
+) -> View:
     """
-    Draw the sidebar's widgets, and return what they say.
+    Draw the widgets of everything that a reader chooses to see, and return what they say.
 
     Parameters
     ----------
@@ -42,25 +52,32 @@ def choose_view(study: Study, types: tuple[str, ...], count: Callable[[View], Ma
         The source.
     types : tuple of str
         The types of its explanations.
+    above : tuple of three containers
+        Where the question is asked, in the sidebar; where the kind of chart is chosen, and where is searched, in the
+        main pane.
     count : callable
-        View → how many features each question keeps, as far as that is known.
+        View → how many features each question keeps, as far as that is known, and how many of each kind this one keeps.
     """
     if st.session_state.get(SPREAD) is None:  # its widgets are drawn for the first time
         session().url_faults += bad_values()
     settle(QUESTION, QUESTIONS)  # it stands first, and is drawn last, when its counts are known
-    first, above, below = st.sidebar.container(), st.sidebar.container(), st.sidebar.container()
+    first, kinds, search = above
+    legend, below = st.sidebar.container(), st.sidebar.container()
     with below, st.expander("Labels and links", icon=":material/label:"):
         labels = choose_labels()
         choose_links(types)
     if labels.are_alike:
         below.warning("Two labels are the same, so the default ones are used.", icon=":material/label_off:")
         labels = Labels()
-    with above:
-        st.subheader("Chart")
-        kind, top = choose_kind()
-        metric, scale, spread = choose_axes(study, labels, kind)
-        st.subheader("Filters")
-        chosen = filters.choose_filters(study, labels)
+    with kinds:
+        kind = choose_kind()
+    with legend:
+        metric = choose_metric(study, labels)
+    with below:
+        with st.expander("Chart options", icon=":material/scatter_plot:"):
+            scale, spread, top = choose_axes(kind)
+        with st.expander("More filters", icon=":material/filter_alt:"):
+            ids, min_value = filters.choose_few(labels, metric)
         rule = thresholds.choose_thresholds(labels)
         alpha, family = choose_tests()
         st.button(
@@ -72,13 +89,18 @@ def choose_view(study: Study, types: tuple[str, ...], count: Callable[[View], Ma
             help="Every filter and threshold goes back to its default, and the box goes; metric and labels stay.",
         )
     if kind == "volcano" and not is_tested(metric):
-        above.info(f"Nothing tests {escape_markdown(labels.metric(metric).lower())}, so it has no volcano.")
+        legend.info(f"Nothing tests {escape_markdown(labels.metric(metric).lower())}, so it has no volcano.")
         kind = "scatter"
     question = cast("Question", st.session_state[QUESTION])
-    view = View(metric, rule, chosen, labels, scale, spread, kind, question, alpha, family, top)
+    view = View(metric, rule, Filters(), labels, scale, spread, kind, question, alpha, family, top)
+    by_question, kept = count(view)
     with first:
-        ask(labels, count(view))
-    return view
+        ask(labels, by_question)
+    with legend:
+        chosen = filters.choose_legend(view, kept, study.results.token_types)
+    with search:
+        text = filters.search_texts()
+    return replace(view, filters=replace(chosen, search=text, ids=ids, min_value=min_value))
 
 
 def ask(labels: Labels, counts: Mapping[Question, int]) -> None:
@@ -129,7 +151,7 @@ def choose_tests() -> tuple[float, Family]:
 def bad_values() -> list[str]:
     """Report numbers and switches in the URL that cannot be read; Streamlit drops them without a word."""
     faults = bad_numbers({"top": (1, 100), "alpha": (0, 1), **filters.BOUNDS, **thresholds.BOUNDS}, whole=["top"])
-    for name in (SPREAD, OPEN_ON_CLICK, IN_PLACE):
+    for name in (SPREAD, OPEN_ON_CLICK, "evidence"):
         values = st.query_params.get_all(name)[-1:]
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults
@@ -142,8 +164,8 @@ def reset() -> None:
     session().url_faults = []
 
 
-def choose_kind() -> tuple[Kind, int]:
-    """Draw the widgets of the kind of chart and of the length of a ranking."""
+def choose_kind() -> Kind:
+    """Draw the widget of the kind of chart."""
     settle("chart", tuple(CHARTS))
     kind = st.segmented_control(
         "Chart",
@@ -151,36 +173,29 @@ def choose_kind() -> tuple[Kind, int]:
         required=True,
         key="chart",
         format_func=lambda name: CHARTS[name],
-        width="stretch",
         label_visibility="collapsed",
         help="Scatter: base against chat. Volcano: change from base to chat against the evidence for it. Ranking: the "
         "largest changes, with intervals.",
     )
-    if kind != "ranking":
-        return cast("Kind", kind), View.top
-    top = st.number_input(
-        "Increases and decreases",
-        1,
-        100,
-        View.top,
-        key="top",
-        bind="query-params",
-        help="How many of each are listed, at each position.",
-    )
-    return cast("Kind", kind), int(top)
+    return cast("Kind", kind)
 
 
-def choose_axes(study: Study, labels: Labels, kind: Kind) -> tuple[str, Choice, bool]:
-    """Draw the widgets of metric, scale and spread, and of what a click does."""
+def choose_metric(study: Study, labels: Labels) -> str:
+    """Draw the widget of the metric."""
     metrics = study.results.metrics
     settle("metric", sorted(metrics, key=lambda name: name != DEFAULT_METRIC))
-    metric = st.selectbox(
+    metric: str = st.selectbox(
         "Metric",
         metrics,
         key="metric",
         format_func=labels.metric,
-        help="What the chart shows, and what the table’s difference is of.",
+        help="What the chart shows, and whether changes are tested of the mean or of the frequency.",
     )
+    return metric
+
+
+def choose_axes(kind: Kind) -> tuple[Choice, bool, int]:
+    """Draw the widgets of scale and spread, of the length of a ranking, and of what a click does."""
     settle("scale", tuple(SCALES))
     scale = st.segmented_control(
         "Axis scale",
@@ -202,6 +217,16 @@ def choose_axes(study: Study, labels: Labels, kind: Kind) -> tuple[str, Choice, 
         help="Gives every point a place of its own: features silent in one model stand in a shaded gutter, "
         "coincident ones beside each other. Off: exact coordinates.",
     )
+    top = st.number_input(
+        "Increases and decreases in the ranking",
+        1,
+        100,
+        View.top,
+        key="top",
+        disabled=kind != "ranking",
+        bind="query-params",
+        help="How many of each are listed, at each position.",
+    )
     st.toggle(
         "Open page on click",
         False,
@@ -209,7 +234,7 @@ def choose_axes(study: Study, labels: Labels, kind: Kind) -> tuple[str, Choice, 
         bind="query-params",
         help="A click on a point also opens its Neuronpedia page in a new tab.",
     )
-    return metric, cast("Choice", scale), spread
+    return cast("Choice", scale), spread, int(top)
 
 
 def choose_labels() -> Labels:
@@ -243,13 +268,6 @@ def choose_links(types: tuple[str, ...]) -> None:
             format_func=lambda name: name or "any type",
             help="Where a feature has several explanations, the one of this type is shown.",
         )
-    st.toggle(
-        "Show the page in place",
-        True,
-        key=IN_PLACE,
-        bind="query-params",
-        help="The details of a feature show its Neuronpedia page, which your browser then fetches.",
-    )
     st.text_input(
         "Page of a feature",
         settings().neuronpedia_template,

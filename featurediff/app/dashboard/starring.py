@@ -23,7 +23,7 @@ def choose_stars() -> bool:
     """Draw the sidebar's widgets of stars and notes, and return whether only starred features are wanted."""
     here = session()
     with st.expander("Stars and notes", icon=":material/star:"):
-        st.caption(f"{plural(len(stars_here()), 'feature')} of this source starred.")
+        st.caption(f"{plural(len(stars_here()), 'feature')} of this source starred. This browser keeps them.")
         only = st.toggle(
             "Starred only",
             key=STARRED,
@@ -39,7 +39,7 @@ def choose_stars() -> bool:
             on_click="ignore",
             disabled=not here.stars,
             width="stretch",
-            help="Of all sources of this session, as CSV. Your next visit begins without them.",
+            help="Of all sources, as CSV. This browser keeps them in its own storage until you remove them.",
         )
         st.file_uploader(
             "Bring stars and notes back (CSV)",
@@ -60,7 +60,9 @@ def import_stars() -> None:
     if file is None:
         return
     try:
-        here.stars = with_stars(here.stars, parse_stars(file.getvalue(), file.name), file.name)
+        found = parse_stars(file.getvalue(), file.name)
+        here.stars = with_stars(here.stars, found, file.name)
+        here.gone -= found.keys()
         here.stars_error = ""
     except DataError as error:
         here.stars_error = str(error)
@@ -86,9 +88,11 @@ def switch_star(key: Key) -> None:
     here = session()
     if key in here.stars:
         del here.stars[key]
+        here.gone.add(key)
         here.notes += 1
     else:
         here.stars[key] = ""
+        here.gone.discard(key)
     st.rerun()
 
 
@@ -103,7 +107,7 @@ def show_note(key: Key) -> None:
         max_chars=MAX_NOTE,
         placeholder="A note on this feature, which stars it",
         label_visibility="collapsed",
-        help="It goes with the feature's star. Your next visit begins without them: download them in the sidebar.",
+        help="It stays with the feature's star in this browser; download stars and notes in the sidebar.",
         on_change=write_note,
         args=(key, widget),
     )
@@ -111,5 +115,7 @@ def show_note(key: Key) -> None:
 
 def write_note(key: Key, widget: str) -> None:
     """Keep a note, which stars its feature."""
-    session().stars[key] = st.session_state[widget]
+    here = session()
+    here.stars[key] = st.session_state[widget]
+    here.gone.discard(key)
     st.rerun()

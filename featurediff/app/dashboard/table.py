@@ -7,75 +7,87 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from featurediff.app.dashboard.events import on_row
-from featurediff.app.dashboard.opened import Opened
+from featurediff.app.dashboard.events import on_table
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
-from featurediff.charts.points import effect_in_words
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.questions import effect_of
 
 if TYPE_CHECKING:
-    from featurediff.app.dashboard.shown import Shown
+    from featurediff.app.dashboard.room import Size
+    from featurediff.app.dashboard.rows import Rows, Sort
     from featurediff.charts.view import View
-    from featurediff.study import Study
+
+ROW_HEIGHT = 30
+WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "effect": 140, "q": 54}
+"""Pixels of the columns before the explanation, which takes what they leave."""
+
+LEAST_EXPLANATION = 110
+_SCROLLBAR = 10
 
 
-def q_column(name: str, meaning: str) -> Any:  # noqa: ANN401  Streamlit's own type is not public
-    """Return the column of a q-value."""
-    return st.column_config.NumberColumn(name, format="%.6~g", width=75, help=f"{meaning} {CAVEAT}")
-
-
-def describe_columns(view: View, study: Study) -> dict[str, Any]:
+def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any]:
     """Say what the table's columns are called, and how they look."""
     metric, labels = view.metric, view.labels
-    effect = effect_of(view.question, metric)
-    columns: dict[str, Any] = {
-        "feature_id": st.column_config.NumberColumn("Feature", format="%d", pinned=True, width=70),
-        "star": st.column_config.TextColumn("★", width=35, help="Starred by you, in its details."),
-        "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="open ↗", width=65),
-        "token_type": st.column_config.TextColumn("Position", width=75),
-        "exclusivity": st.column_config.TextColumn("Exclusive in", width=90),
-        "inconsistent": st.column_config.CheckboxColumn(
-            "Inconsistent", width=85, help="Also active on the other model’s control prompts."
-        ),
-        f"base_{metric}": st.column_config.NumberColumn(labels.base, format="%.4g", width=75),
-        f"chat_{metric}": st.column_config.NumberColumn(labels.chat, format="%.4g", width=75),
-        "difference": st.column_config.NumberColumn(
-            "Difference",
-            format="%+.4g",
-            width=85,
-            help=f"{escape_markdown(labels.chat)} − {escape_markdown(labels.base)}",
-        ),
-        "explanation": st.column_config.TextColumn("Explanation", width=420),
-        "exclusive_positions": st.column_config.NumberColumn(
-            "Positions", width=75, help="At how many positions the feature is kept."
-        ),
-        "base_q": q_column(f"q {labels.base}", "Target over control in this model."),
-        "chat_q": q_column(f"q {labels.chat}", "Target over control in this model."),
-        effect: st.column_config.NumberColumn(
-            "Change", format="%+.4g", width=80, help=f"{escape_markdown(effect_in_words(effect, labels))}."
-        ),
-        f"{effect}_q": q_column("q", f"{escape_markdown(effect_in_words(effect, labels))}."),
-        "explanation_type": st.column_config.TextColumn("Type", width=110),
-    }
-    for (side, which), number in study.origin.num_prompts.items():
-        columns[f"{side}_{which}_num_active"] = st.column_config.NumberColumn(
-            f"{labels.of(side)} {labels.of(which)}", format=f"%d/{number}", width=105
+    base, chat, target, control = (
+        escape_markdown(getattr(labels, name)) for name in ("base", "chat", "target", "control")
+    )
+    effect = escape_markdown(labels.effect(effect_of(view.question, metric)))
+    rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - _SCROLLBAR)
+
+    def name(column: str, text: str) -> str:
+        arrow = "" if sort is None or sort.column != column else " ↓" if sort.falling else " ↑"
+        return text + arrow
+
+    def number(column: str, text: str, form: str, width: int, meaning: str | None = None) -> Any:  # noqa: ANN401
+        return st.column_config.NumberColumn(name(column, text), format=form, width=width, help=meaning)
+
+    def words(column: str, text: str, width: int, meaning: str | None = None, *, right: bool = False) -> Any:  # noqa: ANN401
+        return st.column_config.TextColumn(
+            name(column, text), width=width, help=meaning, alignment="right" if right else "left"
         )
-    return columns
+
+    other = f"Target over control in this model. {CAVEAT}"
+    return {
+        "feature_id": number("feature_id", "Feature", "%d", WIDTHS["feature_id"]),
+        "mark": words("mark", "★", WIDTHS["mark"], "★ starred by you, in its details; ▸ shown below."),
+        "token_type": words("token_type", "Position", WIDTHS["token_type"]),
+        "effect": words("effect", "Change", WIDTHS["effect"], f"{effect}, with its 95 % interval.", right=True),
+        "q": words("q", "q", WIDTHS["q"], f"q of the question. {CAVEAT}", right=True),
+        "explanation": words("explanation", "Explanation", rest),
+        "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="↗", width=50),
+        "share": words("share", f"On {target}", 120, f"Target prompts on which it is active: {base} → {chat}."),
+        "control_share": words("control_share", f"On {control}", 120, f"Control prompts likewise: {base} → {chat}."),
+        "exclusivity": words("exclusivity", "Class", 110, "In which models it is active on target prompts only."),
+        f"base_{metric}": number(f"base_{metric}", base, "%.4g", 80),
+        f"chat_{metric}": number(f"chat_{metric}", chat, "%.4g", 80),
+        "difference": number("difference", "Difference", "%+.4g", 90, f"{chat} − {base}"),
+        "base_q": words("base_q", f"q {base}", 80, other, right=True),
+        "chat_q": words("chat_q", f"q {chat}", 80, other, right=True),
+        "exclusive_positions": number(
+            "exclusive_positions", "Positions", "%d", 80, "At how many positions it is exclusive."
+        ),
+        "explanation_type": words("explanation_type", "Type", 110),
+    }
 
 
-def show_table(shown: Shown, opened: Opened, view: View) -> None:
-    """Show the features as a table; a click on a row picks one."""
-    looks = describe_columns(view, opened.study)
+def show_table(rows: Rows, view: View, size: Size) -> None:
+    """Show the features as a table: a click in a row picks its feature, one on a header sorts."""
+    here = session()
+    looks = describe_columns(view, size, here.sort)
+    cells = rows.cells
+    if here.picked in rows.order:
+        at = rows.order.index(here.picked)
+        cells = cells.assign(mark=cells["mark"].where(cells.index != at, "▸" + cells["mark"]))
     st.dataframe(
-        shown.cells,
-        key=session().table_key,
-        on_select=partial(on_row, shown.order),
-        selection_mode="single-row",
+        cells,
+        key=here.table_key,
+        on_select=partial(on_table, rows.order),
+        selection_mode=["single-cell", "single-column"],
         hide_index=True,
-        column_config={name: looks[name] for name in shown.cells.column_names},
-        height=min(36 + 33 * (len(shown.order) + 1), 430),
+        column_config={column: looks[column] for column in cells.columns.tolist()},
+        width=size.width,
+        height=size.height,
+        row_height=ROW_HEIGHT,
         placeholder="",
     )

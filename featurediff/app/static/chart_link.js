@@ -1,7 +1,7 @@
 // Beside Streamlit's own chart: a click picks a point and may open its page, a ring marks the picked one, and the zoom
 // is told to the app, which draws the next figure with it. Nothing here redraws the chart, so zoom and box stay.
 
-const state = { data: null, pick: null, tell: null, chart: null, timer: null, hovered: null, down: null };
+const state = { data: null, pick: null, clear: null, tell: null, chart: null, timer: null, hovered: null, down: null };
 
 const COLOUR = "#d1006c";
 const SIZE = 20;
@@ -25,12 +25,28 @@ function onDown(event) {
 
 function onUp(event) {
   const { x, y, point } = state.down ?? {};
-  if (!point || event.button !== 0 || Math.hypot(event.clientX - x, event.clientY - y) > MOVED) return;
+  if (!state.down || event.button !== 0 || Math.hypot(event.clientX - x, event.clientY - y) > MOVED) return;
   state.down = null;
-  const id = point.customdata?.[0];
-  if (id === undefined) return;
-  if (state.data.page) window.open(state.data.page.replace("{feature_id}", id), "_blank", "noopener");
-  state.pick({ token_type: point.data.legendgroup, feature_id: id });
+  const id = point?.customdata?.[0];
+  const key = id === undefined ? rowAt(event.clientY) : [point.data.legendgroup, id];
+  if (!key) return;
+  if (state.data.page) window.open(state.data.page.replace("{feature_id}", key[1]), "_blank", "noopener");
+  state.pick({ token_type: key[0], feature_id: key[1] });
+}
+
+// In a ranking a click anywhere in a row picks its feature.
+function rowAt(clientY) {
+  const { rows } = state.data;
+  if (!rows) return null;
+  const { yaxis } = state.chart._fullLayout;
+  const at = yaxis.p2d(clientY - state.chart.getBoundingClientRect().top - yaxis._offset);
+  const [place, ...key] = rows.reduce((best, row) => (Math.abs(row[0] - at) < Math.abs(best[0] - at) ? row : best));
+  return Math.abs(place - at) <= 0.5 ? key : null;
+}
+
+// The wheel scrolls the page; a pinch, which browsers report as a wheel with Ctrl, zooms.
+function onWheel(event) {
+  if (!event.ctrlKey) event.stopImmediatePropagation();
 }
 
 function near(one, other) {
@@ -84,6 +100,7 @@ const LISTENERS = {
   plotly_unhover: () => (state.hovered = null),
   plotly_relayout: onRelayout,
   plotly_afterplot: placeRing,
+  plotly_deselect: () => state.clear(true), // Streamlit does not know of a box that was drawn with the figure
 };
 
 function attach() {
@@ -96,12 +113,14 @@ function attach() {
   }
   found.addEventListener("mousedown", onDown, true); // adding the same listener again changes nothing
   found.addEventListener("click", onUp, true);
+  found.addEventListener("wheel", onWheel, true);
   placeRing();
 }
 
 export default function ({ data, setTriggerValue, setStateValue }) {
   state.data = data;
   state.pick = (value) => setTriggerValue("picked", value);
+  state.clear = (value) => setTriggerValue("cleared", value);
   state.tell = (value) => setStateValue("view", value);
   attach();
   const observer = new MutationObserver(attach);

@@ -1,0 +1,184 @@
+"""The rows of the table: which features, in which order, and what their cells say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from featurediff.app.dashboard.opened import KEYS, Opened
+from featurediff.app.dashboard.shown import Shown
+from featurediff.charts.view import View
+from featurediff.features.evidence_columns import question_q
+from featurediff.features.filters import largest
+from featurediff.features.questions import effect_of
+from featurediff.labels import PROMPTS, SIDES
+from featurediff.wording import p_text, with_sign
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from featurediff.labels import Labels
+    from featurediff.sources.origin import Origin
+
+MOST_ROWS = 1_000
+"""Rows that are sent to the browser; any feature can be sorted or searched to the top."""
+
+RISING = ("feature_id", "token_type", "q", "base_q", "chat_q", "explanation", "explanation_type", "exclusivity")
+"""Columns whose smallest value comes first at the first click on their header; of others it is the largest."""
+
+
+@dataclass(frozen=True)
+class Sort:
+    """What the table is sorted by."""
+
+    column: str
+    """A column of the table, as in `Rows.cells`."""
+
+    falling: bool
+    """Whether the largest comes first."""
+
+    @classmethod
+    def by(cls, column: str, before: Sort | None) -> Sort:
+        """Return the order after a click on a column's header: the other way round where it was sorted by that."""
+        falling = not before.falling if before and before.column == column else column not in RISING
+        return cls(column, falling)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The table."""
+
+    order: list[tuple[str, int]]
+    """(token_type, feature_id) of each row."""
+
+    cells: pd.DataFrame
+    """What the rows show, a column each, in the order of the screen."""
+
+    @property
+    def ids(self) -> list[int]:
+        """The features, each once."""
+        return list(dict.fromkeys(feature_id for _, feature_id in self.order))
+
+
+def _what_cells_say(view: View) -> str:
+    """Identify the part of a view that order and cells depend on, beside which rows there are."""
+    return repr((view.metric, view.labels, view.question))
+
+
+@st.cache_resource(
+    max_entries=16,
+    show_spinner=False,
+    hash_funcs=KEYS | {View: _what_cells_say, Shown: attrgetter("digest_at"), Sort: repr},
+)
+def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None) -> Rows:
+    """
+    Return the table's rows.
+
+    Parameters
+    ----------
+    opened, view, shown : Opened, View, Shown
+        The source, the view, and what it leaves of the kept features.
+    stars : tuple of int
+        Features with a star, in ascending order.
+    sort : Sort or None
+        The order; None for the largest effects first, see `filters.largest`.
+    """
+    if sort is None:
+        first = largest(shown.kept, view.metric, shown.at, MOST_ROWS, view.question)
+    else:
+        order = _order(shown.rows(), view, opened.study.origin, stars, sort)[:MOST_ROWS]
+        first = np.take(shown.at, order)
+    rows = shown.kept.iloc[first]
+    keys = list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
+    return Rows(keys, _fill(rows, view, opened.study.origin, stars))
+
+
+def _order(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...], sort: Sort) -> NDArray[np.intp]:
+    """Return the order of rows, by number; ties keep their order, and what is missing comes last."""
+    values = _values(rows, view, origin, stars, sort.column)
+    found: NDArray[np.intp] = (
+        pd.Series(values).reset_index(drop=True).sort_values(ascending=not sort.falling, kind="stable").index.to_numpy()
+    )
+    return found
+
+
+def _values(
+    rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...], column: str
+) -> pd.Series | NDArray[np.generic]:
+    """Return what a column is sorted by."""
+    if column == "effect":
+        return rows[effect_of(view.question, view.metric)]
+    if column == "q":
+        return question_q(rows, view.question, view.metric)
+    if column == "mark":
+        return np.isin(rows["feature_id"], stars)
+    if column == "share":
+        base, chat = (rows[f"{side}_target_num_active"] / origin.num_prompts[side, "target"] for side in SIDES)
+        return chat - base
+    if column == "difference":
+        return rows[f"chat_{view.metric}"] - rows[f"base_{view.metric}"]
+    return rows[column]
+
+
+def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]) -> pd.DataFrame:
+    """Return the cells of rows."""
+    metric, labels = view.metric, view.labels
+    base, chat = (rows[f"{side}_{metric}"] for side in SIDES)
+    shares = {
+        which: [
+            " → ".join(f"{count}/{origin.num_prompts[side, which]}" for side, count in zip(SIDES, pair, strict=True))
+            for pair in zip(*(rows[f"{side}_{which}_num_active"].tolist() for side in SIDES), strict=True)
+        ]
+        for which in PROMPTS
+    }
+    cells: dict[str, object] = {
+        "feature_id": rows["feature_id"],
+        "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
+        "token_type": rows["token_type"].astype("str"),
+        "effect": _effects(rows, effect_of(view.question, metric)),
+        "q": [p_text(q) if np.isfinite(q) else "–" for q in question_q(rows, view.question, metric).tolist()],
+        "explanation": rows["explanation"].fillna(""),
+        "neuronpedia_url": rows["neuronpedia_url"],
+        "share": shares["target"],
+        "control_share": shares["control"],
+        "exclusivity": _classes(rows, labels),
+        f"base_{metric}": base,
+        f"chat_{metric}": chat,
+        "difference": chat - base,
+        "base_q": [p_text(q) for q in rows["base_q"].tolist()],
+        "chat_q": [p_text(q) for q in rows["chat_q"].tolist()],
+        "exclusive_positions": rows["exclusive_positions"],
+    }
+    if "explanation_type" in rows:
+        cells["explanation_type"] = rows["explanation_type"].fillna("")
+    return pd.DataFrame(cells).reset_index(drop=True)
+
+
+def _effects(rows: pd.DataFrame, effect: str) -> list[str]:
+    """Write effects with their intervals; frequencies in percentage points."""
+    factor = 100 if effect.startswith("sparsity") else 1
+    columns = [factor * rows[f"{effect}{ending}"].to_numpy() for ending in ("", "_low", "_high")]
+    value, low, high = (with_sign(column, _decimals(columns[0])) for column in columns)
+    return [
+        v + (f" ({lo} to {hi})" if np.isfinite(end) else "")
+        for v, lo, hi, end in zip(value, low, high, columns[1].tolist(), strict=True)
+    ]
+
+
+def _decimals(values: NDArray[np.float64]) -> int:
+    """Return how many decimals show the largest of these values with three digits; at most 4."""
+    largest_value = np.abs(values[np.isfinite(values)]).max(initial=0)
+    return int(np.clip(2 - np.floor(np.log10(largest_value)), 0, 4)) if largest_value else 0
+
+
+def _classes(rows: pd.DataFrame, labels: Labels) -> list[str]:
+    """Name the models in which features are exclusive, with a word where the other one contradicts it."""
+    return [
+        labels.short_category(name) + (", inconsistent" if inconsistent else "")
+        for name, inconsistent in zip(rows["exclusivity"].tolist(), rows["inconsistent"].tolist(), strict=True)
+    ]
