@@ -1,5 +1,6 @@
 """The dashboard without a browser: what it shows, and how to touch what AppTest cannot."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -7,7 +8,11 @@ from pathlib import Path
 from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
+from featurediff.app.dashboard.room import Room
+from featurediff.app.session import Session
+
 APP = Path(__file__).parents[1] / "streamlit_app.py"
+FEATURES = ("feature", "features")
 PLAIN_FIELDS = {
     "id",
     "options",
@@ -26,6 +31,7 @@ PLAIN_FIELDS = {
 def open_app(**link):
     """The dashboard as a link opens it, after its first run; its results tree is FEATUREDIFF_RESULTS."""
     at = AppTest.from_file(APP, default_timeout=60)
+    at.session_state["session"] = Session(room=Room())  # as after the browser’s answer
     for name, value in link.items():
         at.query_params[name] = value
     return at.run()
@@ -34,6 +40,7 @@ def open_app(**link):
 def open_compare(**link):
     """The comparison as a link opens it, after its first run."""
     at = AppTest.from_file(APP, default_timeout=60)
+    at.session_state["session"] = Session(room=Room())
     for name, value in link.items():
         at.query_params[name] = value
     return at.switch_page("featurediff/app/compare.py").run()
@@ -66,8 +73,13 @@ def open_share(at):
 
 
 def click_row(at, row):
-    """Click a row of the table, or take the mark away with None."""
-    return send(at, table_of(at), {"selection": {"rows": [] if row is None else [row], "columns": [], "cells": []}})
+    """Click in a row of the table."""
+    return send(at, table_of(at), {"selection": {"rows": [], "columns": [], "cells": [[row, "feature_id"]]}})
+
+
+def click_header(at, column):
+    """Click the header of one of the table's columns."""
+    return send(at, table_of(at), {"selection": {"rows": [], "columns": [column], "cells": []}})
 
 
 def draw_box(at, points):
@@ -98,13 +110,37 @@ def traces(at):
 
 
 def title(at):
-    """The question and, below it, metric and models."""
-    metric = next(caption.value for caption in at.caption if "→" in caption.value)
-    return f"{unescape(at.main.subheader[0].value)} · {unescape(metric).partition(' · ')[0]}"
+    """The question, metric and models."""
+    found = next(text for caption in at.caption if "→" in (text := unescape(caption.value)))
+    return " · ".join(found.split(" · ")[:2])
 
 
-def tiles(at):
-    return {unescape(tile.label): tile.value for tile in at.metric}
+def count(at):
+    """How many features are shown, in words."""
+    return next(found for text in at.main.markdown if (found := unescape(text.value).strip("*")).endswith(FEATURES))
+
+
+def legend(at, key):
+    """The choices of a filter by position, class or consistency: name → number of features."""
+    options = (unescape(re.sub(r"^\$.*?\$ |^\W ", "", option.content)) for option in pills(at, key).options)
+    return {name: int(number.replace(",", "")) for name, _, number in (option.rpartition(" ") for option in options)}
+
+
+def pills(at, key):
+    (found,) = [group.proto for group in at.get("button_group") if group.proto.id.endswith(f"-{key}")]
+    return found
+
+
+def chips(at):
+    """What the row of filters says."""
+    found = [group.proto for group in at.get("button_group") if group.proto.id.endswith("-chips")]
+    return [unescape(option.content).removeprefix(":material/close: ") for group in found for option in group.options]
+
+
+def finding(at):
+    """The page’s first line."""
+    (text,) = re.findall(r"<h1[^>]*>(.*)</h1>", "".join(element.proto.body for element in at.get("html")))
+    return html.unescape(text)
 
 
 def said(at):
