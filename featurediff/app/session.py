@@ -29,6 +29,9 @@ STARS_FILE = "stars_file"
 STARRED = "starred"
 """Whether only starred features are wanted."""
 
+LABELLED = "labelled"
+"""Which points of the chart carry a label."""
+
 OPEN_ON_CLICK = "open"
 """Whether a click on a point opens its page."""
 

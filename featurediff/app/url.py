@@ -25,7 +25,19 @@ MOST_LABEL = 40
 _IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {"source", "feature", "chart", "top", "metric", "scale", "spread", "open", "evidence", "explanation_type"}
+    | {
+        "source",
+        "feature",
+        "chart",
+        "top",
+        "metric",
+        "scale",
+        "spread",
+        "open",
+        "labelled",
+        "evidence",
+        "explanation_type",
+    }
     | {"exclusivity", "consistency", "search", "ids", "min_value"},
     COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
 from featurediff import export
 from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_view, zoomed_to
-from featurediff.app.dashboard.figure import Drawn, OnScreen, draw, lay_out_chart, look, placing
+from featurediff.app.dashboard.figure import Drawn, Labelled, OnScreen, draw, lay_out_chart, look, placing
 from featurediff.app.dashboard.opened import Opened
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
 from featurediff.app.dashboard.sidebar import CHARTS
-from featurediff.app.session import CHART_LINK, OPEN_ON_CLICK, SCATTER, session
+from featurediff.app.dashboard.starring import stars_here
+from featurediff.app.session import CHART_LINK, LABELLED, OPEN_ON_CLICK, SCATTER, session
 from featurediff.app.sources import STATIC
 from featurediff.charts.chart import RankingChart
 from featurediff.charts.ranking import row_places
+from featurediff.charts.texts import shorten
 from featurediff.charts.view import View, heading
+from featurediff.features.evidence_columns import question_q
+from featurediff.features.questions import effect_of
+
+MOST_LABELLED = 5
+"""Labels of the strongest evidence."""
+
+MOST_CHOSEN = 30
+"""Labels of starred or pasted features; more would not find room."""
+
+WORDS = 22
+"""Characters of an explanation in a label."""
 
 LINK = st.components.v2.component("featurediff_chart_link", js=(STATIC / "chart_link.js").read_text("utf-8"))
 
@@ -25,8 +39,9 @@ LINK = st.components.v2.component("featurediff_chart_link", js=(STATIC / "chart_
 def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen:
     """Show the chart, zoomed as the one before; zoom and box do not redraw it."""
     here = session()
-    here.drawn = _drawn(opened, view, shown, size)
-    figure = draw(opened, view, shown, here.drawn, here.cleared, size)
+    labelled = choose_labelled(shown, view, st.session_state[LABELLED])
+    here.drawn = _drawn(opened, view, shown, size, labelled)
+    figure = draw(opened, view, shown, here.drawn, here.cleared, size, labelled)
     st.plotly_chart(
         figure,
         key=SCATTER,
@@ -38,18 +53,49 @@ def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen
     return OnScreen(opened, view, shown, lay_out_chart(opened, view), figure)
 
 
-def _drawn(opened: Opened, view: View, shown: Shown, size: Size) -> Drawn:
+def _drawn(opened: Opened, view: View, shown: Shown, size: Size, labelled: Labelled) -> Drawn:
     """Return what the chart is drawn for: as before where the figure is the same, else with zoom and box of now."""
     here = session()
     ranked = view.chart == "ranking"  # whose rows are its vertical axis
     axes = str(hash((opened.key, repr(view if ranked else placing(view)))))
-    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size))
+    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled))
     zoom, before = zoomed_to(axes), here.drawn
     if before is None or before.figure != figure:
         if before is None or before.axes != axes:
             zoom = here.box = None  # they were of other axes
         return Drawn(figure, axes, zoom, here.subset, here.box)
     return replace(before, zoom=None) if before.zoom and not zoom else before
+
+
+def choose_labelled(shown: Shown, view: View, which: str) -> Labelled:
+    """
+    Return which points of the chart carry a label, and what it says.
+
+    Parameters
+    ----------
+    shown : Shown
+        What is drawn.
+    view : View
+        Its question and metric say what the strongest evidence is.
+    which : {"top", "starred", "ids", "none"}
+        The `MOST_LABELLED` with the smallest q; those starred; those whose ids are pasted.
+    """
+    if view.chart == "ranking" or which == "none":
+        return ()
+    rows = shown.drawn()
+    if which != "top":
+        wanted = stars_here() if which == "starred" else view.filters.ids
+        rows = rows[rows["feature_id"].isin(list(wanted))]
+    size = -rows[effect_of(view.question, view.metric)].abs().to_numpy()
+    most = MOST_LABELLED if which == "top" else MOST_CHOSEN
+    first = rows.iloc[np.lexsort((size, question_q(rows, view.question, view.metric)))[:most]]
+    words = shorten(first["explanation"], WORDS)
+    return tuple(
+        (token_type, feature_id, f"{feature_id} {said}" if known else str(feature_id))
+        for token_type, feature_id, said, known in zip(
+            first["token_type"].tolist(), first["feature_id"].tolist(), words, first["explanation"].notna(), strict=True
+        )
+    )
 
 
 def link_chart(screen: OnScreen) -> None:

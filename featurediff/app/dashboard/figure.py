@@ -14,6 +14,7 @@ from featurediff.app.dashboard.picture import Picture
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
 from featurediff.charts.chart import Chart, make_chart
+from featurediff.charts.point_labels import FONT, Rectangle, place_labels
 from featurediff.charts.points import EXPLAINED_POINTS, mark
 from featurediff.charts.texts import hover_texts
 from featurediff.charts.view import View
@@ -22,6 +23,11 @@ from featurediff.labels import Labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from featurediff.charts.plotly_json import Drawing
+
+Labelled = tuple[tuple[str, int, str], ...]
+"""(token_type, feature_id, text as Plotly shows it) of points that carry a label, the most important first."""
 
 MARGINS = {"l": 58, "r": 34, "t": 10, "b": 46}
 """Pixels round the plot; Plotly’s own buttons stand in the right one."""
@@ -99,11 +105,14 @@ def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
     show_spinner=False,
     hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), Drawn: repr, Size: repr},
 )
-def draw(opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, size: Size) -> Picture:
+def draw(
+    opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, size: Size, labelled: Labelled
+) -> Picture:
     """
     Return the chart of a view as it begins. Another number of `cleared` boxes makes the browser redraw it.
 
-    Its `meta` has that number, and left, right, lower and upper end of the whole axes.
+    Points that are `labelled` carry their text where it has room. The layout’s `meta` has that number,
+    and left, right, lower and upper end of the whole axes.
     """
     drawing = lay_out_chart(opened, view).draw(shown.drawn(), view, titled=False)
     ranked = view.chart == "ranking"
@@ -114,9 +123,53 @@ def draw(opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, s
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if drawn.marked:
         mark(drawing, drawn.marked)
+    if labelled:
+        layout["annotations"] = [*layout.get("annotations", ()), *label_points(drawing, layout, labelled, size)]
     if drawn.box:
         layout["selections"] = [drawn.box]
     if drawn.zoom:
         layout["xaxis"] = layout["xaxis"] | {"range": drawn.zoom[:2]}
         layout["yaxis"] = layout["yaxis"] | {"range": drawn.zoom[2:]}
     return Picture({"data": drawing["data"], "layout": layout})
+
+
+def label_points(drawing: Drawing, layout: dict[str, Any], labelled: Labelled, size: Size) -> list[dict[str, object]]:
+    """Return the annotations that label points of a drawn chart, as far as there is room; see `charts.point_labels`."""
+    width, height = size.width - MARGINS["l"] - MARGINS["r"], size.height - MARGINS["t"] - MARGINS["b"]
+    if "scaleanchor" in layout["xaxis"]:
+        width = height = min(width, height)
+    (x0, x1), (y0, y1) = (layout[axis]["range"] for axis in ("xaxis", "yaxis"))
+
+    def on_screen(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.column_stack([(x - x0) / (x1 - x0) * width, (y1 - y) / (y1 - y0) * height])
+
+    traces = [trace for trace in drawing["data"] if "customdata" in trace]
+    wanted = {(token_type, feature_id): (rank, words) for rank, (token_type, feature_id, words) in enumerate(labelled)}
+    found = []
+    for trace in traces:
+        ids = trace["customdata"][:, 0].astype(np.int64)
+        for i in np.flatnonzero(np.isin(ids, [feature_id for _, feature_id, _ in labelled])):
+            if (key := (trace["legendgroup"], int(ids[i]))) in wanted:
+                found.append((*wanted[key], float(trace["x"][i]), float(trace["y"][i])))
+    if not found:
+        return []
+    found.sort()
+    _, words, x, y = zip(*found, strict=True)
+    gutters = [
+        Rectangle(
+            *on_screen(np.array([shape["x0"]]), np.array([shape["y1"]]))[0].tolist(),
+            *on_screen(np.array([shape["x1"]]), np.array([shape["y0"]]))[0].tolist(),
+        )
+        for shape in layout.get("shapes", ())
+        if shape["type"] == "rect"
+    ]
+    all_points = np.vstack([on_screen(trace["x"], trace["y"]) for trace in traces])
+    places = place_labels(
+        on_screen(np.array(x), np.array(y)), words, Rectangle(0, 0, width, height), gutters, all_points
+    )
+    look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": "gray", "font": {"size": FONT}}
+    return [
+        look | {"x": at_x, "y": at_y, "ax": place[0], "ay": place[1], "text": said, "standoff": 5}
+        for said, at_x, at_y, place in zip(words, x, y, places, strict=True)
+        if place
+    ]

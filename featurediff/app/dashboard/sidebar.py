@@ -11,7 +11,7 @@ from featurediff.app import thresholds
 from featurediff.app.dashboard import filters
 from featurediff.app.dashboard.events import clear_box
 from featurediff.app.safe_text import escape_markdown
-from featurediff.app.session import EXPLANATION_TYPE, OPEN_ON_CLICK, TEMPLATE, session
+from featurediff.app.session import EXPLANATION_TYPE, LABELLED, OPEN_ON_CLICK, TEMPLATE, session
 from featurediff.app.sources import settings
 from featurediff.app.url import MOST_LABEL, bad_numbers, settle
 from featurediff.charts.view import DEFAULT_METRIC, View
@@ -35,6 +35,7 @@ SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
 CHARTS = {"scatter": "Scatter", "volcano": "Volcano", "ranking": "Ranking"}
 SPREAD = "spread"
 QUESTION = "question"
+LABELLED_POINTS = {"top": "The 5 surest", "starred": "Starred ones", "ids": "Pasted ids", "none": "None"}
 
 
 def choose_view(
@@ -207,6 +208,15 @@ def choose_axes(kind: Kind) -> tuple[Choice, bool, int]:
         width="stretch",
         help="Linear, square root or symmetric logarithm. Auto takes the square root where most points would crowd "
         "into a corner.",
+    )
+    settle(LABELLED, tuple(LABELLED_POINTS))
+    st.selectbox(
+        "Labels on points",
+        list(LABELLED_POINTS),
+        key=LABELLED,
+        disabled=kind == "ranking",
+        format_func=lambda name: LABELLED_POINTS[name],
+        help="A label that would cover another one or a gutter is left out; a zoom keeps the labels.",
     )
     spread = st.toggle(
         "Spread points",
