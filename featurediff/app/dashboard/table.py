@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.room import Size
     from featurediff.app.dashboard.rows import Rows, Sort
     from featurediff.charts.view import View
+    from featurediff.study import Study
 
 ROW_HEIGHT = 30
 WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "effect": 140, "q": 54}
@@ -69,6 +70,17 @@ def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any
         ),
         "explanation_type": words("explanation_type", "Type", 110),
     }
+
+
+UNEXPLAINED = 26
+"""Pixels of the line that says that there are no explanations."""
+
+
+def say_unexplained(study: Study) -> None:
+    """Say that a source has no explanations, with the command that gets them."""
+    folder = study.source.folder if study.source else "SOURCE"
+    with st.container(height=UNEXPLAINED, border=False):
+        st.caption(escape_markdown(f"No explanations. This gets them: featurediff explain {folder}"))
 
 
 def show_table(rows: Rows, view: View, size: Size) -> None:
