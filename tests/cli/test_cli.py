@@ -17,7 +17,7 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
-from featurediff.features.questions import QUESTIONS
+from featurediff.features.questions import QUESTIONS, Asked
 from featurediff.features.ranked import rank, ranking_csv
 
 SHARE = "target_sparsity"
@@ -642,7 +642,9 @@ def test_ranking_is_drawn_and_written(source_dir, tmp_path):
     ]
     assert said.splitlines() == [f"{csv}: 4 rows", f"{html}: 12 rows"]
     study = load(source_dir)
-    assert csv.read_text("utf-8") == ranking_csv(rank(study.table(), SHARE, study.origin, 1))
+    assert csv.read_text("utf-8") == ranking_csv(
+        rank(study.table(), Asked(metric=SHARE), study.origin, 1), Asked(metric=SHARE)
+    )
     assert "more in Instruct" in html.read_text("utf-8")
 
 
@@ -663,8 +665,9 @@ def test_check_says_what_is_there(source_dir, explanations_file):
     assert err == ""
     assert [re.split(r" {2,}", line.rstrip()) for line in out.splitlines()] == [
         [
-            "4 features changed on Target more than on Control (q ≤ 0.05), 4 up and 0 down. The published rule keeps "
-            "12; at least 1 would be expected if Target and Control did not differ."
+            "4 features changed on Target more than on Control (q ≤ 0.05), 4 up and 0 down relative to Control; 1 of "
+            "them changed more on Control itself. The published rule keeps 12; at least 1 would be expected if Target "
+            "and Control did not differ."
         ],
         [""],
         ["source", "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"],
