@@ -156,7 +156,7 @@ here.opened = uploaded if source_name == UPLOAD else source_name
 
 def open_for(view: View) -> Opened:
     """Return the source, with its changes tested if they soon are, or must be."""
-    is_needed = view.question != "exclusive" or view.chart == "volcano"
+    is_needed = view.question != "exclusive" or view.chart != "scatter"
     tested = are_tested(start_tests(files, view.family, _study=study), None if is_needed else PATIENCE)
     return Opened(here.opened, files, repr((files, template, preferred, tested)), study, tested)
 

@@ -31,6 +31,7 @@ from dashboard import (
 
 from featurediff import load
 from featurediff.charts.scatter import lay_out
+from featurediff.charts.view import View
 from featurediff.features.filters import Filters, by_size, filter_table
 from featurediff.features.table import Threshold, Thresholds
 
@@ -416,7 +417,7 @@ def test_a_cleared_box_leaves_the_chart_too(button):
 def test_the_ring_stands_on_the_picked_point_and_nowhere_else(results):
     study = load(results)
     kept = study.table()
-    layout, _ = lay_out(kept, MEAN)
+    layout, _ = lay_out(kept, View(MEAN))
     (row,) = kept.index[(kept["token_type"] == "newline") & (kept["feature_id"] == 2)]
     place = [float(layout.x[row]), float(layout.y[row])]
     assert link_data(open_app(feature="2@newline"))["ring"] == place
