@@ -284,7 +284,7 @@ def _gutters(frame: Frame, scale: Scale, labels: Labels, metric: str) -> dict[st
         for x, y in (((outer, inner), (start, end)), ((inner, end), (outer, inner)))
     ]
     notes = [
-        (f"silent on<br>{text(labels.base)}’s<br>{text(prompts)} prompts", outer, end, "left", "top"),
+        (text(f"silent on {labels.base}’s {prompts} prompts ↓"), outer, end, "left", "bottom"),
         (text(f"silent on {labels.chat}’s {prompts} prompts"), end, outer, "right", "bottom"),
         *([("silent on both", outer, outer, "left", "top")] if frame.corner else []),
     ]

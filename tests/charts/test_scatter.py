@@ -332,7 +332,7 @@ def test_gutters_and_ticks(results):
     boxes = [(box.x0, box.x1, box.y0, box.y1) for box in layout.shapes]
     np.testing.assert_allclose(boxes, [(-0.255, -0.015, -0.015, 1.05), (-0.015, 1.05, -0.255, -0.015)])
     assert [note.text for note in layout.annotations] == [
-        "silent on<br>Ancestor’s<br>Introspective prompts",
+        "silent on Ancestor’s Introspective prompts ↓",
         "silent on Tuned’s Introspective prompts",
     ]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Labelled = tuple[tuple[str, int, str], ...]
 """(token_type, feature_id, text as Plotly shows it) of points that carry a label, the most important first."""
 
-MARGINS = {"l": 58, "r": 34, "t": 10, "b": 46}
+MARGINS = {"l": 58, "r": 34, "t": 22, "b": 46}
 """Pixels round the plot; Plotly’s own buttons stand in the right one."""
 
 SCROLLBAR = 14
@@ -121,6 +121,7 @@ def draw(
     layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
     if not ranked:
         layout |= {"height": size.height, "margin": MARGINS, "dragmode": "select", "modebar": {"orientation": "v"}}
+    layout["xaxis"] = layout["xaxis"] | {"tickangle": 0}  # turned ticks would make the plot lower
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if drawn.marked:
         mark(drawing, drawn.marked)
