@@ -10,10 +10,10 @@ import streamlit as st
 from featurediff.app.browser import meet_browser
 from featurediff.app.dashboard.about import show_about
 from featurediff.app.dashboard.chart import show_chart
-from featurediff.app.dashboard.chips import show_chips, show_count
+from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_downloads
-from featurediff.app.dashboard.events import follow_link, forget, write_picked
+from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
 from featurediff.app.dashboard.findings import PATIENCE, show_finding, wait_for_tests
 from featurediff.app.dashboard.opened import (
     Opened,
@@ -35,7 +35,7 @@ from featurediff.app.dashboard.starring import choose_stars, stars_here
 from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
-from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, written
+from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, short_name, written
 from featurediff.app.uploads import MAX_EXPLANATIONS
 from featurediff.app.url import COMPARISON, DASHBOARD, LABELS, come_back, go_to, settle, show_faults
 from featurediff.charts.view import View, nothing_kept
@@ -95,7 +95,7 @@ with sidebar:
         "Source",
         source_names,
         key=SOURCE,
-        format_func=lambda name: NAMED.get(name, name),
+        format_func=lambda name: NAMED.get(name) or short_name(sources[name]),
         on_change=forget,
         help="A folder with base.pt and chat.pt: one model pair, one SAE, one prompt set.",
     )
@@ -156,7 +156,7 @@ here.opened = uploaded if source_name == UPLOAD else source_name
 
 def open_for(view: View) -> Opened:
     """Return the source, with its changes tested if they soon are, or must be."""
-    is_needed = view.question != "exclusive" or view.chart == "volcano"
+    is_needed = view.question != "exclusive" or view.chart != "scatter"
     tested = are_tested(start_tests(files, view.family, _study=study), None if is_needed else PATIENCE)
     return Opened(here.opened, files, repr((files, template, preferred, tested)), study, tested)
 
@@ -180,6 +180,7 @@ if here.picked:
         here.url_faults.append(f"feature={feature_id}@{token_type[:60]} is not in this source")
         here.picked = None
 write_picked()
+say_dropped()
 
 with places.head:
     show_faults()
@@ -187,6 +188,7 @@ with places.head:
 with places.chips:
     show_count(shown, opened)
     show_chips(view)
+    show_groups(shown)
 with places.foot:
     if not opened.tested:
         wait_for_tests(opened, view)

@@ -15,7 +15,6 @@ from featurediff.features.exchange import exchange, exchange_rates
 from featurediff.features.families import q_values
 from featurediff.features.groups import group_means
 from featurediff.features.intervals import (
-    active_mean,
     difference,
     mean_interval,
     newcombe,
@@ -262,7 +261,6 @@ def intervals(source: Source, groups: NDArray[np.int64] | None) -> dict[str, Est
         "frequency, specific: MOVER, paired": difference(*pairs).only(moves[0] | moves[1]),
         "frequency, change: Newcombe, unpaired": unpaired[0].only(number[0] + number[1] > 0),
         "frequency, specific: MOVER, unpaired": difference(*unpaired).only(sum(number) > 0),
-        "mean of base: Wilson × t": active_mean(samples[0].mean, samples[0].std, PROMPTS, number[0]),
     }
 
 
@@ -294,10 +292,10 @@ def _coverage(
         rate, mean = ndtr(-threshold), density - threshold * ndtr(-threshold)
         higher = ndtr(_SHIFT - threshold)
         stronger = np.exp(-((threshold - _SHIFT) ** 2) / 2) / np.sqrt(2 * np.pi) - (threshold - _SHIFT) * higher
-        truths = {"mean of base": mean, "mean": stronger - mean, "frequency": higher - rate}
+        truths = {"mean": stronger - mean, "frequency": higher - rate}
         bands = np.digitize(rate, [0.1, 0.5])
         for kind, estimate in intervals(source, groups).items():
-            truth = truths["mean of base" if kind.startswith("mean of base") else kind.partition(",")[0]]
+            truth = truths[kind.partition(",")[0]]
             known = ~np.isnan(estimate.low)
             holds = known & (estimate.low <= truth) & (truth <= estimate.high)
             hits, total = found.setdefault(kind, (np.zeros(3, np.int64), np.zeros(3, np.int64)))

@@ -185,10 +185,10 @@ MUTANTS = (
     ),
     Mutant(
         "features/ranked",
-        "n = origin.num_prompts[side, prompts]",
-        'n = origin.num_prompts["base", prompts]',
+        "np.where(effect > 0, low, -high)",
+        "np.where(effect > 0, high, -low)",
         "ranking",
-        "n of the wrong model",
+        "by the end that is farther from 0",
     ),
     Mutant(
         "meaning/explanations", "is_last[:-1] = ids", "is_last[1:] = ids", "explanations", "the first of several texts"
@@ -276,30 +276,31 @@ MUTANTS = (
         "a folder's name against what its files say",
     ),
     Mutant(
-        "features/ranked",
-        "        -np.abs(change),",
-        "        np.abs(change),",
-        "ranking",
-        "the smallest change first",
+        "features/ranked", "-np.abs(effect), -near", "np.abs(effect), -near", "ranking", "the smallest change first"
     ),
-    Mutant("features/ranked", 'found[found["rank"] <= top]', 'found[found["rank"] < top]', "ranking", "one too few"),
-    Mutant("features/ranked", "order[change[order] != 0]", "order", "ranking", "what does not change is ranked"),
-    Mutant("features/ranked", '"base": base,', '"base": chat,', "ranking", "chat for base"),
-    Mutant("charts/volcano", '_q"].to_numpy(), nan=1.0)', '_p"].to_numpy(), nan=1.0)', "volcano", "p for q"),
+    Mutant("features/ranked", "first = order[place <= top]", "first = order[place < top]", "ranking", "one too few"),
+    Mutant("features/ranked", "order[effect[order] != 0]", "order", "ranking", "what does not change is ranked"),
+    Mutant("features/ranked", '"base": base[first]', '"base": chat[first]', "ranking", "chat for base"),
+    Mutant("charts/volcano_places", 'kept[f"{effect}_q"]', 'kept[f"{effect}_p"]', "volcano", "p for q"),
     Mutant(
-        "charts/volcano",
+        "charts/volcano_places",
         "change_of(kept, metric, origin)[2]",
         "change_of(kept, metric, origin)[1]",
         "volcano",
         "chat's value for the change",
     ),
     Mutant(
-        "charts/volcano",
+        "charts/volcano_places",
         "in_gutter = (evidence == 0)",
         "in_gutter = (evidence >= 0)",
         "volcano",
         "evidence in the strip for none",
     ),
+    Mutant(
+        "charts/volcano_places", 'q, side="left")', 'q, side="right")', "volcano", "a q at a line is drawn below it"
+    ),
+    Mutant("charts/volcano_places", "FARTHEST / np.sqrt(2)", "FARTHEST", "volcano", "a point far from its values"),
+    Mutant("charts/scatter", "whole / 2 - towards", "-towards", "packing", "a point across the no-change line"),
     Mutant(
         "meaning/pages",
         "if layer not in (None, sae.layer):",

@@ -127,6 +127,7 @@ def provenance(study: Study, view: View, rows: int, kept: int) -> Provenance:
             ("Metric", f"{labels.metric(view.metric)} ({view.metric})"),
             ("Labels", words),
             ("Evidence", f"{study.sample()}. {CAVEAT}"),
+            ("SAE", study.reading_in_words(view)),
             ("Neuronpedia", study.pages.reason),
         )
     )

@@ -85,6 +85,11 @@ class Labels:
         other = self.chat if exclusivity == "base" else self.base
         return f"This feature is also active on the {other} model’s {self.control} prompts"
 
+    def explain_change(self, sign: int) -> str:
+        """Say in words how a feature changed that is exclusive in a model, though that model does not use it more."""
+        how = {1: "more than", 0: "as much as", -1: "less than"}[sign]
+        return f"Exclusive, but {self.chat} uses it {how} {self.base} on {self.target} prompts"
+
     def statistic(self, name: str) -> str:
         """Name a vector with its prompt set first, such as "Control: mean activation"."""
         prompts, _, statistic = name.partition("_")

@@ -20,14 +20,17 @@ from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.one_feature import answer, counts_and_tests, effects_and_tests, statistics
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
+from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import FeaturePages, find_page
+from featurediff.meaning.registry import nominal_l0
 from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.origin import Origin
 from featurediff.sources.pairs import Pairs, describe_pairs, read_pairs
 from featurediff.sources.results import Results, notes, read_results
+from featurediff.sources.shares import read_shares
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.wording import plural, quoted
 
@@ -84,6 +87,24 @@ class Study:
             return read_pairs(self.activations, self.results), None
         except DataError as error:
             return None, f"{error} The tests use counts and means alone, which are weaker."
+
+    @cached_property
+    def sae_fit(self) -> SaeFit:
+        """How well the SAE reads both models, and what its features carry of the difference between them."""
+        meta = self.results.base.metadata
+        faults = [fault for side in SIDES for fault in self.results.of(side).metadata.fit.faults]
+        shares = None
+        try:
+            shares = read_shares(self.source.folder, self.results) if self.source else None
+        except DataError as error:
+            faults.append(f"{error} Shares of the difference are left out.")
+        trainer = (self.source.trainer if self.source else None) or meta.sae_trainer
+        l0 = nominal_l0(trainer, release=meta.sae_release, sae_id=meta.sae_id, page=meta.neuronpedia_id)
+        return SaeFit(fit_table(self.results), shares, l0, tuple(faults))
+
+    def reading_in_words(self, view: View) -> str:
+        """Say in a line how much of both models the SAE explains, at a view's positions on target prompts."""
+        return self.sae_fit.in_words(view.labels, view.filters.token_types)
 
     def sample(self) -> str:
         """Say what the evidence rests on: how many prompts, in how many groups."""
@@ -164,6 +185,7 @@ class Study:
         found = notes(self.results)
         if self._paired[1]:
             found.append(self._paired[1])
+        found += self.sae_fit.notes()
         if self.source and self.source.model is not None:
             meta, file = self.results.base.metadata, self.results.base.name
             for what, named, said in (
@@ -215,7 +237,7 @@ class Study:
         """
         changes, asked = self.changes(family), Asked(question, metric, alpha)
         kept = feature_table(self.results, thresholds, self.explanations, self.pages, changes=changes, asked=asked)
-        return with_evidence(kept, self.exclusive, changes)
+        return self.sae_fit.add_to(with_evidence(kept, self.exclusive, changes))
 
     def table_of(self, view: View, *, with_changes: bool = True) -> pd.DataFrame:
         """Return the features that a view's question keeps; without changes only the published rule can be asked."""
@@ -224,7 +246,7 @@ class Study:
                 view.thresholds, question=view.question, metric=view.metric, alpha=view.alpha, family=view.family
             )
         kept = feature_table(self.results, view.thresholds, self.explanations, self.pages)
-        return with_evidence(kept, self.exclusive, None)
+        return self.sae_fit.add_to(with_evidence(kept, self.exclusive, None))
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `features.one_feature.statistics`."""

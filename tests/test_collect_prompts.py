@@ -146,7 +146,8 @@ def test_refuses_a_bad_position(text):
 def test_asks_for_a_header_where_no_preset_fits():
     message = (
         "Where does the assistant's turn begin? No preset fits the chat model: give --header with the text that opens "
-        "it and --position NAME=OFFSET, or one of the presets 'gemma-2-9b', 'llama-3.1-8b', 'qwen-2.5-7b'."
+        "it and --position NAME=OFFSET, or one of the presets 'gemma-2-9b', 'gemma-3-4b', 'llama-3.1-8b', "
+        "'qwen-2.5-7b', 'qwen-3-8b' and 2 more."
     )
     for header, given_positions in ((None, []), ("<h>", []), (None, ["a=0"]), ("", ["a=0"])):
         with pytest.raises(DataError, match=f"^{re.escape(message)}$"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.csv_files import guard, to_csv, unguard, unguarded
 from featurediff.export import csv_text
+from featurediff.features.questions import Asked
 from featurediff.features.ranked import ranking_csv
 from featurediff.meaning.explain import Explained, write_rows, written_rows
 from featurediff.meaning.explanations import parse_explanations, read_explanations
@@ -104,10 +105,12 @@ def test_exported_table_and_ranking_do_not_run():
     )
     assert parse_explanations(csv_text(table, "m").encode(), "x.csv").texts.tolist() == said
     ranked = pd.DataFrame(
-        {"rank": [1], "token_type": ["=t"], "direction": ["decrease"], "feature_id": [1], "base": [0.5], "chat": [0.25]}
+        {"rank": [1], "token_type": ["=t"], "way": ["decrease"], "feature_id": [1], "base": [0.5], "chat": [0.25]}
     )
-    ranked = ranked.assign(difference=-0.25, page="-x")
-    assert ranking_csv(ranked).splitlines()[1] == '1,"\'=t","decrease",1,0.5,0.25,-0.25,"\'-x"'
+    ranked = ranked.assign(change=-0.25, neuronpedia_url="-x")
+    assert (
+        ranking_csv(ranked, Asked(metric="target_max")).splitlines()[1] == '1,"\'=t","decrease",1,0.5,0.25,-0.25,"\'-x"'
+    )
 
 
 @given(st.dictionaries(st.tuples(TEXTS, st.integers(0, 999)), TEXTS.map(lambda text: text[:300])))

@@ -17,7 +17,8 @@ from featurediff.collect.difference import DIFFERENCE
 from featurediff.collect.output import ACTIVATIONS, PROMPT_TEXTS
 from featurediff.collect.positions import PRESETS
 from featurediff.compare.counts import counts
-from featurediff.features.ranked import ranking_csv
+from featurediff.features.questions import Asked
+from featurediff.features.ranked import rank, ranking_csv
 from featurediff.sources import demo
 from featurediff.sources.metadata import Metadata
 
@@ -258,11 +259,8 @@ def table_columns(study):
 @pytest.fixture(scope="module")
 def columns(study, table_columns):
     """Every column of every file that is read or written."""
-    from featurediff.features.ranked import rank
-
-    ranked = (
-        ranking_csv(rank(study.table(), "target_all_mean", study.origin)).splitlines()[0].replace('"', "").split(",")
-    )
+    asked = Asked()
+    ranked = ranking_csv(rank(study.table(), asked, study.origin), asked).splitlines()[0].replace('"', "").split(",")
     return {
         *table_columns,
         *study.results.vector_names,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tables import check_golden, make_model, untested
 
 from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.view import View
 from featurediff.errors import DataError
 from featurediff.export import Provenance, csv_text, html_page, parquet_bytes
 from featurediff.features.evidence import assess_changes
@@ -47,9 +48,9 @@ def table(results):
 
 
 def draw(results, table, labels=None):
-    layout, scale = lay_out(table, METRIC)
+    view = View(METRIC, labels=labels or Labels())
     table = untested(table)
-    return scatter(table, METRIC, layout, scale, Origin.of(results, "personal_40"), labels)
+    return scatter(table, *lay_out(table, view), view, Origin.of(results, "personal_40"))
 
 
 # ----------------------------------------------------------------------------

@@ -389,6 +389,7 @@ def test_provenance_says_where_the_numbers_come_from(study, source_dir, explanat
         ("Metric", "Maximum activation (target_max)"),
         ("Labels", "base: Pre, chat: Post, target: Introspective, control: Plain"),
         ("Evidence", f"{study.sample()}. {CAVEAT}"),
+        ("SAE", study.reading_in_words(view)),
         (
             "Neuronpedia",
             "The files have 8 features, but the SAE of gemma-2-9b/20-gemmascope-res-131k is 131k wide.",

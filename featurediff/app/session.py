@@ -9,6 +9,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import Drawn
+    from featurediff.app.dashboard.groups import Groups
     from featurediff.app.dashboard.room import Room
     from featurediff.app.dashboard.rows import Sort
 
@@ -22,6 +23,9 @@ CHART_LINK = "chart_link"
 
 BROWSER = "browser"
 """The script that tells how much room the page has, and keeps stars."""
+
+GROUPS_FILE = "groups_file"
+"""The file of groups of features."""
 
 STARS_FILE = "stars_file"
 """The file of stars that is brought back."""
@@ -93,6 +97,15 @@ class Session:
 
     stars: dict[tuple[str, int], str] = field(default_factory=dict)
     """(source, feature_id) → note, of all sources; the browser keeps them too."""
+
+    groups: Groups = ()
+    """Groups of features that are outlined."""
+
+    groups_error: str = ""
+    """Why the last file of groups could not be read."""
+
+    dropped: list[str] = field(default_factory=list)
+    """Filters that were taken away with the source before, to be said once."""
 
     gone: set[tuple[str, int]] = field(default_factory=set)
     """Stars that were removed, so that the browser forgets them."""

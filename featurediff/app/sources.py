@@ -100,6 +100,12 @@ def _write_demo(folder: str, _source: Source) -> Source:
     return describe_source(_source.folder)
 
 
+def short_name(source: Source) -> str:
+    """Name a source in few words, as the comparison does; by its path where no folder names the SAE."""
+    parts = (source.model, f"layer {source.layer}", source.trainer, source.prompt_set)
+    return " · ".join(part for part in parts if part) if source.model else source.name
+
+
 def list_sources(results: Path | None) -> dict[str, Source]:
     """
     Return the sources of the results tree, or else of the demo, by their names in the URL.

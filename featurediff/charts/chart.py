@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from featurediff.charts.ranking import APART, ranking, row_places
+from featurediff.charts.ranking import ranking, row_places
 from featurediff.charts.scatter import lay_out, scatter
-from featurediff.charts.volcano import lay_out_volcano, volcano
+from featurediff.charts.volcano import volcano
+from featurediff.charts.volcano_places import lay_out_volcano
 from featurediff.features.filters import is_one_of, rows_of
 from featurediff.features.ranked import rank
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.charts.plotly_json import Drawing
-    from featurediff.charts.scale import Choice, Scale
+    from featurediff.charts.scale import Scale
     from featurediff.charts.scatter import Layout
     from featurediff.charts.view import View
-    from featurediff.charts.volcano import Places
+    from featurediff.charts.volcano_places import Places
     from featurediff.sources.origin import Origin
 
 
@@ -52,18 +53,7 @@ class ScatterChart:
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
-        places, scale = self.layout, self.scale
-        return scatter(
-            rows,
-            view.metric,
-            places,
-            scale,
-            self.origin,
-            view.labels,
-            texts=self.texts,
-            titled=titled,
-            question=view.question,
-        )
+        return scatter(rows, self.layout, self.scale, view, self.origin, texts=self.texts, titled=titled)
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -84,17 +74,8 @@ class VolcanoChart:
     """Hover texts of every kept feature, where they are at hand."""
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
-        """Return the figure; its line is at q = 0.05, whatever a filter asks for."""
-        return volcano(
-            rows,
-            self.places,
-            view.metric,
-            self.origin,
-            view.labels,
-            texts=self.texts,
-            titled=titled,
-            question=view.question,
-        )
+        """Return the figure."""
+        return volcano(rows, self.places, view, self.origin, texts=self.texts, titled=titled)
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -105,30 +86,27 @@ class VolcanoChart:
 class RankingChart:
     """The largest changes of what is shown."""
 
-    metric: str
-    """Whose change counts."""
-
-    top: int
-    """How many increases, and how many decreases, of each token type."""
+    view: View
+    """Question, metric and alpha that the changes are ranked by, and how many of them are listed."""
 
     origin: Origin
     """For titles and colours."""
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
-        return ranking(self.ranked(rows), view.metric, self.origin, view.labels, titled=titled, question=view.question)
+        return ranking(self.ranked(rows), view, self.origin, titled=titled)
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
-        """Return where a feature's dot for chat stands."""
+        """Return where a feature's dot stands."""
         ranked = self.ranked(rows)
         found = rows_of(ranked, [key])
         if found.empty:
             return None
-        return float(found["chat"].iloc[0]), float(row_places(ranked)[found.index[0]] + APART["chat"])
+        return float(found["effect"].iloc[0]), float(row_places(ranked)[found.index[0]])
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the ranking; see `ranked.rank`."""
-        return rank(rows, self.metric, self.origin, self.top)
+        return rank(rows, self.view.asked, self.origin, self.view.top)
 
 
 def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np.object_] | None = None) -> Chart:
@@ -140,24 +118,17 @@ def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np
     kept : DataFrame
         The whole feature table with its tests.
     view : View
-        Kind of chart, metric, scale and spread.
+        Kind of chart, question, metric, alpha, scale and spread.
     origin : Origin
         For titles, colours and numbers of prompts.
     texts : ndarray of shape (kept,), optional
         From `texts.hover_texts`; without them each figure makes its own.
     """
-    choice: Choice = view.scale
     if view.chart == "ranking":
-        return RankingChart(view.metric, view.top, origin)
+        return RankingChart(view, origin)
     if view.chart == "volcano":
-        return VolcanoChart(
-            lay_out_volcano(kept, view.metric, origin, choice, spread_points=view.spread, question=view.question),
-            origin,
-            texts,
-        )
-    return ScatterChart(
-        *lay_out(kept, view.metric, choice, spread_points=view.spread, question=view.question), origin, texts
-    )
+        return VolcanoChart(lay_out_volcano(kept, view, origin), origin, texts)
+    return ScatterChart(*lay_out(kept, view), origin, texts)
 
 
 def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from featurediff.features.evidence_columns import goes_against, is_among
 from featurediff.features.questions import effect_of
 from featurediff.features.table import Thresholds
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from featurediff.charts.view import View
     from featurediff.features.evidence import Changes
+
+
+_TIE = 1e-9
+"""Two changes that differ by less than this share are equal."""
 
 
 class Found(NamedTuple):
@@ -31,8 +36,11 @@ class Found(NamedTuple):
     against: int
     """Features exclusive in one model that this model does not use more than the other."""
 
+    on_control: int
+    """Features that changed more on control than on target prompts, whatever the question."""
 
-def count_found(table: pd.DataFrame) -> Found:
+
+def count_found(table: pd.DataFrame, metric: str) -> Found:
     """
     Count what a finding says.
 
@@ -40,13 +48,13 @@ def count_found(table: pd.DataFrame) -> Found:
     ----------
     table : DataFrame
         What a question keeps, from `Study.table`.
+    metric : str
+        The metric shown: it selects mean or frequency.
     """
-    direction, exclusivity = (table[name].astype("str").to_numpy() for name in ("direction", "exclusivity"))
-    known = table["direction"].notna().to_numpy()
-    towards = np.select([exclusivity == "chat", exclusivity == "base"], ["increase", "decrease"], "")
-    against = known & (towards != "") & (direction != towards)
-    up, down = (int((direction == way).sum()) for way in ("increase", "decrease"))
-    return Found(len(table), up, down, int(against.sum()))
+    up, down = (int(is_among(table["direction"], (way,)).sum()) for way in ("increase", "decrease"))
+    change, specific = (table[effect_of(question, metric)].to_numpy() for question in ("changed", "specific"))
+    on_control = np.abs(change - specific) > np.abs(change) * (1 + _TIE)
+    return Found(len(table), up, down, int(goes_against(table, metric).sum()), int(on_control.sum()))
 
 
 def finding(
@@ -73,8 +81,8 @@ def finding(
     str
         One to three sentences; a feature counts once per position.
     """
-    found, words = count_found(table), view.labels
-    published = count_found(exclusive)
+    found, words = count_found(table, view.metric), view.labels
+    published = count_found(exclusive, view.metric)
     if view.question == "exclusive":
         return f"{_published(published, view, chance, is_first=True)} {_going_against(published)}".strip()
     if view.question == "any":
@@ -89,6 +97,9 @@ def finding(
         nothing = f"No feature changed {where} (q ≤ {view.alpha:g}; {tested:,} tested)."
         return f"{nothing} {_published(published, view, chance)}"
     ways = f"{found.up:,} up and {found.down:,} down"
+    if view.question == "specific":
+        ways += f" relative to {words.control}"
+        ways += f"; {found.on_control:,} of them changed more on {words.control} itself" * (found.on_control > 0)
     changed = f"{plural_of(found.kept)} changed {where} (q ≤ {view.alpha:g}), {ways}."
     return f"{changed} {_published(published, view, chance)}"
 

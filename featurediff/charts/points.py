@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 
 from featurediff.charts.packing import MARKER
-from featurediff.charts.style import (
-    colours,
-    hover_label,
-)
+from featurediff.charts.style import colours, hover_label
 from featurediff.charts.texts import hover_texts, text
+from featurediff.charts.view import View
+from featurediff.features.evidence_columns import goes_against
 from featurediff.features.questions import Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Labels, test_in_words
 from featurediff.sources.origin import Origin
 from featurediff.wording import p_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,10 +45,9 @@ CONSISTENT_LINE = {"width": 0.3, "color": "black"}
 def point_traces(
     table: pd.DataFrame,
     at: tuple[NDArray[np.floating], NDArray[np.floating]],
+    view: View,
     origin: Origin,
-    labels: Labels,
-    numbers: Callable[[pd.DataFrame], NDArray[np.floating]],
-    lines: Sequence[str],
+    numbers: tuple[NDArray[np.floating], ...],
     texts: NDArray[np.object_] | None,
 ) -> list[dict[str, object]]:
     """
@@ -61,21 +59,22 @@ def point_traces(
         Rows of the feature table to draw. Its index picks their places.
     at : pair of ndarrays of shape (kept,)
         x and y of every kept feature, drawn units.
-    origin, labels : Origin, Labels
-        For colours and names.
-    numbers : callable
-        Rows → their `custom_data`, and more columns after it.
-    lines : sequence of str
-        Lines of the hover template that show the chart's own numbers.
+    view : View
+        Question, metric and labels.
+    origin : Origin
+        For colours and numbers of prompts.
+    numbers : tuple of three ndarrays of shape (rows,)
+        Base, chat and their difference.
     texts : ndarray of shape (kept,), optional
         From `hover_texts` of every kept feature; without them, those of the table are made.
     """
-    explained = len(table) <= EXPLAINED_POINTS
+    labels, effect = view.labels, effect_of(view.question, view.metric)
+    lines = [*value_lines(view.metric, labels), *evidence_lines(table, view.question, view.metric, labels)]
     outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(origin.token_types)
     traces: list[dict[str, object]] = []
-    found, x, y = numbers(table), at[0][table.index], at[1][table.index]
-    ends = (hover_texts(table) if texts is None else texts[table.index]) if explained else None
+    found, x, y = custom_data(table, numbers, effect), at[0][table.index], at[1][table.index]
+    ends = _ends(table, view, texts)
     for (token_type, exclusivity, inconsistent), here in _kinds(table).items():
         traces.append(
             {
@@ -96,12 +95,56 @@ def point_traces(
                 "customdata": found[here],
                 **({} if ends is None else {"text": ends[here]}),
                 "hovertemplate": _hover(
-                    token_type, exclusivity, inconsistent, origin, labels, lines, explained=explained
+                    token_type, exclusivity, inconsistent, origin, labels, lines, has_text=ends is not None
                 ),
                 "hoverlabel": hover_label(palette[token_type]),
             }
         )
     return traces
+
+
+def _ends(table: pd.DataFrame, view: View, texts: NDArray[np.object_] | None) -> NDArray[np.object_] | None:
+    """Return what ends each point's hover text; None where no point has any."""
+    explained = len(table) <= EXPLAINED_POINTS
+    against = np.flatnonzero(goes_against(table, view.metric))
+    if not explained and not len(against):
+        return None
+    if explained:
+        ends = hover_texts(table) if texts is None else texts[table.index]
+    else:
+        ends = np.full(len(table), "", dtype=object)
+    if len(against):
+        ends = ends.copy()
+        notes = _against(table.iloc[against], view.metric, view.labels)
+        ends[against] = [f"<b>{note}</b><br>{end}" for note, end in zip(notes, ends[against], strict=True)]
+    return ends
+
+
+def _against(rows: pd.DataFrame, metric: str, labels: Labels) -> list[str]:
+    """Say of each row how chat uses the feature compared with base."""
+    ways = {sign: text(labels.explain_change(sign)) for sign in (-1, 0, 1)}
+    return [ways[int(sign)] for sign in np.sign(rows[effect_of("exclusive", metric)])]
+
+
+def class_lines(rows: pd.DataFrame, metric: str, labels: Labels) -> list[str]:
+    """Say of each row in which models it is exclusive, and what speaks against that; lines of hover text."""
+    against = np.flatnonzero(goes_against(rows, metric))
+    notes = dict(zip(against.tolist(), _against(rows.iloc[against], metric, labels), strict=True))
+    said = []
+    for i, (exclusivity, inconsistent) in enumerate(zip(rows["exclusivity"], rows["inconsistent"], strict=True)):
+        lines = [text(labels.explain(exclusivity))]
+        lines += [text(labels.explain_inconsistent(exclusivity))] * inconsistent
+        said.append("<br>".join(f"<b>{line}</b>" for line in [*lines, *filter(None, [notes.get(i)])]))
+    return said
+
+
+def count_lines(origin: Origin, labels: Labels) -> list[str]:
+    """Return the hover lines of the four counts, columns 4 to 7 of the customdata."""
+    lines = []
+    for i, (side, prompts) in enumerate((v, p) for v in SIDES for p in PROMPTS):
+        whose = text(f"{labels.of(side)} {labels.of(prompts)}")
+        lines.append(f"{whose}: %{{customdata[{4 + i}]:d}}/{origin.num_prompts[side, prompts]}")
+    return lines
 
 
 def _kinds(table: pd.DataFrame) -> dict[tuple[str, str, bool], NDArray[np.intp]]:
@@ -165,7 +208,7 @@ def _hover(
     labels: Labels,
     lines: Sequence[str],
     *,
-    explained: bool,
+    has_text: bool,
 ) -> str:
     """Return a trace's one hover template; the columns are those of `custom_data`."""
     found = [
@@ -175,10 +218,7 @@ def _hover(
         f"<b>{text(labels.explain(exclusivity))}</b>",
         *([f"<b>{text(labels.explain_inconsistent(exclusivity))}</b>"] if inconsistent else []),
     ]
-    for i, (side, prompts) in enumerate((v, p) for v in SIDES for p in PROMPTS):
-        whose = text(f"{labels.of(side)} {labels.of(prompts)}")
-        found.append(f"{whose}: %{{customdata[{4 + i}]:d}}/{origin.num_prompts[side, prompts]}")
-    found += ["", "%{text}"] if explained else []
+    found += [*count_lines(origin, labels), *(["", "%{text}"] if has_text else [])]
     return "<br>".join(found) + "<extra></extra>"
 
 

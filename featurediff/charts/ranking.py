@@ -1,17 +1,22 @@
-"""The ranking: the features that change most, as a pair of dots with intervals each."""
+"""The ranking: the features that change most, each with the interval of its change."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurediff.charts.points import value_lines
+from featurediff.charts.points import (
+    class_lines,
+    count_lines,
+    custom_data,
+    evidence_lines,
+    value_lines,
+)
 from featurediff.charts.style import GRID, LOOK, colours, hover_label, title
 from featurediff.charts.texts import shorten, text, wrap
-from featurediff.charts.view import caption, heading
-from featurediff.features.questions import Question
-from featurediff.labels import SIDES, Labels
+from featurediff.charts.view import View, caption, heading
+from featurediff.features.questions import effect_of, is_tested
 from featurediff.sources.origin import Origin
 
 if TYPE_CHECKING:
@@ -19,48 +24,41 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.charts.plotly_json import Drawing
-    from featurediff.labels import Side
+    from featurediff.labels import Labels
 
-ROW_HEIGHT = 20
-"""Pixels a row."""
+ROW_HEIGHT = 32
+"""Pixels a row: a line of text, and the interval below it."""
 
-HEADER = 1.6
+HEADER = 1.5
 """Rows that the header of a block takes."""
 
-ABOVE, BELOW = 70, 20
+ABOVE, BELOW = 66, 14
 """Pixels of the axis above the rows, and of room below."""
 
 TITLE = 50
 """Pixels of the title."""
 
-LABEL_WIDTH = 40
-"""Characters of an explanation beside its row."""
+LABEL_WIDTH = 60
+"""Characters of an explanation above its interval."""
 
-APART = {"base": -0.17, "chat": 0.17}
-"""Rows by which a dot stands above or below the middle of its row, so that intervals can be told apart."""
-
-SYMBOLS = {"base": "circle-open", "chat": "circle"}
+LABEL_RISE = 13
+"""Pixels by which it stands above it."""
 
 PAD = 0.03
 """Room beyond the smallest and the largest value, as a share of the span between them."""
 
+FADED = 0.35
+"""How much is seen of a row whose change has no evidence."""
+
 
 def row_places(ranked: pd.DataFrame) -> NDArray[np.float64]:
     """Return where each row of a ranking stands on the y-axis, from above; shape (rows,)."""
-    codes = ranked[["token_type", "direction"]].apply(lambda column: column.cat.codes).to_numpy()
+    codes = ranked[["token_type", "way"]].apply(lambda column: column.cat.codes).to_numpy()
     is_new = np.append(len(codes) > 0, (codes[1:] != codes[:-1]).any(axis=1))[: len(codes)]
     return np.arange(len(codes)) + HEADER * np.cumsum(is_new)
 
 
-def ranking(
-    ranked: pd.DataFrame,
-    metric: str,
-    origin: Origin,
-    labels: Labels | None = None,
-    *,
-    titled: bool = True,
-    question: Question = "exclusive",
-) -> Drawing:
+def ranking(ranked: pd.DataFrame, view: View, origin: Origin, *, titled: bool = True) -> Drawing:
     """
     Draw a ranking.
 
@@ -68,37 +66,33 @@ def ranking(
     ----------
     ranked : DataFrame
         From `ranked.rank`.
-    metric : str
-        What it was ranked by.
+    view : View
+        What it was ranked by, and what models and prompt sets are called.
     origin : Origin
         For title and colours.
-    labels : Labels, optional
-        What models and prompt sets are called.
     titled : bool
         Whether the figure carries its title.
-    question : str
-        That the ranked features answer.
 
     Returns
     -------
     Drawing
-        Per token type a trace of lines between the dots, and one of dots for base (hollow) and for chat (filled) with
-        their intervals: legendgroup the token type, customdata float32 with the feature id first. One pair of axes:
-        a row a feature, at `row_places`. As high as its rows need.
+        Per token type a trace of the rows with evidence and one of those without, which is faded: a dot at the effect
+        with its interval, legendgroup the token type, customdata as in `points.custom_data`. One pair of axes: a row a
+        feature, at `row_places`, with a line at no change. As high as its rows need.
     """
-    labels = labels or Labels()
+    labels, at = view.labels, row_places(ranked)
     palette = colours(origin.token_types)
-    at = row_places(ranked)
     traces = [
-        trace
-        for token_type, rows in ranked.groupby("token_type", observed=True)
-        for trace in _dots(rows, at[rows.index], metric, palette[cast("str", token_type)], labels)
+        _dots(ranked, here, at[here], view, origin, palette[token_type], is_evident=is_evident)
+        for token_type in ranked["token_type"].drop_duplicates()
+        for is_evident in (True, False)
+        if len(here := np.flatnonzero((ranked["token_type"] == token_type) & (ranked["is_evident"] == is_evident)))
     ]
     extra = TITLE if titled else 0
     look: dict[str, object] = {
         "template": {"layout": LOOK},
-        **_axes(ranked, at, metric, labels),
-        "annotations": _headers(ranked, at, labels),
+        **_axes(ranked, at, view),
+        "annotations": _headers(ranked, at, view),
         "height": ABOVE + BELOW + ROW_HEIGHT * _rows(at) + extra,
         "hovermode": "closest",
         "clickmode": "event",
@@ -107,109 +101,115 @@ def ranking(
     }
     if titled:
         top = {"y": 1, "yanchor": "top", "pad": {"t": 14}}
-        look["title"] = title(f"{heading(question, labels)}: largest changes", caption(metric, labels, origin)) | top
+        name = f"{heading(view.question, labels)}: largest changes"
+        look["title"] = title(name, caption(view.metric, labels, origin)) | top
     return {"data": traces, "layout": look}
 
 
 def _rows(at: NDArray[np.float64]) -> float:
     """Return the height of the plot, in rows."""
-    return float(at.max(initial=0)) + 1
+    return float(at.max(initial=0)) + 0.6
 
 
 def _dots(
-    rows: pd.DataFrame, at: NDArray[np.float64], metric: str, colour: str, labels: Labels
-) -> list[dict[str, object]]:
-    """Return the traces of one token type: the lines between the dots, and the dots of each model."""
+    ranked: pd.DataFrame,
+    here: NDArray[np.intp],
+    at: NDArray[np.float64],
+    view: View,
+    origin: Origin,
+    colour: str,
+    *,
+    is_evident: bool,
+) -> dict[str, object]:
+    """Return the trace of the rows of one token type, with evidence or without."""
+    rows, labels = ranked.iloc[here], view.labels
     token_type = str(rows["token_type"].iloc[0])
-    pairs = np.full((len(rows), 3, 2), np.nan)  # a gap after each pair
-    for i, side in enumerate(SIDES):
-        pairs[:, i] = np.column_stack([rows[side], at + APART[side]])
-    x, y = pairs.reshape(-1, 2).T
-    line = {"color": colour, "width": 1}
-    traces: list[dict[str, object]] = [
-        {"x": x, "y": y, "mode": "lines", "line": line, "opacity": 0.5, "hoverinfo": "skip", "showlegend": False}
+    effect, low, high = (rows[name].to_numpy() for name in ("effect", "low", "high"))
+    numbers = tuple(rows[name].to_numpy() for name in ("base", "chat", "change"))
+    bars = {"type": "data", "symmetric": False, "array": high - effect, "arrayminus": effect - low}
+    said = class_lines(rows, view.metric, labels)
+    lines = [
+        f"<b>Feature %{{customdata[0]:d}}</b> at {text(token_type)}",
+        *value_lines(view.metric, labels),
+        *evidence_lines(ranked, view.question, view.metric, labels),
+        "",
+        *count_lines(origin, labels),
+        "",
+        "%{text}",
     ]
-    ends = [f"{side}_{end}" for side in SIDES for end in ("low", "high")]
-    for side in SIDES:
-        traces.append(
-            {
-                "x": rows[side].to_numpy(),
-                "y": at + APART[side],
-                **({"error_x": _error_bars(rows, side, colour)} if _has_intervals(rows) else {}),
-                "mode": "markers",
-                "name": text(labels.of(side)),
-                "legendgroup": token_type,
-                "showlegend": False,
-                "marker": {
-                    "size": 8,
-                    "color": colour,
-                    "symbol": SYMBOLS[side],
-                    "line": {"width": 1.5, "color": colour},
-                },
-                "customdata": rows[["feature_id", "base", "chat", "difference", *ends]].to_numpy(dtype=np.float32),
-                "text": wrap(rows["explanation"]),
-                "hovertemplate": _hover(rows, metric, labels),
-                "hoverlabel": hover_label(colour),
-            }
-        )
-    return [{"type": "scatter"} | trace for trace in traces]
+    return {
+        "type": "scatter",
+        "x": effect,
+        "y": at,
+        **({"error_x": bars | {"color": colour, "thickness": 1.5, "width": 3}} if np.isfinite(low).any() else {}),
+        "mode": "markers",
+        "name": text(token_type),
+        "legendgroup": token_type,
+        "showlegend": False,
+        "opacity": 1 if is_evident else FADED,
+        "marker": {"size": 8, "color": colour},
+        "customdata": custom_data(rows, numbers, effect_of(view.question, view.metric)),
+        "text": [f"{one}<br><br>{other}" for one, other in zip(said, wrap(rows["explanation"]), strict=True)],
+        "hovertemplate": "<br>".join(lines) + "<extra></extra>",
+        "hoverlabel": hover_label(colour),
+    }
 
 
-def _has_intervals(ranked: pd.DataFrame) -> bool:
-    return bool(ranked["base_low"].notna().any())
-
-
-def _error_bars(rows: pd.DataFrame, side: Side, colour: str) -> dict[str, object]:
-    value, low, high = (rows[name].to_numpy() for name in (side, f"{side}_low", f"{side}_high"))
-    look = {"color": colour, "thickness": 1, "width": 2}
-    return {"type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, **look}
-
-
-def _hover(rows: pd.DataFrame, metric: str, labels: Labels) -> str:
-    lines = value_lines(metric, labels)
-    if _has_intervals(rows):
-        for i in range(len(SIDES)):
-            lines[i] += f" (95 %: %{{customdata[{4 + 2 * i}]:.3~g}} to %{{customdata[{5 + 2 * i}]:.3~g}})"
-    first = f"<b>Feature %{{customdata[0]:d}}</b> at {text(str(rows['token_type'].iloc[0]))}"
-    return "<br>".join([first, *lines, "", "%{text}"]) + "<extra></extra>"
-
-
-def _headers(ranked: pd.DataFrame, at: NDArray[np.float64], labels: Labels) -> list[dict[str, object]]:
+def _headers(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> list[dict[str, object]]:
     """Return what is written above each block: what it lists."""
-    look = {"showarrow": False, "xref": "x domain", "x": PAD / (1 + 2 * PAD), "xanchor": "left", "xshift": 4}
+    look = {"showarrow": False, "xref": "x domain", "x": 0, "xanchor": "left", "yanchor": "middle"}
     headers = []
     for i in np.flatnonzero(ranked["rank"] == 1):
-        token_type, direction = str(ranked["token_type"][i]), ranked["direction"][i]
-        more = labels.chat if direction == "increase" else labels.base
-        written = f"<b>{text(token_type)}</b>: more in {text(more)}"
-        headers.append(look | {"text": written, "y": at[i] - HEADER / 2 - 0.1, "yanchor": "middle"})
+        token_type, listed = str(ranked["token_type"][i]), _listed(str(ranked["way"][i]), view)
+        headers.append(look | {"text": f"<b>{text(token_type)}: {text(listed)}</b>", "y": at[i] - 1.05})
     return headers
 
 
-def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], metric: str, labels: Labels) -> dict[str, object]:
-    """Return values above the rows, with a key to the dots, and the features beside them."""
-    numbers = ranked[["base", "chat", "base_low", "base_high", "chat_low", "chat_high"]].to_numpy()
-    low, high = np.nanmin(numbers, initial=0), np.nanmax(numbers, initial=0) or 1.0
-    pad = PAD * (high - low)
-    key = f"○ {text(labels.base)}   ● {text(labels.chat)}"
-    if _has_intervals(ranked):
-        key += f"   ─ 95 % interval ({'Wilson × t' if metric.endswith('_all_mean') else 'Wilson'})"
+def _listed(way: str, view: View) -> str:
+    """Say in words what a block lists."""
+    labels = view.labels
+    if view.question == "specific" and is_tested(view.metric):
+        return f"{'up' if way == 'increase' else 'down'} on {labels.target} relative to {labels.control}"
+    return f"more in {labels.chat if way == 'increase' else labels.base}"
+
+
+def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> dict[str, object]:
+    """Return the effects above the rows, and the features above their intervals."""
+    numbers = ranked[["effect", "low", "high"]].to_numpy()
+    low, high = np.nanmin(numbers, initial=0), np.nanmax(numbers, initial=0)
+    pad = PAD * (high - low or 1)
     explanations = shorten(ranked["explanation"], LABEL_WIDTH)
+    name = _name_effect(view, view.labels, has_faded=not ranked["is_evident"].all())
     return {
         "xaxis": {
             "range": [low - pad, high + pad],
             "side": "top",
-            "title": {"text": f"{text(labels.metric(metric))}      {key}", "standoff": 8},
+            "title": {"text": text(name), "standoff": 8, "font": {"size": 13}},
             "gridcolor": GRID,
+            "zeroline": True,
             "zerolinecolor": "gray",
+            "zerolinewidth": 1.5,
         },
         "yaxis": {
             "range": [_rows(at), 0],
             "tickvals": at.tolist(),
-            "ticktext": [f"{short}  <b>{i}</b>" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
-            "automargin": True,
+            "ticktext": [f"<b>{i}</b>  {short}" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
+            "ticklabelposition": "inside",
+            "ticklabelshift": LABEL_RISE,
+            "tickfont": {"size": 11},
             "gridcolor": GRID,
             "griddash": "dot",
             "zeroline": False,
         },
     }
+
+
+def _name_effect(view: View, labels: Labels, *, has_faded: bool) -> str:
+    """Say in words what the dots show."""
+    models = f"({labels.chat} − {labels.base})"
+    if is_tested(view.metric):
+        effect = labels.effect(effect_of(view.question, view.metric))
+        return f"{effect} {models}, 95 % interval" + f"; faded: q > {view.alpha:g}" * has_faded
+    name = labels.metric(view.metric)
+    where = f" on {labels.target}" if view.metric.startswith("target") else ""
+    return f"Change of {name[:1].lower()}{name[1:]}{where} {models}, which nothing tests"

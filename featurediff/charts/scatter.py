@@ -13,6 +13,7 @@ from featurediff.charts.packing import (
     GUTTER,
     MARKER,
     PLOT,
+    ROOM,
     Frame,
     find_room,
     fit_frame,
@@ -21,12 +22,12 @@ from featurediff.charts.packing import (
     pack_gutter,
     rank_by_group,
 )
-from featurediff.charts.points import custom_data, evidence_lines, point_traces, value_lines
+from featurediff.charts.points import point_traces
 from featurediff.charts.scale import Scale, fit_scale
 from featurediff.charts.style import GUTTER_FILL, NOTE, look_of_points, value_axis
 from featurediff.charts.texts import text
-from featurediff.charts.view import caption, heading
-from featurediff.features.questions import Question, effect_of, is_tested
+from featurediff.charts.view import View, caption, heading
+from featurediff.features.questions import Question, is_tested
 from featurediff.features.table import values
 from featurediff.labels import SIDES, Labels
 from featurediff.sources.origin import Origin
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
     from featurediff.charts.plotly_json import Drawing
     from featurediff.charts.scale import Choice
+
+    Floats = NDArray[np.float64]
+
+
+_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +112,9 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = 
     """
     Place every point where no other one is.
 
-    Along an axis of values a point moves by less than half the gap to the next value, and never onto another value's
-    tick. It does not move if it needs no room. The
-    result depends on nothing but the table and the scale, and not on the order of rows.
+    Along an axis of values a point moves by less than half the gap to the next value, never onto another value's tick,
+    and never across the no-change line; those on that line stand round their place on it. A point does not move if it
+    needs no room. The result depends on nothing but the table and the scale, and not on the order of rows.
 
     Parameters
     ----------
@@ -147,35 +153,35 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = 
     if corner.any():
         n, in_pile = np.array([corner.sum()]), ranks[corner].argsort().argsort()
         out[corner] = edge - np.column_stack(lay_grid(n, in_pile, width, width, pitch, np.ceil(n**0.5)))
-    out[inside] += _pack_inside(out[inside], rooms[0][inside], rooms[1][inside], ranks[inside], pitch)
+    out[inside] += _pack_inside(out[inside], np.column_stack(rooms)[inside], ranks[inside], pitch)
     drawn = out.astype(np.float32)
     return Layout(drawn[:, 0], drawn[:, 1], frame)
 
 
-def _pack_inside(
-    at: NDArray[np.float64],
-    room_x: NDArray[np.float64],
-    room_y: NDArray[np.float64],
-    ranks: NDArray[np.int64],
-    pitch: float,
-) -> NDArray[np.float64]:
-    """Return by how much to move each point, shape (n, 2), so that those that coincide surround their true place."""
+def _pack_inside(at: Floats, room: Floats, ranks: NDArray[np.int64], pitch: float) -> Floats:
+    """
+    Return by how much to move each point, shape (n, 2), so that those that coincide surround their true place.
+
+    Where they would reach over the no-change line, they stand beside it.
+    """
+    above = at[:, 1] - at[:, 0]
+    is_far = np.abs(above) > 8 * np.spacing(np.abs(at).max(axis=1).astype(np.float32))  # what rounding may take away
+    towards = np.where(above == 0, np.inf, np.where(is_far, ROOM * np.abs(above), 0))
+    within = room * (1 + np.minimum(1, towards / np.maximum(room.sum(axis=1), _TINY)))[:, None]
     pile, in_pile = number_piles(at, ranks)
     size = np.bincount(pile)[pile]
-    offsets = np.column_stack(lay_grid(size, in_pile, 2 * room_x, 2 * room_y, pitch, np.ceil(size**0.5)))
+    width, height = within.T
+    offsets = np.column_stack(lay_grid(size, in_pile, width, height, pitch, np.ceil(size**0.5)))
     extent = np.zeros((pile.max(initial=-1) + 1, 2))
     np.maximum.at(extent, pile, offsets)
-    return offsets - extent[pile] / 2
+    block = extent[pile]
+    whole = block.sum(axis=1)
+    over = np.maximum(0, whole / 2 - towards) / np.maximum(whole, _TINY)
+    away: Floats = np.sign(above)[:, None] * [-1.0, 1.0] * over[:, None]
+    return offsets - block / 2 + block * away
 
 
-def lay_out(
-    kept: pd.DataFrame,
-    metric: str,
-    choice: Choice = "auto",
-    *,
-    spread_points: bool = True,
-    question: Question = "exclusive",
-) -> tuple[Layout, Scale]:
+def lay_out(kept: pd.DataFrame, view: View) -> tuple[Layout, Scale]:
     """
     Place every kept feature; a chart of some of them picks its rows from this.
 
@@ -183,32 +189,25 @@ def lay_out(
     ----------
     kept : DataFrame
         The whole feature table, before filters.
-    metric : str
-        Which metric the axes show.
-    choice : {"auto", "linear", "sqrt", "symlog"}
-        The axes' scale. `auto` is linear without spread, as exact coordinates should be.
-    spread_points : bool
-        Whether coincident points get places of their own.
-    question : {"exclusive", "changed", "specific", "any"}
-        Base against chat; for `specific` the change on control against the change on target.
+    view : View
+        Its metric, scale, spread and question: base against chat; for `specific` the change on control against the
+        change on target. The scale `auto` is linear without spread, as exact coordinates should be.
     """
-    if choice == "auto" and not spread_points:
-        choice = "linear"
-    scale = fit_scale(np.concatenate(find_axes(kept, metric, question)[:2]), choice, metric)
-    return (spread if spread_points else exact)(kept, metric, scale, question), scale
+    choice: Choice = "linear" if view.scale == "auto" and not view.spread else view.scale
+    axes = find_axes(kept, view.metric, view.question)
+    scale = fit_scale(np.concatenate([axes.x, axes.y]), choice, view.metric)
+    return (spread if view.spread else exact)(kept, view.metric, scale, view.question), scale
 
 
 def scatter(
     table: pd.DataFrame,
-    metric: str,
     layout: Layout,
     scale: Scale,
+    view: View,
     origin: Origin,
-    labels: Labels | None = None,
     *,
     texts: NDArray[np.object_] | None = None,
     titled: bool = True,
-    question: Question = "exclusive",
 ) -> Drawing:
     """
     Draw base (x) against chat (y), one point per kept (token_type, feature); for `specific`, see `find_axes`.
@@ -217,21 +216,17 @@ def scatter(
     ----------
     table : DataFrame
         Rows of the feature table to draw. Its index picks their places from `layout`.
-    metric : str
-        Which metric to show.
     layout, scale : Layout, Scale
         From `lay_out` on the whole table.
+    view : View
+        Metric, question, and what models and prompt sets are called.
     origin : Origin
         For title, colours and numbers of prompts.
-    labels : Labels, optional
-        What models and prompt sets are called.
     texts : ndarray of shape (kept,), optional
         Hover texts of the whole table, from `texts.hover_texts`, where they are at hand. Above `EXPLAINED_POINTS`
         points there are none.
     titled : bool
         Whether the figure carries its title.
-    question : str
-        That the kept features answer.
 
     Returns
     -------
@@ -239,20 +234,15 @@ def scatter(
         A Scattergl trace per (token_type, exclusivity, inconsistent) that has rows, legendgroup the token type,
         customdata float32 with the feature id first.
     """
-    labels = labels or Labels()
-
-    def numbers(rows: pd.DataFrame) -> NDArray[np.floating]:
-        base, chat = values(rows, metric)
-        return custom_data(rows, (base, chat, chat - base), effect_of(question, metric))
-
-    lines = [*value_lines(metric, labels), *evidence_lines(table, question, metric, labels)]
-    traces = point_traces(table, (layout.x, layout.y), origin, labels, numbers, lines, texts)
-    look = look_of_points(heading(question, labels) if titled else None, caption(metric, labels, origin))
+    metric, labels = view.metric, view.labels
+    base, chat = values(table, metric)
+    traces = point_traces(table, (layout.x, layout.y), view, origin, (base, chat, chat - base), texts)
+    look = look_of_points(heading(view.question, labels) if titled else None, caption(metric, labels, origin))
     diagonal, (x, y) = (
         "No change",
         (f"{labels.base}: {labels.metric(metric)}", f"{labels.chat}: {labels.metric(metric)}"),
     )
-    if shows_changes(table, metric, question):
+    if shows_changes(table, metric, view.question):
         x, y = (f"{labels.metric(metric)}: change on {labels.of(prompts)}" for prompts in ("control", "target"))
         diagonal = "Changed alike"
     axes = _axes((text(x), text(y)), layout.frame, scale)
@@ -294,7 +284,7 @@ def _gutters(frame: Frame, scale: Scale, labels: Labels, metric: str) -> dict[st
         for x, y in (((outer, inner), (start, end)), ((inner, end), (outer, inner)))
     ]
     notes = [
-        (f"silent on<br>{text(labels.base)}’s<br>{text(prompts)} prompts", outer, end, "left", "top"),
+        (text(f"silent on {labels.base}’s {prompts} prompts ↓"), outer, end, "left", "bottom"),
         (text(f"silent on {labels.chat}’s {prompts} prompts"), end, outer, "right", "bottom"),
         *([("silent on both", outer, outer, "left", "top")] if frame.corner else []),
     ]

@@ -10,6 +10,7 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
+from featurediff.features.ranked import TOP
 from featurediff.features.table import Thresholds
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.wording import listed, plural
@@ -56,7 +57,7 @@ class View:
     family: Family = "position"
     """What is corrected for together."""
 
-    top: int = 20
+    top: int = TOP
     """Of a ranking, how many increases and how many decreases of each token type."""
 
     @property

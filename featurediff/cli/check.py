@@ -12,6 +12,8 @@ from featurediff.cli.options import SourceDir
 from featurediff.cli.terminal import out, print_table, printable
 from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import count_evidence
+from featurediff.features.sae_fit import share_in_words
+from featurediff.labels import SIDES
 from featurediff.sources.demo import is_planted
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study, load
@@ -41,11 +43,13 @@ def check_source(source_dir: SourceDir) -> None:
     facts.add_row("inconsistent", printable(", ".join(inconsistent)))
     facts.add_row("explained", printable(_coverage(study, table)))
     facts.add_row("Neuronpedia", printable(study.pages.reason))
+    facts.add_row("SAE", printable(study.reading_in_words(View())))
     print_table(facts)
     for title, found in (
         ("What each question finds, and how much of it would be there by chance", _questions(study)),
         ("The published rule: active on target prompts only", _exclusive(study, table)),
         ("The published rule against chance, and against its mirror: active on control prompts only", _chance(study)),
+        ("How well the SAE reads both models: base · chat", _fit(study)),
     ):
         out.print(f"\n{title}")
         print_table(found)
@@ -91,6 +95,27 @@ def _chance(study: Study) -> Table:
             f"{row['either_mirror']:,.0f}",
         )
     return table
+
+
+def _fit(study: Study) -> Table:
+    """Return how well the SAE reads each model at each position, and how far apart the models' means are."""
+    names = ["position", "prompts", "explained", "missed", "cosine", "norm", "L0", "apart", "features carry"]
+    table = Table(*names, box=None, padding=(0, 2, 0, 0))
+    for row in study.sae_fit.table.reset_index().to_dict("records"):
+        shares, numbers = (
+            [" · ".join(write(row[f"{side}_{name}"]) for side in SIDES) for name in names]
+            for write, names in (
+                (share_in_words, ("variance_explained", "relative_error")),
+                (_number, ("cosine", "norm", "l0")),
+            )
+        )
+        cells = [row["token_type"], row["prompt_set"], *shares, *numbers, _number(row["norm"])]
+        table.add_row(*map(printable, (*cells, share_in_words(row["share"]))))
+    return table
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3g}"
 
 
 def _questions(study: Study) -> Table:

@@ -55,10 +55,13 @@ def collect(
     group: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Where the files say which prompts belong together.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="gemma-2-9b, llama-3.1-8b or qwen-2.5-7b.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Positions of a family, such as gemma-2-9b.")] = None,
     header: Annotated[str | None, typer.Option(help="Text that opens the assistant's turn.")] = None,
     position: Annotated[
         list[str] | None, typer.Option(metavar="NAME=OFFSET", help="A token to read; 0 is the first after the header.")
+    ] = None,
+    template_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="What the chat template is told.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The model, in the folder's name.")] = None,
     trainer: Annotated[str | None, typer.Option(help="The SAE, in the folder's name.")] = None,
@@ -101,6 +104,7 @@ def collect(
         preset=preset,
         header=header,
         positions=tuple(position or ()),
+        template_options=tuple(template_option or ()),
         name=name,
         trainer=trainer,
         layer=layer,
@@ -116,6 +120,8 @@ def collect(
     )
     with err.status("Reading prompts and SAE"):
         planned = plan(settings)
+    for remark in planned.remarks:
+        err.print(printable(f"Note: {remark}", "yellow"))
     for note in planned.notes:
         err.print(printable(f"Skipped {note}", "yellow"))
     with Progress(*_COLUMNS, console=err) as bar:

@@ -167,8 +167,8 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         err.print(printable(f"Note: {files.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
     written = dict.fromkeys(filter(None, outputs.paths), len(rows))
     if outputs.csv and view.chart == "ranking":
-        ranked = rank(rows, view.metric, study.origin, view.top)
-        write_whole(outputs.csv, ranking_csv(ranked))
+        ranked = rank(rows, view.asked, study.origin, view.top)
+        write_whole(outputs.csv, ranking_csv(ranked, view.asked))
         written[outputs.csv] = len(ranked)
     elif outputs.csv:
         write_whole(outputs.csv, files.csv_text(rows, view.metric))

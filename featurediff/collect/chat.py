@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from featurediff.collect.positions import PRESETS, find_last
+from featurediff.collect.templates import Refused, fill_in
 from featurediff.errors import DataError
-from featurediff.wording import quoted
+from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +20,12 @@ if TYPE_CHECKING:
 
     from featurediff.collect.positions import Positions
     from featurediff.collect.prompts import Prompt, PromptFile
+    from featurediff.collect.templates import Template
 
 _AT_A_TIME = 1024
+
+_TAIL = 120
+"""Characters from the end of a prompt in the chat template that a message shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,16 +75,30 @@ class Chats:
         return tokens, mask.astype(np.int64)
 
 
+class Tokenised(NamedTuple):
+    """A prompt file as the models read it."""
+
+    chats: Chats
+    """The prompts that are left, in the file's order."""
+
+    skipped: tuple[str, ...]
+    """Why each other one was left out: a sentence each."""
+
+    example: str
+    """The first prompt in the chat template."""
+
+
 def tokenise(
     tokenizer: Any,  # noqa: ANN401  transformers is imported late
     file: PromptFile,
+    template: Template,
     positions: Positions,
     *,
     longest: int,
     skip_bad: bool = False,
-) -> tuple[Chats, tuple[str, ...]]:
+) -> Tokenised:
     """
-    Put each prompt into the chat template as a user's turn, followed by the header of the assistant's.
+    Put each prompt into the chat template, followed by the header of the assistant's turn, and find its positions.
 
     Parameters
     ----------
@@ -85,42 +106,39 @@ def tokenise(
         The chat model's. It adds no special tokens: those that the template writes are all, so that there is one BOS.
     file : PromptFile
         The prompts.
+    template : Template
+        The tokenizer's own.
     positions : Positions
         What to look for in each sequence.
     longest : int
         Tokens that both models can read.
     skip_bad : bool
-        Leave out prompts without the header or with too many tokens, and say so, instead of refusing them.
-
-    Returns
-    -------
-    chats : Chats
-        The prompts that are left, in the file's order.
-    skipped : tuple of str
-        Why each other one was left out: a sentence each.
+        Leave out prompts that the template refuses, without the header or with too many tokens, and say so, instead of
+        refusing them.
 
     Raises
     ------
     DataError
-        If the tokenizer has no chat template, a prompt is bad, or fewer than two are left.
+        If no prompt has the header, a prompt is bad, or fewer than two are left.
     """
-    if not tokenizer.chat_template:
-        msg = f"The tokenizer of {quoted(tokenizer.name_or_path)} has no chat template. Is --chat the chat model?"
-        raise DataError(msg)
     header = tokenizer(positions.header, add_special_tokens=False)["input_ids"]
     kept: list[tuple[int, NDArray[np.int32], list[int]]] = []
     skipped: list[str] = []
-    for prompt, tokens in _sequences(tokenizer, file):
-        found = positions.find(tokens, header)
+    example = ""
+    for prompt, text, tokens in _sequences(tokenizer, file, template):
+        found = positions.find(tokens, header) if isinstance(text, str) else text.reason
         if len(tokens) > longest:
             found = f"{len(tokens)} tokens in the chat template, but the models read {longest} at most."
-        if not isinstance(found, str):
+        if isinstance(found, str):
+            skipped.append(f"{prompt.where(file.name)}: {found}")
+        else:
             kept.append((prompt.prompt_id, np.array(tokens, dtype=np.int32), found))
-            continue
-        skipped.append(f"{prompt.where(file.name)}: {found}")
-        if not skip_bad:
-            msg = f"{skipped[-1]} Mend it, or leave such prompts out with --skip-bad."
-            raise DataError(msg)
+            example = example or str(text)
+    if not kept:
+        _check_header(tokenizer, file, template, positions.header)
+    if skipped and not skip_bad:
+        msg = f"{skipped[0]} Mend it, or leave such prompts out with --skip-bad."
+        raise DataError(msg)
     if len(kept) < 2:
         msg = f"`{file.name}` has too few usable prompts ({len(kept)}). Expected at least 2: the std needs as many."
         raise DataError(msg)
@@ -131,22 +149,41 @@ def tokenise(
         ends=np.cumsum([len(tokens) for tokens in sequences]),
         positions=np.array(found_at, dtype=np.int32),
     )
-    return chats, tuple(skipped)
+    return Tokenised(chats, tuple(skipped), example)
 
 
-def _sequences(tokenizer: Any, file: PromptFile) -> Iterator[tuple[Prompt, list[int]]]:  # noqa: ANN401  as above
-    """Yield each prompt with its tokens; only some at a time are in the tokenizer's wasteful form."""
-    for start in range(0, len(file.prompts), _AT_A_TIME):
-        prompts = file.prompts[start : start + _AT_A_TIME]
-        texts = [_format(tokenizer, prompt, file.name) for prompt in prompts]
-        yield from zip(prompts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True)
+def _sequences(
+    tokenizer: Any,  # noqa: ANN401  as above
+    file: PromptFile,
+    template: Template,
+) -> Iterator[tuple[Prompt, str | Refused, list[int]]]:
+    """Yield each prompt with its text and tokens; only some at a time are in the tokenizer's wasteful form."""
+    answers = zip(file.prompts, fill_in(template, file.prompts), strict=True)
+    while some := list(islice(answers, _AT_A_TIME)):
+        texts = [answer if isinstance(answer, str) else "" for _, answer in some]
+        tokens = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        yield from ((prompt, answer, found) for (prompt, answer), found in zip(some, tokens, strict=True))
 
 
-def _format(tokenizer: Any, prompt: Prompt, file: str) -> str:  # noqa: ANN401  as above
-    from jinja2.exceptions import TemplateError
-
-    try:
-        return str(tokenizer.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False))
-    except TemplateError as error:
-        msg = f"{prompt.where(file)}: the chat template of the chat model refuses it: {error}."
-        raise DataError(msg) from error
+def _check_header(
+    tokenizer: Any,  # noqa: ANN401  as above
+    file: PromptFile,
+    template: Template,
+    header: str,
+) -> None:
+    """Refuse a header that is in none of the prompts: it is not the template's, and no prompt is to blame."""
+    wanted = tokenizer(header, add_special_tokens=False)["input_ids"]
+    example = None
+    for _, text, tokens in _sequences(tokenizer, file, template):
+        if find_last(tokens, wanted) is not None:
+            return
+        example = example or (text if isinstance(text, str) else None)
+    if example is not None:
+        fitting = [name for name, preset in PRESETS.items() if preset.positions.header in example[-_TAIL:]]
+        hint = f" Of the presets, {listed(fitting)} may fit." if fitting else ""
+        msg = (
+            f"None of the prompts of `{file.name}` has the header {quoted(header)} in the chat template of "
+            f"{quoted(template.model)}. One ends in {example[-_TAIL:]!r}. Give the text that opens the assistant's "
+            f"turn with --header, and the tokens to read with --position NAME=OFFSET.{hint}"
+        )
+        raise DataError(msg)

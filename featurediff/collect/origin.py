@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("torch", "transformers", "sae-lens", "numpy")
 
+_LONGEST_EXAMPLE = 10_000
+"""Characters of a prompt in the chat template that the metadata keep."""
+
 
 def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
     """Return the metadata of one model's result file."""
@@ -37,6 +40,8 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
         "model_id": plan.models[side].name,
         "model_revision": plan.models[side].revision,
         "skipped_prompts": len(plan.notes),
+        "rendered_prompts": {prompts: _shortened(example) for prompts, example in plan.examples.items()},
+        "remarks": list(plan.remarks),
         "command": plan.settings.command,
         **facts(plan, dtype),
     }
@@ -59,6 +64,12 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
             **{library: version_of(library) for library in _LIBRARIES},
         },
     }
+
+
+def _shortened(text: str) -> str:
+    """Return a text, or its beginning and its end."""
+    half = _LONGEST_EXAMPLE // 2
+    return text if len(text) <= _LONGEST_EXAMPLE else f"{text[:half]} … {text[-half:]}"
 
 
 def local_files(settings: Settings) -> list[str]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurediff.collect.chat import Chats, tokenise
+from featurediff.collect.chat import Chats, Tokenised, tokenise
 from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
 from featurediff.collect.output import Shape
 from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
 from featurediff.collect.prompts import PromptFile, read_prompts
+from featurediff.collect.repeats import say_repeats
 from featurediff.collect.saes import Sae, load_sae
+from featurediff.collect.templates import parse_options, read_template
 from featurediff.errors import DataError
 from featurediff.files import kind_of
 from featurediff.labels import PROMPTS, Prompts, Side
@@ -45,8 +47,14 @@ class Plan:
     chats: dict[Prompts, Chats]
     """The prompts that are run."""
 
+    examples: dict[Prompts, str]
+    """The first prompt of each set in the chat template."""
+
     notes: tuple[str, ...]
     """Why prompts were left out: a sentence each."""
+
+    remarks: tuple[str, ...]
+    """What is odd and not refused: a sentence each."""
 
     names: tuple[str, str]
     """Model and trainer in the folder's name."""
@@ -72,6 +80,35 @@ def plan(settings: Settings) -> Plan:
     if settings.base == settings.chat:
         msg = f"--base and --chat are both {settings.base!r}. Expected a model and what was tuned from it."
         raise DataError(msg)
+    files = _read_files(settings)
+    models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
+    preset = find_preset(settings.preset, models["chat"].config.model_type)
+    positions = parse_positions(settings.header, settings.positions, preset)
+    sae = load_sae(settings.sae, settings.layer)
+    names = _names(settings, preset)
+    folder = _folder(settings, names, sae)
+    read = _read_chats(settings, models, preset, positions, files)
+    chats = {prompts: found.chats for prompts, found in read.items()}
+    largest = max(int(of_set.tokens.max()) for of_set in chats.values())
+    for model in models.values():
+        model.check(block=sae.block, width=sae.width, largest_token=largest)
+    return Plan(
+        settings,
+        models,
+        sae,
+        positions,
+        files,
+        chats,
+        examples={prompts: found.example for prompts, found in read.items()},
+        notes=tuple(why for prompts, file in files.items() for why in (*file.skipped, *read[prompts].skipped)),
+        remarks=say_repeats(files, chats),
+        names=names,
+        folder=folder,
+    )
+
+
+def _read_files(settings: Settings) -> dict[Prompts, PromptFile]:
+    """Read both prompt files."""
     of_files = (settings.target, settings.target_column), (settings.control, settings.control_column)
     files: dict[Prompts, PromptFile] = {
         prompts: read_prompts(
@@ -84,23 +121,25 @@ def plan(settings: Settings) -> Plan:
         for prompts, (path, column) in zip(PROMPTS, of_files, strict=True)
     }
     _check_groups(files)
-    models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
-    preset = find_preset(settings.preset, models["chat"].config.model_type)
-    positions = parse_positions(settings.header, settings.positions, preset)
-    sae = load_sae(settings.sae, settings.layer)
-    names = _names(settings, preset)
-    folder = _folder(settings, names, sae)
+    return files
+
+
+def _read_chats(
+    settings: Settings,
+    models: Mapping[Side, ModelInfo],
+    preset: Preset | None,
+    positions: Positions,
+    files: Mapping[Prompts, PromptFile],
+) -> dict[Prompts, Tokenised]:
+    """Put both prompt files into the chat model's template."""
     tokenizer = load_tokenizer(models["chat"])
+    options = parse_options(preset.options if preset else ()) | parse_options(settings.template_options)
+    template = read_template(tokenizer, options)
     longest = min(model.text.max_position_embeddings for model in models.values())
-    chats: dict[Prompts, Chats] = {}
-    notes: list[str] = []
-    for prompts, file in files.items():
-        chats[prompts], skipped = tokenise(tokenizer, file, positions, longest=longest, skip_bad=settings.skip_bad)
-        notes += [*file.skipped, *skipped]
-    largest = max(int(of_set.tokens.max()) for of_set in chats.values())
-    for model in models.values():
-        model.check(block=sae.block, width=sae.width, largest_token=largest)
-    return Plan(settings, models, sae, positions, files, chats, tuple(notes), names, folder)
+    return {
+        prompts: tokenise(tokenizer, file, template, positions, longest=longest, skip_bad=settings.skip_bad)
+        for prompts, file in files.items()
+    }
 
 
 def _check_groups(files: Mapping[Prompts, PromptFile]) -> None:
@@ -120,7 +159,7 @@ def _names(settings: Settings, preset: Preset | None) -> tuple[str, str]:
     """Return model and trainer for the folder's name."""
     is_local = kind_of(Path(settings.sae)) == "folder"
     own = Path(settings.sae).resolve().name if is_local else settings.sae.partition(":")[2].replace("/", "-")
-    known = {preset.sae: preset.trainer} if preset else {}
+    known = {preset.sae: preset.trainer} if preset and preset.trainer else {}
     # An architecture has models of several sizes, so that only a preset that was asked for says which one this is.
     family = preset.model if preset and settings.preset else Path(settings.base).name
     return settings.name or family, settings.trainer or known.get(settings.sae, own)

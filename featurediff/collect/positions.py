@@ -41,7 +41,7 @@ class Positions:
         list of int or str
             An index into `tokens` for each position, or why there is none, as the rest of a sentence.
         """
-        start = _rfind(list(tokens), list(header))
+        start = find_last(tokens, header)
         if start is None:
             return f"no header {quoted(self.header)} among its {len(tokens)} tokens."
         end = start + len(header)
@@ -61,30 +61,43 @@ class Preset:
     model: str
     """Model family, as in folder names."""
 
-    model_type: str
-    """What the models' `config.json` calls the architecture."""
+    model_types: tuple[str, ...]
+    """What `config.json` calls the architectures that take this preset by themselves."""
 
     positions: Positions
     """Of the family's chat template."""
 
-    sae: str
-    """RELEASE:SAE_ID that `trainer` stands for."""
+    sae: str | None
+    """RELEASE:SAE_ID that `trainer` stands for; None where SAELens lists none."""
 
-    trainer: str
+    trainer: str | None
     """Which SAE of the layer, as in folder names."""
 
+    options: tuple[str, ...] = ()
+    """NAME=VALUE that the chat template is told."""
+
+
+_GEMMA = Positions("<start_of_turn>model", (("model", -1), ("newline", 0)))
+_CHATML = Positions("<|im_start|>assistant", (("asst", -1), ("newline", 0)))
 
 PRESETS = {
     "gemma-2-9b": Preset(
         model="gemma",
-        model_type="gemma2",
-        positions=Positions("<start_of_turn>model", (("model", -1), ("newline", 0))),
+        model_types=("gemma2",),
+        positions=_GEMMA,
         sae="gemma-scope-9b-pt-res-canonical:layer_20/width_131k/canonical",
         trainer="131k-l0-114",
     ),
+    "gemma-3-4b": Preset(
+        model="gemma-3-4b",
+        model_types=("gemma3", "gemma3_text"),
+        positions=_GEMMA,
+        sae="gemma-scope-2-4b-pt-res:layer_17_width_16k_l0_medium",
+        trainer="16k-l0-medium",
+    ),
     "llama-3.1-8b": Preset(
         model="llama",
-        model_type="llama",
+        model_types=("llama",),
         positions=Positions(
             "<|start_header_id|>assistant<|end_header_id|>", (("asst", -2), ("endheader", -1), ("newline", 0))
         ),
@@ -93,10 +106,34 @@ PRESETS = {
     ),
     "qwen-2.5-7b": Preset(
         model="qwen",
-        model_type="qwen2",
-        positions=Positions("<|im_start|>assistant", (("asst", -1), ("newline", 0))),
+        model_types=("qwen2",),
+        positions=_CHATML,
         sae="qwen2.5-7b-instruct-andyrdt:resid_post_layer_15_trainer_1",
         trainer="1",
+    ),
+    "qwen-3-8b": Preset(  # thinks, as its template does by itself
+        model="qwen3-8b",
+        model_types=("qwen3", "qwen3_moe"),
+        positions=_CHATML,
+        sae="qwen-scope-3-8b-base-w64k-l50:layer18",
+        trainer="w64k-l50",
+    ),
+    "qwen-3-8b-no-thinking": Preset(  # its template then writes <think>, a blank line, </think> and a blank line
+        model="qwen3-8b",
+        model_types=(),
+        positions=Positions(
+            _CHATML.header, (("asst", -1), ("newline", 0), ("think", 1), ("endthink", 3), ("answer", 4))
+        ),
+        sae="qwen-scope-3-8b-base-w64k-l50:layer18",
+        trainer="w64k-l50",
+        options=("enable_thinking=false",),
+    ),
+    "smollm2-135m": Preset(  # its architecture is Llama's
+        model="smollm2-135m",
+        model_types=(),
+        positions=_CHATML,
+        sae=None,
+        trainer=None,
     ),
 }
 """By name, as `--preset` takes it."""
@@ -112,7 +149,7 @@ def find_preset(name: str | None, model_type: str) -> Preset | None:
         If there is no preset of that name.
     """
     if name is None:
-        return next((preset for preset in PRESETS.values() if preset.model_type == model_type), None)
+        return next((preset for preset in PRESETS.values() if model_type in preset.model_types), None)
     if name not in PRESETS:
         msg = f"There is no preset {quoted(name)}. Known are {listed(PRESETS)}; or give --header and --position."
         raise DataError(msg)
@@ -149,8 +186,9 @@ def parse_positions(header: str | None, positions: Sequence[str], preset: Preset
     return Positions(header, tuple(offsets.items()))
 
 
-def _rfind(tokens: list[int], header: list[int]) -> int | None:
-    """Return where the last occurrence of the header begins."""
+def find_last(tokens: Sequence[int], header: Sequence[int]) -> int | None:
+    """Return where the last occurrence of the header begins; None if there is none."""
+    tokens, header = list(tokens), list(header)
     for start in range(len(tokens) - len(header), -1, -1):
         if tokens[start : start + len(header)] == header:
             return start

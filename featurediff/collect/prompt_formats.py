@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from featurediff.collect.prompt_records import Bad, Record
+from featurediff.collect.prompt_tables import SEPARATORS, is_table, read_table
 from featurediff.errors import DataError
-from featurediff.wording import listed, quoted
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _JSON = (".jsonl", ".ndjson", ".json")
-_SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t", ";", ",")}
-"""By ending, what may stand between the cells of a table; the first that fits the header is taken."""
-
-ENDINGS = (*_JSON, *_SEPARATORS, ".txt")
+ENDINGS = (*_JSON, *SEPARATORS, ".txt")
 """Of the files that are read."""
 
-CONVERSATIONS = ("messages", "conversation", "conversations")
-"""Keys under which people keep a whole conversation; the first that is there is read where there is no prompt."""
-
-_DEFAULT_COLUMN = "content"
 _BLANK = re.compile(r"\s*")
 _JSON_START = re.compile(r'\s*(?:\{\s*["}]|\[\s*["{\]]|[\[{]\s*\n)')
-_HEADERS = {
-    "category",
-    "content",
-    "group",
-    "id",
-    "input",
-    "instruction",
-    "label",
-    "prompt",
-    "question",
-    "text",
-    "topic",
-}
-"""Names of columns by which a table is known under an ending that says nothing."""
-
 _OTHER_KINDS = {
     b"\x1f\x8b": "is compressed with gzip. Unpack it.",
     b"PK\x03\x04": "is an Excel file or another archive. Save its table as CSV in UTF-8.",
@@ -51,26 +29,6 @@ _OTHER_KINDS = {
     b"\xfe\xff": "is UTF-16, as Excel and Notepad write it. Save it as UTF-8.",
 }
 """How files of other kinds begin, and what to do with them."""
-
-
-class Bad(NamedTuple):
-    """A record that is no prompt."""
-
-    line: int
-    """Where it begins in the file, from 1."""
-
-    reason: str
-    """What is wrong and what was expected, as the rest of a sentence."""
-
-
-class Record(NamedTuple):
-    """What a file says of one prompt."""
-
-    line: int
-    """Where it begins in the file, from 1."""
-
-    fields: dict[str, Any]
-    """By name; a line of text and a bare JSON string stand under the column that was asked for."""
 
 
 def read_records(path: Path, data: bytes, column: str) -> Iterator[Record | Bad]:
@@ -102,16 +60,12 @@ def read_records(path: Path, data: bytes, column: str) -> Iterator[Record | Bad]
     text = _decode(path, data)
     if ending in _JSON:
         return _read_json(text, column, path)
-    if ending in _SEPARATORS:
-        return _read_table(text, column, path)
+    if ending in SEPARATORS:
+        if _JSON_START.match(text):
+            msg = f"`{path}` looks like JSON. Give it the ending .json or .jsonl."
+            raise DataError(msg)
+        return read_table(text, column, path)
     return _read_lines(text, column, path)
-
-
-def prompt_key(names: Iterable[str], column: str) -> str | None:
-    """Return the key that holds the prompt or a conversation; None if there is neither."""
-    names = tuple(names)
-    others = CONVERSATIONS if column == _DEFAULT_COLUMN else ()
-    return next((name for name in (column, *others) if name in names), None)
 
 
 def _decode(path: Path, data: bytes) -> str:
@@ -199,68 +153,6 @@ def _example(column: str) -> str:
 
 
 # ----------------------------------------------------------------------------
-# Tables: commas, semicolons or tabs.
-
-
-def _read_table(text: str, column: str, path: Path) -> Iterator[Record | Bad]:
-    if _JSON_START.match(text):
-        msg = f"`{path}` looks like JSON. Give it the ending .json or .jsonl."
-        raise DataError(msg)
-    separator, text, before = _separator(text, column, path)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = before + 1
-    try:
-        header = _trimmed([name.strip() for name in next(rows, [])], 0)
-        repeated = sorted({name for name in header if header.count(name) > 1})
-        if repeated:
-            msg = f"`{path}` has the column {listed(repeated)} twice, but expected different names."
-            raise DataError(msg)
-        line = before + rows.line_num + 1
-        for row in rows:
-            cells = _trimmed(row, len(header))
-            if len(cells) == len(header):
-                yield Record(line, dict(zip(header, cells, strict=True)))
-            elif row:
-                yield Bad(line, f"{len(row)} fields, but the header has {len(header)}.")
-            line = before + rows.line_num + 1
-    except csv.Error as error:
-        msg = f"`{path}`, line {line}: not CSV ({error}). Expected quotes round fields with commas or line breaks."
-        raise DataError(msg) from error
-
-
-def _separator(text: str, column: str, path: Path) -> tuple[str, str, int]:
-    """Return what separates the cells, the table, and the number of lines before it."""
-    said = re.match(r"sep=(.)\r?\n", text)  # Excel's own first line
-    if said:
-        return said[1], text[said.end() :], 1
-    headers = {separator: _header(text, separator) for separator in _SEPARATORS[path.suffix.lower()]}
-    for separator, header in headers.items():
-        if prompt_key(header, column):
-            return separator, text, 0
-    longest = max(headers.values(), key=len)
-    msg = f"`{path}` has no column {column!r}, but {listed(longest)}. Name the column with --column."
-    raise DataError(msg)
-
-
-def _header(text: str, separator: str) -> list[str]:
-    """Return the names of the columns; none if the first line is no header with this separator."""
-    try:
-        return [
-            name.strip()
-            for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), [])
-        ]
-    except csv.Error:
-        return []
-
-
-def _trimmed(row: list[str], length: int) -> list[str]:
-    """Leave out empty cells behind the last column: Excel writes them where a cell was once filled."""
-    while len(row) > length and not row[-1].strip():
-        row = row[:-1]
-    return row
-
-
-# ----------------------------------------------------------------------------
 # Lines of text.
 
 
@@ -268,7 +160,7 @@ def _read_lines(text: str, column: str, path: Path) -> Iterator[Record | Bad]:
     if _JSON_START.match(text) or isinstance(_parse(text), dict | list):
         msg = f"`{path}` looks like JSON, but .txt is a prompt a line. Give it the ending .json or .jsonl."
         raise DataError(msg)
-    if _is_table(text, column):
+    if is_table(text, column):
         msg = (
             f"`{path}` looks like a table, but .txt is a prompt a line. Give it the ending .csv or .tsv; if these are "
             "prompts, save them as .jsonl."
@@ -277,27 +169,3 @@ def _read_lines(text: str, column: str, path: Path) -> Iterator[Record | Bad]:
     for line, content in enumerate(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), start=1):
         is_blank = not content.strip()
         yield Bad(line, "blank, but expected a prompt on each line.") if is_blank else Record(line, {column: content})
-
-
-def _is_table(text: str, column: str) -> bool:
-    """
-    Tell whether lines are the rows of a table.
-
-    Its first row names the column of the prompts, or others that tables have; or every line has equally many cells,
-    which are separated by tabs, or follow their separator without a blank, as in no sentence.
-    """
-    text = re.sub(r"(?<=[0-9]),(?=[0-9]{3})", "", text)
-    for separator in (",", ";", "\t"):
-        try:
-            rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
-        except csv.Error:
-            continue
-        header = [name.strip() for name in rows[0]] if rows else []
-        if len(rows) > 1 and prompt_key(header, column):
-            return True
-        if len(rows) < 2 or any(len(row) != len(header) for row in rows):
-            continue
-        is_tight = not any(cell.startswith(" ") for row in rows for cell in row[1:])
-        if _HEADERS & {name.lower() for name in header} or (len(header) > 1 and (separator == "\t" or is_tight)):
-            return True
-    return False

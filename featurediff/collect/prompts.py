@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from featurediff.collect.prompt_formats import CONVERSATIONS, Bad, Record, prompt_key, read_records
+from featurediff.collect.prompt_formats import read_records
+from featurediff.collect.prompt_records import CONVERSATIONS, Bad, Record, prompt_key
 from featurediff.errors import DataError
 from featurediff.files import read_whole
 from featurediff.wording import listed, quoted

@@ -46,6 +46,9 @@ class Settings:
     group: str | None = None
     """Where the prompt files say which prompts belong together; None for nowhere."""
 
+    template_options: tuple[str, ...] = ()
+    """NAME=VALUE that the chat template is told."""
+
     preset: str | None = None
     """Name of a preset; None for the one that fits the chat model's architecture, if any."""
 

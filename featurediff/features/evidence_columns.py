@@ -134,6 +134,28 @@ def question_q(table: pd.DataFrame, question: Question, metric: str) -> Floats:
     return whole
 
 
+def goes_against(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
+    """
+    Return which features are exclusive in one model that does not use them more than the other.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `with_evidence`.
+    metric : str
+        The metric shown: it selects mean or frequency.
+
+    Returns
+    -------
+    ndarray of shape (rows,), bool
+        False where nothing is known of the change on target prompts.
+    """
+    change = table[effect_of("exclusive", metric)].to_numpy()
+    in_base, in_chat = (is_among(table["exclusivity"], (side,)) for side in SIDES)
+    found: NDArray[np.bool_] = (in_base & (change >= 0)) | (in_chat & (change <= 0))
+    return found
+
+
 def is_among(column: pd.Series, names: Collection[str]) -> NDArray[np.bool_]:
     """Return which rows of a categorical column are one of these; a look at its codes is enough."""
     cells = pd.Categorical(column)

@@ -183,38 +183,3 @@ def newcombe_paired(both: Counts, base_only: Counts, chat_only: Counts, n: int) 
     scale = np.sqrt(base * (n - base) * 1.0) * np.sqrt(chat * (n - chat) * 1.0)
     phi = np.divide(corrected, scale, out=np.zeros(len(scale)), where=scale > 0)
     return difference(share(chat, n), share(base, n), phi)
-
-
-def active_mean(mean: Floats, std: Floats, n: int, active: Counts) -> Estimate:
-    """
-    Return the mean activation in one model, zeros included, and its interval.
-
-    Parameters
-    ----------
-    mean, std : ndarray of shape (features,)
-        Over all prompts, zeros included; the standard deviation is unbiased.
-    n : int
-        How many prompts.
-    active : ndarray of shape (features,), int
-        On how many of them the feature is active.
-
-    Returns
-    -------
-    Estimate
-        The ends of Wilson's interval of the rate times those of the t interval of the mean over active prompts; it
-        covers more often than in 95 % of cases. Not below 0 where the mean is not. NaN for fewer than 2 active prompts,
-        or fewer than 2 prompts.
-    """
-    from scipy.special import stdtrit
-
-    mean, std = mean.astype(np.float64), std.astype(np.float64)
-    enough = (active >= 2) & (n >= 2)
-    k = np.where(enough, active, 2)
-    strength = mean * n / k
-    squares = (n - 1) * std**2 + n * mean**2 - k * strength**2
-    half = stdtrit(k - 1.0, _UPPER) * np.sqrt(squares.clip(min=0) / (k - 1) / k)
-    _, rarest, commonest = share(active, n)
-    weakest, strongest = strength - half, strength + half
-    low = np.where(weakest < 0, commonest, rarest) * weakest
-    high = np.where(strongest < 0, rarest, commonest) * strongest
-    return Estimate(mean, np.where(mean < 0, low, low.clip(min=0)), high).only(enough)

@@ -1,4 +1,4 @@
-"""Base, chat and the change between them: with intervals, and in order of size."""
+"""The features that change most, in the order of how much is left of a change at the near end of its interval."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ import numpy as np
 import pandas as pd
 
 from featurediff.csv_files import to_csv
-from featurediff.features.exact_tests import wilson
-from featurediff.features.intervals import active_mean
-from featurediff.features.questions import quantity_of
+from featurediff.features.questions import effect_of, is_tested
 from featurediff.features.table import values
 from featurediff.labels import SIDES, is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from featurediff.labels import Prompts, Side
+    from featurediff.features.questions import Asked
+    from featurediff.labels import Prompts
     from featurediff.sources.origin import Origin
 
     Floats = NDArray[np.float64]
 
-DIRECTIONS = ("increase", "decrease")
+WAYS = ("increase", "decrease")
+"""The two halves of a ranking, in their order."""
+
+TOP = 10
+"""How many increases, and how many decreases, a ranking lists at each token type unless it is asked for others."""
+
+ENDINGS = ("", "_low", "_high", "_p", "_q", "_test")
+"""The columns of an effect in the feature table, after its name."""
 
 
 def change_of(table: pd.DataFrame, metric: str, origin: Origin) -> tuple[Floats, Floats, Floats]:
@@ -47,61 +53,25 @@ def change_of(table: pd.DataFrame, metric: str, origin: Origin) -> tuple[Floats,
     if not is_share(metric):
         base, chat = (column.astype(np.float64) for column in values(table, metric))
         return base, chat, chat - base
-    prompts = _prompts(metric)
+    prompts: Prompts = "target" if metric.startswith("target") else "control"
     base_n, chat_n = (origin.num_prompts[side, prompts] for side in SIDES)
     base, chat = values(table, f"{prompts}_num_active")
     return base / base_n, chat / chat_n, (chat * base_n - base * chat_n) / (base_n * chat_n)
 
 
-def interval(table: pd.DataFrame, metric: str, side: Side, origin: Origin) -> tuple[Floats, Floats]:
-    """
-    Return the 95 % interval of a metric in one model.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Rows of the feature table.
-    metric : str
-        A metric of the table.
-    side : {"base", "chat"}
-        The model.
-    origin : Origin
-        For the numbers of prompts.
-
-    Returns
-    -------
-    low, high : ndarray of shape (rows,), float64
-        Shares and counts of prompts: Wilson's. Means over all prompts: Wilson's interval of the share of prompts times
-        the t interval of the mean over active prompts, see `intervals.active_mean`; NaN for fewer than 2 active
-        prompts. Other metrics, and means without their standard deviation: NaN.
-    """
-    prompts = _prompts(metric)
-    n = origin.num_prompts[side, prompts]
-    deviation, active = f"{side}_{metric.removesuffix('mean')}std", f"{side}_{prompts}_num_active"
-    if is_share(metric) or metric.endswith("_num_active"):
-        low, high = wilson(table[active].to_numpy(), n)
-        return (low, high) if is_share(metric) else (low * n, high * n)
-    if metric.endswith("_all_mean") and deviation in table:
-        mean, std = (table[name].to_numpy(dtype=np.float64) for name in (f"{side}_{metric}", deviation))
-        return active_mean(mean, std, n, table[active].to_numpy())[1:]
-    unknown = np.full(len(table), np.nan)
-    return unknown, unknown
-
-
-def _prompts(metric: str) -> Prompts:
-    return "target" if metric.startswith("target") else "control"
-
-
-def rank(table: pd.DataFrame, metric: str, origin: Origin, top: int = 20) -> pd.DataFrame:
+def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> pd.DataFrame:
     """
     List the features that change most, at each token type.
+
+    What counts is the effect that the question is about, with its interval, see `questions.effect_of`. A metric that
+    nothing tests has chat − base of its values instead, without an interval.
 
     Parameters
     ----------
     table : DataFrame
         Rows of the feature table with its tests.
-    metric : str
-        Whose change counts.
+    asked : Asked
+        Question, metric and alpha.
     origin : Origin
         For the numbers of prompts.
     top : int
@@ -110,45 +80,51 @@ def rank(table: pd.DataFrame, metric: str, origin: Origin, top: int = 20) -> pd.
     Returns
     -------
     DataFrame with a row per ranked (token_type, feature)
-        In the order of token types, increases first, largest change first; equal ones by the p of the change, then
-        by feature.
-        `token_type` and `direction` (category: increase, decrease), `rank` (from 1), `feature_id`, `base`, `chat`,
-        `difference` (chat − base, never 0), `base_low`, `base_high`, `chat_low`, `chat_high` (see `interval`),
-        `explanation`, `page` (URL; missing is NaN).
+        The columns of the feature table, and before them: `rank` (from 1), `way` (category: increase, decrease),
+        `base`, `chat`, `change` (the metric's values and chat − base), `effect` (what counts, never 0), `low`, `high`
+        (its 95 % interval; NaN where there is none), `is_evident` (bool: its q is at most alpha).
+        In the order of token types, increases first; then by the end of the interval that is nearer to 0, the farthest
+        from 0 first, and where it lies beyond 0 last. Rows without an interval come after those with one. Equal ones by
+        the size of the effect, then by feature.
     """
-    base, chat, change = change_of(table, metric, origin)
-    ends = {
-        f"{side}_{end}": at
-        for side in SIDES
-        for end, at in zip(("low", "high"), interval(table, metric, side, origin), strict=True)
+    base, chat, change = change_of(table, asked.metric, origin)
+    effect, low, high, q = change, *np.full((3, len(table)), np.nan)
+    if is_tested(asked.metric):
+        name = effect_of(asked.question, asked.metric)
+        known, low, high, q = (table[f"{name}{ending}"].to_numpy() for ending in ("", "_low", "_high", "_q"))
+        effect = np.where(np.isnan(known), change, known)
+    near = np.where(effect > 0, low, -high)
+    position = table["token_type"].cat.codes.to_numpy()
+    order = np.lexsort([table["feature_id"].to_numpy(), -np.abs(effect), -near, effect < 0, position])
+    order = order[effect[order] != 0]
+    block = 2 * position[order].astype(np.int64) + (effect[order] < 0)
+    place = np.arange(len(order)) - np.searchsorted(block, block) + 1
+    first = order[place <= top]
+    found = table.iloc[first].reset_index(drop=True)
+    new = {
+        "rank": place[place <= top],
+        "way": pd.Categorical.from_codes((effect[first] < 0).astype(np.int8), categories=pd.Index(WAYS)),
+        "base": base[first],
+        "chat": chat[first],
+        "change": change[first],
+        "effect": effect[first],
+        "low": low[first],
+        "high": high[first],
+        "is_evident": q[first] <= asked.alpha,
     }
-    by = ("feature_id", f"{quantity_of(metric)}_change_p")
-    keys = [
-        *(table[name].to_numpy() for name in by),
-        -np.abs(change),
-        change < 0,
-        table["token_type"].cat.codes.to_numpy(),
-    ]
-    order = np.lexsort(keys)
-    found = pd.DataFrame(
-        {
-            "token_type": table["token_type"],
-            "direction": pd.Categorical.from_codes((change < 0).astype(np.int8), categories=pd.Index(DIRECTIONS)),
-            "feature_id": table["feature_id"],
-            "base": base,
-            "chat": chat,
-            "difference": change,
-            **ends,
-            "explanation": table["explanation"],
-            "page": table["neuronpedia_url"],
-        }
-    ).iloc[order[change[order] != 0]]
-    found.insert(2, "rank", found.groupby(["token_type", "direction"], observed=True).cumcount() + 1)
-    ranked: pd.DataFrame = found[found["rank"] <= top].reset_index(drop=True)
+    ranked: pd.DataFrame = pd.concat([pd.DataFrame(new), found], axis="columns")
     return ranked
 
 
-def ranking_csv(ranked: pd.DataFrame) -> str:
-    """Return a ranking as CSV: rank, token_type, direction, feature, base, chat, difference, page; missing is empty."""
-    columns = ["rank", "token_type", "direction", "feature", "base", "chat", "difference", "page"]
-    return to_csv(ranked.rename(columns={"feature_id": "feature"})[columns])
+def ranking_csv(ranked: pd.DataFrame, asked: Asked) -> str:
+    """
+    Return a ranking as CSV; missing is empty.
+
+    Its columns are rank, token_type, direction, feature, base, chat, difference (chat − base of the metric), those of
+    the effect that it is ordered by as they are called in the feature table, and page. A metric that nothing tests has
+    no such effect.
+    """
+    names = {"way": "direction", "feature_id": "feature", "change": "difference", "neuronpedia_url": "page"}
+    effect = [f"{effect_of(asked.question, asked.metric)}{ending}" for ending in ENDINGS * is_tested(asked.metric)]
+    columns = ["rank", "token_type", "way", "feature_id", "base", "chat", "change", *effect, "neuronpedia_url"]
+    return to_csv(ranked[columns].rename(columns=names))

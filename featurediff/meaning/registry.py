@@ -156,6 +156,26 @@ def is_width(width: str, num_features: int) -> bool:
     return int(digits) in {num_features // base**powers for base in (1000, 1024)}
 
 
+def nominal_l0(trainer: str, *, release: str | None, sae_id: str | None, page: str | None) -> str | None:
+    """
+    Return the L0 that the registry gives an SAE, or else one that its names say.
+
+    Parameters
+    ----------
+    trainer : str
+        Such as "131k-l0-114".
+    release, sae_id : str or None
+        Names in the registry.
+    page : str or None
+        Its Neuronpedia id.
+    """
+    known = table().get((release or "", sae_id or ""))
+    if known and known.l0 is not None:
+        return str(known.l0)
+    said = (find(r"(?i)(?:^|[-_/])l0[-_]?([0-9]{1,6})(?![0-9])", name) for name in (trainer, sae_id, page) if name)
+    return next((l0 for l0 in said if l0), None)
+
+
 def contradictions(facts: Facts, others: Facts) -> list[tuple[str, str, str]]:
     """List the facts on which two names disagree, with what the one and the other says."""
     both = [(fact, value, others.get(fact)) for fact, value in facts.items()]

@@ -27,6 +27,7 @@ _PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
 _CHOICES = {"model": SIDES, "prompt_set": PROMPTS}
 _HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text") | {"group": "text or whole numbers"}
 _HOLDS |= {"prompt_id": "whole numbers", "feature_id": "whole numbers", "activation": "fractions"}
+_HOLDS |= {"share": "fractions", "cosine": "fractions"}
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Activations:
 
 def find_activations(folder: Path) -> Activations | None:
     """Return the activations beside a source's files, or None where there are none."""
-    path, prompts = (folder / name for name in BESIDE)
+    path, prompts = (folder / name for name in BESIDE[:2])
     if not path.is_file():
         return None
     return Activations(path, prompts if prompts.is_file() else None)

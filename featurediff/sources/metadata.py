@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from featurediff.errors import DataError
+from featurediff.sources.fit import Fit, parse_fit
 from featurediff.wording import MAX_NAME, is_name, quoted
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class Metadata:
     neuronpedia_id: str | None
     """Model and SAE on Neuronpedia, "model/sae"; None when the file does not say."""
 
+    fit: Fit = field(default_factory=Fit)
+    """How well the SAE reads the model, as far as the file says."""
+
     def num_prompts(self, prompts: Literal["target", "control"]) -> int:
         """Return the number of prompts of one set, the denominator of its rates."""
         return self.num_target_prompts if prompts == "target" else self.num_control_prompts
@@ -98,12 +102,14 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
     if not isinstance(fields, dict):
         msg = f"`{name}`: `metadata` is {quoted(fields)}, but expected a dict."
         raise DataError(msg)
+    token_types = _token_types(fields, name)
     return Metadata(
         **{field: _string(fields, field, name) for field in _STRINGS},
         **{field: _integer(fields, field, *limits, name) for field, limits in _INTEGERS.items()},
         **{field: _optional(fields, field, name) for field in _OPTIONAL},
         sae_trainer=_trainer(fields, name),
-        token_types=_token_types(fields, name),
+        token_types=token_types,
+        fit=parse_fit(fields, token_types, name),
     )
 
 

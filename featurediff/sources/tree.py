@@ -18,7 +18,7 @@ T = TypeVar("T")
 FILES = ("base.pt", "chat.pt")
 """What makes a folder a source."""
 
-BESIDE = ("activations.parquet", "prompts.parquet")
+BESIDE = ("activations.parquet", "prompts.parquet", "difference.parquet")
 """What may stand beside them."""
 
 _SAE_FOLDER = re.compile(r"(?P<model>.+)_trainer(?P<trainer>.+)_layer(?P<layer>[0-9]{1,9})")

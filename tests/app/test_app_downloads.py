@@ -12,6 +12,7 @@ from dashboard import draw_box, open_app, rows, said
 
 from featurediff import export, load
 from featurediff.features.filters import by_size
+from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
 
 
@@ -32,7 +33,7 @@ def test_each_file_holds_what_is_shown(results, download):
     table = by_size(shown, "target_all_mean")
     assert download("_target_all_mean.csv") == export.csv_text(table, "target_all_mean")
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
-    assert download("ranking.csv") == ranking_csv(rank(shown, "target_all_mean", study.origin, 20))
+    assert download("ranking.csv") == ranking_csv(rank(shown, Asked(), study.origin), Asked())
     page = download(".html").decode()
     assert "<title>Active on Target only · Mean activation, Base → Instruct" in page
     assert f"Shown</dt><dd>{len(shown)} of {len(kept)} kept features: position newline; exclusive in Base</dd>" in page

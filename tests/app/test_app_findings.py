@@ -31,6 +31,7 @@ from featurediff import load
 from featurediff.app.dashboard.stars import parse_stars
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.evidence_columns import evidence_q
+from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
 
 SOURCE = "gemma_trainer131k-l0-114_layer20"
@@ -124,15 +125,13 @@ def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
     at = open_app(chart="ranking", metric="target_sparsity", top="1")
     assert not at.exception
     study = load(results)
-    ranked = rank(study.table(), "target_sparsity", study.origin, 1)
+    asked = Asked(metric="target_sparsity")
+    ranked = rank(study.table(), asked, study.origin, 1)
     drawn = [trace for trace in figure(at)["data"] if "customdata" in trace]
     assert {trace["legendgroup"] for trace in drawn} == {"model", "newline"}
     kinds = [button.proto.label.partition(":")[0] for button in at.get("download_button")]
     assert kinds[:4] == ["CSV", "HTML", "Parquet", "Ranking"]
-    assert (
-        ranking_csv(ranked).splitlines()[0]
-        == '"rank","token_type","direction","feature","base","chat","difference","page"'
-    )
+    assert ranking_csv(ranked, asked).startswith('"rank","token_type","direction","feature","base","chat","difference"')
     assert ranked["rank"].tolist() == [1, 1, 1, 1]
     assert at.toggle(key="spread").disabled
 

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limited import under_limit
 
-from featurediff.app.dashboard.stars import MAX_BYTES, MAX_NOTE, MOST, parse_stars, stars_csv, with_stars
+from featurediff.app.dashboard.small_csv import MAX_BYTES, MOST
+from featurediff.app.dashboard.stars import MAX_NOTE, parse_stars, stars_csv, with_stars
 from featurediff.errors import DataError
 
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)

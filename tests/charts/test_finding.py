@@ -55,7 +55,8 @@ def test_sentences_by_question(source_dir):
         f"6 features changed on Self (q ≤ 0.05), 6 up and 0 down. {RULE}"
     )
     assert study.finding(replace(view, question="specific")) == (
-        f"4 features changed on Self more than on Other (q ≤ 0.05), 4 up and 0 down. {RULE}"
+        f"4 features changed on Self more than on Other (q ≤ 0.05), 4 up and 0 down relative to Other; 1 of them "
+        f"changed more on Other itself. {RULE}"
     )
     assert study.finding(replace(view, question="any")) == (
         f"13 features answer at least one question; nothing corrects for asking several. {RULE}"
@@ -102,7 +103,10 @@ def test_features_that_do_not_move_towards_their_model_are_counted_apart(planted
     towards = table["exclusivity"].map({"chat": "increase", "base": "decrease"}).astype("str")
     expected = table["exclusivity"].isin(["base", "chat"]) & (table["direction"].astype("str") != towards)
     ways = [int((table["direction"] == way).sum()) for way in ("increase", "decrease")]
-    assert count_found(table) == Found(len(table), *ways, int(expected.sum()))
+    change, specific = table["all_mean_change"], table["all_mean_specific"]
+    on_control = ((change - specific).abs() > change.abs() + 1e-9).sum()
+    assert count_found(table, "target_all_mean") == Found(len(table), *ways, int(expected.sum()), int(on_control))
+    assert int(expected.sum()) > 0
 
 
 def test_other_thresholds_are_not_called_the_published_rule(source_dir):

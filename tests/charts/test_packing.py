@@ -62,6 +62,8 @@ def check(table, metric, layout, scale):
         check_moves(at[~is_silent], home[~is_silent], np.unique(home), ticks, scale.span)
         occurs_once = (pd.Series(home).groupby(home).transform("size") == 1).to_numpy() & ~is_silent
         np.testing.assert_array_equal(at[occurs_once], home[occurs_once])
+    has_side = ~(silent[0] | silent[1]) & (true[0] != true[1])
+    assert (np.sign(y - x) == np.sign(true[1] - true[0]))[has_side].all(), "a point crosses the no-change line"
     check_piles(table, np.array([x, y]), np.array(true), np.array(silent), scale.span)
 
 
@@ -79,7 +81,7 @@ def check_moves(at, home, occurring, ticks, span):
 
 
 def check_piles(table, at, true, silent, span):
-    """Colours stay together in a pile, and a pile inside the plot stays centred."""
+    """Colours stay together in a pile, and a pile inside the plot and not at the no-change line stays centred."""
     codes = table["token_type"].cat.codes.to_numpy() * 3 + table["exclusivity"].cat.codes.to_numpy()
     corner, inside = silent.all(axis=0), ~silent.any(axis=0)
     keys = np.where(corner, 0, np.where(silent, np.inf, true))
@@ -92,7 +94,8 @@ def check_piles(table, at, true, silent, span):
             first, second = -px, -py if corner[rows[0]] else py
         coloured = codes[rows][np.lexsort([second, first])]
         assert (np.diff(coloured) != 0).sum() + 1 == len(np.unique(coloured)), "a colour of a pile is torn apart"
-        if inside[rows[0]]:
+        block, to_line = np.ptp(at[:, rows], axis=1).sum() / 2, np.abs(np.diff(true[:, rows[0]]))[0]
+        if inside[rows[0]] and (to_line == 0 or to_line > 1.2 * block):
             middle = (at[:, rows].min(axis=1) + at[:, rows].max(axis=1)) / 2
             np.testing.assert_allclose(middle, true[:, rows[0]], rtol=1e-5, atol=1e-5 * span)
 
@@ -140,6 +143,9 @@ def tables(draw, most=300):
         silent[side] = rng.random(n) < silent_share
         found[silent[side] | (rng.random(n) < zero_share)] = 0
         cells.append(found.astype(dtype))
+    if draw(st.booleans()):  # close to the no-change line
+        silent["chat"], near = silent["base"], draw(st.sampled_from([1e-6, 1e-3, 0.02]))
+        cells[1] = (cells[0] * (1 + near * rng.integers(-1, 2, n))).astype(dtype)
     token_types = ("model", "newline", "asst")[: draw(st.integers(1, 3))]
     table = make_table(*cells, metric=metric, silent=silent, seed=int(rng.integers(1 << 30)), token_types=token_types)
     return table, metric, draw(st.sampled_from(["auto", "linear", "sqrt", "symlog"]))

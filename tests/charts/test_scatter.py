@@ -55,9 +55,9 @@ def draw(results, *, table=None, labels=MINE, metric=METRIC, choice="auto", spre
     changes = assess_changes(results)
     kept = feature_table(results, None, explained_by(*texts) if texts else None)
     kept = with_evidence(kept, assess_exclusive(results), changes)
-    layout, scale = lay_out(kept, metric, choice, spread_points=spread_points)
+    view = View(metric, labels=labels, scale=choice, spread=spread_points)
     shown = kept if table is None else table(kept)
-    return go.Figure(scatter(shown, metric, layout, scale, Origin.of(results, "personal_40"), labels, **how))
+    return go.Figure(scatter(shown, *lay_out(kept, view), view, Origin.of(results, "personal_40"), **how))
 
 
 def markers(fig):
@@ -91,7 +91,7 @@ def test_a_trace_for_each_token_type_and_category(results):
 
 
 def test_names_by_default(results):
-    assert [name for _, name in keys(draw(results, labels=None))][:5] == [
+    assert [name for _, name in keys(draw(results, labels=Labels()))][:5] == [
         "Both Target",
         "Base Target",
         "Base Target + Instruct Control",
@@ -213,9 +213,9 @@ def test_large_charts_leave_out_explanations(points, has_text):
     table = make_table(cells, cells, metric=METRIC, token_types=("model",))
     control = {f"{side}_control_num_active": 0 for side in ("base", "chat")}
     table = untested(table.assign(explanation=pd.Series(["x"] * points, dtype="str"), **control))
-    layout, scale = lay_out(table, METRIC)
     sizes = {(side, prompts): 9 for side in ("base", "chat") for prompts in ("target", "control")}
-    fig = go.Figure(scatter(table, METRIC, layout, scale, Origin("gemma", 20, "x", "", ("model",), sizes)))
+    view = View(METRIC)
+    fig = go.Figure(scatter(table, *lay_out(table, view), view, Origin("gemma", 20, "x", "", ("model",), sizes)))
     assert all((trace.text is not None) == has_text for trace in markers(fig))
     assert all(("%{text}" in trace.hovertemplate) == has_text for trace in markers(fig))
 
@@ -332,7 +332,7 @@ def test_gutters_and_ticks(results):
     boxes = [(box.x0, box.x1, box.y0, box.y1) for box in layout.shapes]
     np.testing.assert_allclose(boxes, [(-0.255, -0.015, -0.015, 1.05), (-0.015, 1.05, -0.255, -0.015)])
     assert [note.text for note in layout.annotations] == [
-        "silent on<br>Ancestor’s<br>Introspective prompts",
+        "silent on Ancestor’s Introspective prompts ↓",
         "silent on Tuned’s Introspective prompts",
     ]
 
@@ -386,7 +386,8 @@ def test_golden_figure(results):
 
 def test_mark_dims_all_points_but_the_given_ones_of_their_own_position(results):
     kept = with_evidence(feature_table(results), assess_exclusive(results), assess_changes(results))
-    drawing = scatter(kept, METRIC, *lay_out(kept, METRIC), Origin.of(results))
+    view = View(METRIC)
+    drawing = scatter(kept, *lay_out(kept, view), view, Origin.of(results))
     first = drawing["data"][0]
     feature_id = int(first["customdata"][0, 0])
     mark(drawing, [(first["legendgroup"], feature_id), ("nowhere", feature_id)])

@@ -13,7 +13,9 @@ from tables import make_results, make_table, untested
 from featurediff.charts.packing import ROW
 from featurediff.charts.points import EXPLAINED_POINTS, custom_data, mark
 from featurediff.charts.scatter import lay_out, scatter
-from featurediff.charts.volcano import CEILING, LINES, PLOT, lay_out_volcano, volcano
+from featurediff.charts.view import View
+from featurediff.charts.volcano import volcano
+from featurediff.charts.volcano_places import CEILING, FARTHEST, LINES, PLOT, lay_out_volcano
 from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
@@ -48,11 +50,12 @@ def table_of(results, texts="what it is"):
     return kept.assign(explanation=texts)
 
 
-def draw(results, *, metric=SHARE, rows=None, spread_points=True, labels=MINE, texts="what it is", **how):
+def draw(results, *, metric=SHARE, rows=None, spread_points=True, labels=MINE, texts="what it is", alpha=0.05, **how):
     kept = table_of(results, texts)
     origin = Origin.of(results, "personal_40")
-    places = lay_out_volcano(kept, metric, origin, spread_points=spread_points)
-    return go.Figure(volcano(kept if rows is None else rows(kept), places, metric, origin, labels, **how))
+    view = View(metric, labels=labels, spread=spread_points, alpha=alpha)
+    places = lay_out_volcano(kept, view, origin)
+    return go.Figure(volcano(kept if rows is None else rows(kept), places, view, origin, **how))
 
 
 def markers(fig):
@@ -88,14 +91,14 @@ def q_of(kind, n, rng):
     if kind == "all different":
         return 10 ** -rng.exponential(2, n)
     if kind == "at a line":
-        return rng.choice(LINES, n) * (1 + rng.choice([-1e-3, -1e-9, 0, 1e-9, 1e-3], n))
+        return rng.choice(LINES, n) * (1 + rng.choice([-1e-3, -1e-9, -2e-16, 0, 2e-16, 1e-9, 1e-3], n))
     assert kind == "tiny"
     return 10.0 ** -rng.choice([0, 1, 40, 200, 299, 301, 350], n)
 
 
 @st.composite
 def tables(draw, most=300):
-    """A random table, its metric, and a choice of scale."""
+    """A random table, and a view of it."""
     n = draw(st.integers(0, most) | st.integers(0, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     metric = draw(st.sampled_from([SHARE, MEAN]))
@@ -103,9 +106,11 @@ def tables(draw, most=300):
     if metric == MEAN:
         noise = draw(st.sampled_from([0, 1e-9, 1]))
         change = change * (1 + noise * rng.lognormal(0, 1, n))
+        change[: n // 9] *= draw(st.sampled_from([1, 1e-4, 1e-12, 1e-30]))
     q = q_of(draw(st.sampled_from(["none", "levels", "all different", "at a line", "tiny"])), n, rng)
     seed, choice = int(rng.integers(1 << 30)), draw(st.sampled_from(["auto", "linear", "sqrt", "symlog"]))
-    return made_up(change, q, metric=metric, seed=seed), metric, choice
+    view = View(metric, scale=choice, alpha=draw(st.sampled_from([0, 1e-6, 0.05, 0.2, 0.9, 1])))
+    return made_up(change, q, metric=metric, seed=seed), view
 
 
 def q_column(metric):
@@ -128,9 +133,9 @@ def check_order(at, home, pixel):
     assert (at[order][has_one] > highest[before[has_one]]).all()
 
 
-def check(table, metric, places):
+def check(table, view, places):
     """Everything that must hold of any layout."""
-    change, evidence = change_and_evidence(table, metric)
+    change, evidence = change_and_evidence(table, view.metric)
     x, y = places.x.astype(np.float64), places.y.astype(np.float64)
     home_x, home_y = places.x_scale.place(change), places.y_scale.place(evidence)
     assert places.x.dtype == places.y.dtype == np.float32
@@ -149,37 +154,39 @@ def check(table, metric, places):
     assert (y[~none] > 0).all(), "a point with evidence stands in the strip"
     check_order(x, home_x, pixel[0])
     check_order(y[~none], home_y[~none], pixel[1])
+    far = np.hypot((x - home_x) / pixel[0], np.where(none, 0, (y - home_y) / pixel[1]))
+    assert (far <= FARTHEST * (1 + 1e-4)).all(), "a point stands far from its values"
     assert (np.sign(x) == np.sign(change))[change != 0].all(), "an increase is drawn as a decrease"
     for tick in places.x_scale.place(places.x_scale.ticks()):
         others = np.abs(home_x - tick) > 1e-5 * places.x_scale.span
         assert (np.sign(x - tick) == np.sign(home_x - tick))[others].all(), f"a point passes the tick at {tick}"
-    for line in LINES:
-        at, significant = places.y_scale.place(-np.log10(line)), table[q_column(metric)] / line
-        assert (y[significant < 1 - 1e-4] > at).all()
-        assert (y[significant > 1 + 1e-4] < at).all()
+    q = table[q_column(view.metric)].to_numpy()[~none]
+    for line in (*LINES, max(view.alpha, 10**-CEILING)):
+        at = float(places.y_scale.place(-np.log10(line)))
+        np.testing.assert_array_equal(y[~none] >= at, q <= line, f"a point stands on the other side of q = {line}")
 
     alone = np.ones(len(table), dtype=bool)
     if len(table) > 1:
         px = np.column_stack([home_x, home_y]) / pixel
         alone = cKDTree(px).query(px, k=2, p=np.inf)[0][:, 1] > ROW * 1.001
-    np.testing.assert_array_equal(x[alone & ~none], home_x[alone & ~none].astype(np.float32))
-    np.testing.assert_array_equal(y[alone & ~none], home_y[alone & ~none].astype(np.float32))
+    np.testing.assert_allclose(x[alone & ~none], home_x[alone & ~none], rtol=1e-6, atol=2e-6 * places.x_scale.span)
+    np.testing.assert_allclose(y[alone & ~none], home_y[alone & ~none], rtol=2e-7)
 
 
 @settings(max_examples=300, deadline=None)
 @given(tables())
 def test_any_table_is_laid_out_well(case):
-    table, metric, choice = case
-    check(table, metric, lay_out_volcano(table, metric, RUN, choice))
+    table, view = case
+    check(table, view, lay_out_volcano(table, view, RUN))
 
 
 @settings(max_examples=50, deadline=None)
 @given(tables(), st.integers(0, 2**32 - 1))
 def test_places_do_not_depend_on_the_order_of_rows(case, seed):
-    table, metric, choice = case
+    table, view = case
     order = np.random.default_rng(seed).permutation(len(table))
-    here = lay_out_volcano(table, metric, RUN, choice)
-    there = lay_out_volcano(table.iloc[order].reset_index(drop=True), metric, RUN, choice)
+    here = lay_out_volcano(table, view, RUN)
+    there = lay_out_volcano(table.iloc[order].reset_index(drop=True), view, RUN)
     np.testing.assert_array_equal(here.x[order], there.x)
     np.testing.assert_array_equal(here.y[order], there.y)
     assert (here.x_range, here.y_range, here.gutter) == (there.x_range, there.y_range, there.gutter)
@@ -189,14 +196,14 @@ def test_values_that_only_float64_tells_apart_are_one():
     """Two of them at either side of the edge of a cell, 3 of 620 pixels of the range from its first, were one point."""
     edge = 0.13 + 3 * 1.1 / 620
     table = made_up([0.13, edge * (1 - 1e-10), edge * (1 + 1e-10), 1], [0.9, 0.5, 0.5, 1e-9], metric=MEAN)
-    check(table, MEAN, lay_out_volcano(table, MEAN, RUN, "linear"))
+    check(table, View(MEAN), lay_out_volcano(table, View(MEAN, scale="linear"), RUN))
 
 
 @pytest.mark.parametrize("spread_points", [True, False])
 def test_swapping_base_and_chat_mirrors_the_chart(results, spread_points):
     origin, mirrored = Origin.of(results), Origin.of(swap(results))
-    here = lay_out_volcano(table_of(results), SHARE, origin, spread_points=spread_points)
-    there = lay_out_volcano(table_of(swap(results)), SHARE, mirrored, spread_points=spread_points)
+    here = lay_out_volcano(table_of(results), View(SHARE, spread=spread_points), origin)
+    there = lay_out_volcano(table_of(swap(results)), View(SHARE, spread=spread_points), mirrored)
     assert here.x_range == pytest.approx([-end for end in there.x_range[::-1]])
     assert here.y_range == pytest.approx(there.y_range)
     if not spread_points:
@@ -211,8 +218,8 @@ def test_zoom_takes_any_pile_apart(size, step, q):
     steps = np.append(np.full(size, step), np.arange(-40, 41))
     levels = np.append(np.full(size, q), np.repeat([1, 0.54, 0.04, 1e-5, 1e-21], [20, 20, 20, 20, 1]))
     table = made_up(steps / 40, levels)
-    places = lay_out_volcano(table, SHARE, RUN)
-    check(table, SHARE, places)
+    places = lay_out_volcano(table, View(SHARE), RUN)
+    check(table, View(SHARE), places)
     pile = np.column_stack([places.x, places.y])[:size].astype(np.float64)
     extent = np.ptp(pile, axis=0)
     pile = pile / np.where(extent > 0, extent, 1) * PLOT
@@ -226,7 +233,7 @@ def test_first_sight_of_the_demo():
     kept, origin = table_of(results), Origin.of(results)
 
     def cells(spread_points):
-        places = lay_out_volcano(kept, SHARE, origin, spread_points=spread_points)
+        places = lay_out_volcano(kept, View(SHARE, spread=spread_points), origin)
         ends = np.array([places.x_range, places.y_range])
         px = (np.column_stack([places.x, places.y]) - ends[:, 0]) / (ends @ [-1, 1]) * PLOT
         return len(np.unique(np.floor(px / 3), axis=0))
@@ -242,7 +249,7 @@ def test_places_by_hand():
     The range of x is 5 % of 0.8 beyond −0.05 and 0.75; of y 5 % of 4 beyond 0 and 4.
     """
     table = made_up([0.025, 0.025, -0.05, 0.75, 0], [1, 1, 0.1, 1e-4, 1])
-    places = lay_out_volcano(table, SHARE, RUN, spread_points=False)
+    places = lay_out_volcano(table, View(SHARE, spread=False), RUN)
     np.testing.assert_allclose(places.x, [0.025, 0.025, -0.05, 0.75, 0], rtol=1e-12)
     np.testing.assert_allclose(places.y, [0, 0, 1, 4, 0], rtol=1e-12)
     assert places.x_range == pytest.approx((-0.09, 0.79))
@@ -263,7 +270,7 @@ def test_strip_and_grid_by_hand():
         token_type=same, exclusivity=pd.Categorical(["chat"] * 7), inconsistent=False, feature_id=[4, 3, 2, 1, 9, 8, 7]
     )
     table.loc[:3, q_column(MEAN)] = 0.0098
-    places = lay_out_volcano(table, MEAN, RUN, "linear")
+    places = lay_out_volcano(table, View(MEAN, scale="linear"), RUN)
     assert places.x_range == pytest.approx((-0.025, 0.525))
     assert places.y_range == pytest.approx((-1.08, 4.2))
     assert places.gutter == pytest.approx((-1.02, -0.06))
@@ -280,12 +287,12 @@ def test_strip_and_grid_by_hand():
 
 def test_q_too_small_to_draw_stands_at_the_ceiling():
     table = made_up([0.5, 0.75, 1, 0.25], [0.0, 1e-320, 1e-299, 0.5])
-    places = lay_out_volcano(table, SHARE, RUN, spread_points=False)
+    places = lay_out_volcano(table, View(SHARE, spread=False), RUN)
     np.testing.assert_allclose(places.y, [300, 300, 299, -np.log10(0.5)])
     assert places.capped
-    notes = [note.text for note in go.Figure(volcano(table, places, SHARE, RUN)).layout.annotations]
+    notes = [note.text for note in go.Figure(volcano(table, places, View(SHARE), RUN)).layout.annotations]
     assert notes == ["q = 0.05", "q below 10<sup>−300</sup> stands at 300"]
-    assert not lay_out_volcano(table[2:], SHARE, RUN).capped
+    assert not lay_out_volcano(table[2:], View(SHARE), RUN).capped
 
 
 @pytest.mark.parametrize("spread_points", [True, False])
@@ -293,12 +300,12 @@ def test_q_too_small_to_draw_stands_at_the_ceiling():
 def test_small_tables(change, q, spread_points):
     """No row, one point, no evidence at all: 0 and the line at q = 0.05 are in view all the same."""
     table = made_up(np.array(change, dtype=np.float64), np.array(q, dtype=np.float64))
-    places = lay_out_volcano(table, SHARE, RUN, spread_points=spread_points)
+    places = lay_out_volcano(table, View(SHARE, spread=spread_points), RUN)
     if spread_points:
-        check(table, SHARE, places)
+        check(table, View(SHARE), places)
     for (low, high), seen in ((places.x_range, 0), (places.y_range, places.y_scale.place(-np.log10(0.05)))):
         assert low < seen < high
-    assert len(markers(go.Figure(volcano(table, places, SHARE, RUN)))) == len(
+    assert len(markers(go.Figure(volcano(table, places, View(SHARE), RUN)))) == len(
         {*zip(table.token_type, table.exclusivity, table.inconsistent, strict=True)}
     )
 
@@ -309,8 +316,8 @@ def test_small_tables(change, q, spread_points):
 
 def test_traces_are_those_of_the_scatter(results):
     kept, origin = table_of(results), Origin.of(results, "personal_40")
-    layout, scale = lay_out(kept, SHARE)
-    theirs = markers(go.Figure(scatter(kept, SHARE, layout, scale, origin, MINE)))
+    view = View(SHARE, labels=MINE)
+    theirs = markers(go.Figure(scatter(kept, *lay_out(kept, view), view, origin)))
     ours = markers(draw(results))
     assert len(ours) == 10
     for one, other in zip(ours, theirs, strict=True):
@@ -382,7 +389,7 @@ def test_hover_template(results):
 
 def test_q_below_what_float32_holds_is_shown():
     table = made_up([0.5, 0.75], [1e-60, 0.5])
-    fig = go.Figure(volcano(table, lay_out_volcano(table, SHARE, RUN), SHARE, RUN))
+    fig = go.Figure(volcano(table, lay_out_volcano(table, View(SHARE), RUN), View(SHARE), RUN))
     shown = {int(point[0]): point[11] for trace in markers(fig) for point in trace.customdata}
     np.testing.assert_allclose([shown[i] for i in table["feature_id"]], [1e-60, 0.5])
 
@@ -420,8 +427,8 @@ def test_axes_say_what_was_tested(results):
 
 def test_lines_and_strip(results):
     """One line at the q that was asked for, one at no change, and the strip of q = 1."""
-    fig = draw(results, line=0.01)
-    scale = lay_out_volcano(table_of(results), SHARE, Origin.of(results)).y_scale
+    fig = draw(results, alpha=0.01)
+    scale = lay_out_volcano(table_of(results), View(SHARE, alpha=0.01), Origin.of(results)).y_scale
     threshold, no_change, strip = fig.layout.shapes
     assert threshold.y0 == threshold.y1 == pytest.approx(float(scale.place(2)))
     assert threshold.line.dash == "dash"
@@ -435,7 +442,7 @@ def test_lines_and_strip(results):
 
 def test_ticks_are_values():
     table = made_up([-2, 0.01, 0.02, 5], [0.9, 0.8, 0.7, 1e-20], metric=MEAN)
-    layout = go.Figure(volcano(table, lay_out_volcano(table, MEAN, RUN, "sqrt"), MEAN, RUN)).layout
+    layout = go.Figure(volcano(table, lay_out_volcano(table, View(MEAN, scale="sqrt"), RUN), View(MEAN), RUN)).layout
     for axis in (layout.xaxis, layout.yaxis):
         named = np.array([float(text.replace("−", "-")) for text in axis.ticktext])
         np.testing.assert_allclose(axis.tickvals, np.sign(named) * np.sqrt(np.abs(named)))
@@ -478,7 +485,7 @@ def test_what_strangers_wrote_is_shown_as_written():
 
 def test_box_is_marked(results):
     table, origin = table_of(results), Origin.of(results)
-    drawing = volcano(table, lay_out_volcano(table, SHARE, origin), SHARE, origin)
+    drawing = volcano(table, lay_out_volcano(table, View(SHARE), origin), View(SHARE), origin)
     mark(drawing, [("odd", 3)])
     fig = go.Figure(drawing)
     caught = {(trace.legendgroup, int(trace.customdata[i, 0])) for trace in markers(fig) for i in trace.selectedpoints}

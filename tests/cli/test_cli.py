@@ -17,7 +17,7 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
-from featurediff.features.questions import QUESTIONS
+from featurediff.features.questions import QUESTIONS, Asked
 from featurediff.features.ranked import rank, ranking_csv
 
 SHARE = "target_sparsity"
@@ -642,7 +642,9 @@ def test_ranking_is_drawn_and_written(source_dir, tmp_path):
     ]
     assert said.splitlines() == [f"{csv}: 4 rows", f"{html}: 12 rows"]
     study = load(source_dir)
-    assert csv.read_text("utf-8") == ranking_csv(rank(study.table(), SHARE, study.origin, 1))
+    assert csv.read_text("utf-8") == ranking_csv(
+        rank(study.table(), Asked(metric=SHARE), study.origin, 1), Asked(metric=SHARE)
+    )
     assert "more in Instruct" in html.read_text("utf-8")
 
 
@@ -663,8 +665,9 @@ def test_check_says_what_is_there(source_dir, explanations_file):
     assert err == ""
     assert [re.split(r" {2,}", line.rstrip()) for line in out.splitlines()] == [
         [
-            "4 features changed on Target more than on Control (q ≤ 0.05), 4 up and 0 down. The published rule keeps "
-            "12; at least 1 would be expected if Target and Control did not differ."
+            "4 features changed on Target more than on Control (q ≤ 0.05), 4 up and 0 down relative to Control; 1 of "
+            "them changed more on Control itself. The published rule keeps 12; at least 1 would be expected if Target "
+            "and Control did not differ."
         ],
         [""],
         ["source", "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"],
@@ -686,6 +689,11 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         [
             "Neuronpedia",
             "The files have 8 features, but the SAE of gemma-2-9b/20-gemmascope-res-131k is 131k wide.",
+        ],
+        [
+            "SAE",
+            "What the SAE explains on Target at model is not recorded; L0 3.5 and 3.78 (by its name 114) · "
+            "What the SAE explains on Target at newline is not recorded; L0 3.5 and 3.78 (by its name 114)",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],
@@ -713,6 +721,13 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["position", "kept", "by chance", "q at most 0.05", "by chance", "mirror"],
         ["model", "6", "≥ 0.6", "2", "≥ 0.0", "0"],
         ["newline", "6", "≥ 0.6", "2", "≥ 0.0", "0"],
+        [""],
+        ["How well the SAE reads both models: base · chat"],
+        ["position", "prompts", "explained", "missed", "cosine", "norm", "L0", "apart", "features carry"],
+        ["model", "target", "– · –", "– · –", "– · –", "– · –", "3.5 · 3.78", "–", "–"],
+        ["model", "control", "– · –", "– · –", "– · –", "– · –", "0.429 · 0.833", "–", "–"],
+        ["newline", "target", "– · –", "– · –", "– · –", "– · –", "3.5 · 3.78", "–", "–"],
+        ["newline", "control", "– · –", "– · –", "– · –", "– · –", "0.429 · 0.833", "–", "–"],
         [""],
         [f"{CAVEAT} {NOT_CORRECTED}"],
         [
@@ -754,10 +769,11 @@ def test_check_names_pairs_groups_and_tests(tmp_path):
             assert line[6].startswith("≥") is False, "with pairs the expectation is exact"
 
 
-def test_check_of_a_good_source_has_no_notes(tmp_path):
+def test_check_of_the_demo_notes_its_l0_only(tmp_path):
     folder = run("demo", tmp_path, "--features", 600, "--prompts", 10)[0].strip()
     out = run("check", folder)[0]
-    assert "Note" not in out
+    (note,) = [line for line in out.splitlines() if line.startswith("Note")]
+    assert note.startswith("Note: At 'model' on target prompts the SAE has an L0 of ")
     assert "Neuronpedia   No Neuronpedia pages are known for the SAEs of model 'demo'" in out
     assert "base: 10 target and 7 control prompts" in out
 

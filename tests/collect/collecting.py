@@ -291,7 +291,7 @@ def _load_weights(folder):
 
 def _topk(x, w):
     pre = np.maximum((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"], 0)
-    return np.where(pre >= np.sort(pre, axis=-1)[:, [-7]], pre, 0)
+    return np.where(pre >= np.sort(pre, axis=-1)[..., [-7]], pre, 0)
 
 
 def _gated(x, w):

@@ -271,9 +271,10 @@ def test_refuses_a_prompt_without_header_or_too_long_or_counts_it(family, tmp_pa
     assert len(pd.read_parquet(folder / "prompts.parquet")) == 3 + 5
     refused(
         replace(settings, header="<nobody>", positions=("a=0",), prompt_set="other"),
-        f"`target_set.jsonl`, line 1, prompt 0 ('Who are you?'): no header '<nobody>' among its "
-        f"{planned.chats['target'].lengths[0]} tokens. "
-        "Mend it, or leave such prompts out with --skip-bad.",
+        f"None of the prompts of `target_set.jsonl` has the header '<nobody>' in the chat template of "
+        f"{quoted(family.chat)}. One ends in '<bos><start_of_turn>user\\nWho are you?<end_of_turn>\\n"
+        "<start_of_turn>model\\n'. Give the text that opens the assistant's turn with --header, and the tokens to read "
+        "with --position NAME=OFFSET. Of the presets, 'gemma-2-9b', 'gemma-3-4b' may fit.",
     )
 
 

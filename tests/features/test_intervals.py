@@ -10,7 +10,6 @@ from scipy.stats import binomtest, t, ttest_1samp, ttest_ind
 
 from featurediff.features.groups import group_means
 from featurediff.features.intervals import (
-    active_mean,
     difference,
     mean_interval,
     newcombe,
@@ -172,33 +171,3 @@ def test_no_interval_where_nothing_varies():
         assert found.value[0] == d[0, 0]
         assert np.isnan(paired_means(d, np.zeros((5, 1))).low[0])
     assert not np.isnan(paired_means(np.full((5, 1), 2.0), RNG.normal(size=(5, 1))).low[0])
-
-
-def test_active_mean_is_the_product():
-    """k of n prompts active: Wilson's ends of k / n times the ends of the t interval of the k activations."""
-    for k in (2, 5, 20):
-        active = RNG.gamma(4, 1, k) + 2
-        prompts = np.concatenate([active, np.zeros(20 - k)])
-        found = active_mean(*one(prompts.mean(), prompts.std(ddof=1)), 20, np.array([k]))
-        mean = ttest_1samp(active, 0).confidence_interval(0.95)
-        rate = score(k, 20)
-        expected = max(rate[0] * mean.low, 0), rate[1] * mean.high
-        assert ends(found) == pytest.approx(expected, rel=1e-6)
-        assert found.value[0] == pytest.approx(prompts.mean())
-
-
-def test_active_mean_of_negative_activations():
-    """The ends of a mean below 0 mirror those of the mean above 0, but are not cut at 0."""
-    prompts = np.array([0.0, 0.0, 0.0, 5.0, 6.0, 4.0, 7.0])
-    up = active_mean(*one(prompts.mean(), prompts.std(ddof=1)), 7, np.array([4]))
-    down = active_mean(*one(-prompts.mean(), prompts.std(ddof=1)), 7, np.array([4]))
-    assert ends(down) == pytest.approx((-up.high[0], -up.low[0]))
-    wild = np.array([0.0, 1.0, 9.0])
-    found = active_mean(*one(wild.mean(), wild.std(ddof=1)), 3, np.array([2]))
-    assert found.low[0] == 0
-    assert active_mean(*one(-wild.mean(), wild.std(ddof=1)), 3, np.array([2])).high[0] > 0
-
-
-def test_active_mean_is_unknown_for_one_prompt():
-    found = active_mean(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 1.0]), 4, np.array([0, 1, 2]))
-    assert np.isnan(found.low).tolist() == np.isnan(found.high).tolist() == [True, True, False]

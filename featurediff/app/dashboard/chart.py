@@ -41,7 +41,7 @@ def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen
     here = session()
     labelled = choose_labelled(shown, view, st.session_state[LABELLED])
     here.drawn = _drawn(opened, view, shown, size, labelled)
-    figure = draw(opened, view, shown, here.drawn, here.cleared, size, labelled)
+    figure = draw(opened, view, shown, here.drawn, here.cleared, size, labelled, here.groups)
     st.plotly_chart(
         figure,
         key=SCATTER,
@@ -58,7 +58,7 @@ def _drawn(opened: Opened, view: View, shown: Shown, size: Size, labelled: Label
     here = session()
     ranked = view.chart == "ranking"  # whose rows are its vertical axis
     axes = str(hash((opened.key, repr(view if ranked else placing(view)))))
-    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled))
+    figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled, here.groups))
     zoom, before = zoomed_to(axes), here.drawn
     if before is None or before.figure != figure:
         if before is None or before.axes != axes:

@@ -10,6 +10,7 @@ import streamlit as st
 from featurediff.app import thresholds
 from featurediff.app.dashboard import filters
 from featurediff.app.dashboard.events import clear_box
+from featurediff.app.dashboard.groups import count_groups
 from featurediff.app.dashboard.rows import MOST_ROWS
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import STARRED, session
@@ -57,6 +58,12 @@ def show_chips(view: View) -> None:
         on_change=remove,
         args=({name: undo for name, (_, undo) in chips.items()},),
     )
+
+
+def show_groups(shown: Shown) -> None:
+    """Say how many of the features shown are of each group that is outlined."""
+    for line in count_groups(session().groups, shown.rows()):
+        st.caption(line, width="content")
 
 
 def find_chips(view: View) -> dict[str, tuple[str, Callable[[], None]]]:

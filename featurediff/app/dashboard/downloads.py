@@ -73,7 +73,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         found["Ranking"] = (
             "ranking.csv",
             "text/csv",
-            lambda: ranking_csv(rank(shown.rows(), view.metric, screen.opened.study.origin, view.top)),
+            lambda: ranking_csv(rank(shown.rows(), view.asked, screen.opened.study.origin, view.top), view.asked),
             "The ranking of the features shown, as CSV.",
         )
     return found

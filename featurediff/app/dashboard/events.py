@@ -119,9 +119,27 @@ def first_of(customdata: Any) -> int:  # noqa: ANN401  a scalar, a list or a dic
 
 
 def forget() -> None:
-    """Forget what belongs to the source that was shown."""
-    here = session()
+    """
+    Forget what belongs to the source that was shown.
+
+    A search and pasted ids go too: in another source they may leave nothing, or features that have nothing to do with
+    these.
+    """
+    here, state = session(), st.session_state
     here.subset, here.box, here.picked, here.url_faults = (), None, None, []
+    for name, words in (("search", "search"), ("ids", "list of ids")):
+        if state.get(name):
+            here.dropped.append(words)
+            state[name] = ""
+
+
+def say_dropped() -> None:
+    """Say once which filters went with the source before."""
+    here = session()
+    if here.dropped:
+        text = " and the ".join(here.dropped)
+        st.toast(f"Another source: the {text} of the one before no longer counts.", icon=":material/filter_alt_off:")
+    here.dropped = []
 
 
 def clear_box() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from featurediff.app.dashboard.groups import Groups, outline_groups
 from featurediff.app.dashboard.opened import KEEPING, KEYS, Opened, keep
 from featurediff.app.dashboard.picture import Picture
 from featurediff.app.dashboard.room import Size
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Labelled = tuple[tuple[str, int, str], ...]
 """(token_type, feature_id, text as Plotly shows it) of points that carry a label, the most important first."""
 
-MARGINS = {"l": 58, "r": 34, "t": 10, "b": 46}
+MARGINS = {"l": 58, "r": 34, "t": 22, "b": 46}
 """Pixels round the plot; Plotly’s own buttons stand in the right one."""
 
 SCROLLBAR = 14
@@ -106,7 +107,7 @@ def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
     hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), Drawn: repr, Size: repr},
 )
 def draw(
-    opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, size: Size, labelled: Labelled
+    opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, size: Size, labelled: Labelled, groups: Groups
 ) -> Picture:
     """
     Return the chart of a view as it begins. Another number of `cleared` boxes makes the browser redraw it.
@@ -120,9 +121,12 @@ def draw(
     layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
     if not ranked:
         layout |= {"height": size.height, "margin": MARGINS, "dragmode": "select", "modebar": {"orientation": "v"}}
+    layout["xaxis"] = layout["xaxis"] | {"tickangle": 0}  # turned ticks would make the plot lower
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if drawn.marked:
         mark(drawing, drawn.marked)
+    if groups and not ranked:
+        drawing = drawing | {"data": [*drawing["data"], *outline_groups(drawing, groups)]}
     if labelled:
         layout["annotations"] = [*layout.get("annotations", ()), *label_points(drawing, layout, labelled, size)]
     if drawn.box:

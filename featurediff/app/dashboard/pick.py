@@ -12,7 +12,7 @@ from featurediff.app.dashboard.events import write_picked
 from featurediff.app.dashboard.rows import list_rows
 from featurediff.app.dashboard.share import show_share
 from featurediff.app.dashboard.starring import stars_here
-from featurediff.app.dashboard.table import show_table
+from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
 from featurediff.app.session import session
 from featurediff.errors import DataError
 from featurediff.sources.tree import identify
@@ -40,7 +40,10 @@ def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
     with places.link:
         link_chart(screen)
     with places.table:
-        show_table(rows, view, room.table)
+        is_explained = opened.study.explanations is not None
+        if not is_explained:
+            say_unexplained(opened.study)
+        show_table(rows, view, room.table if is_explained else room.table.less(UNEXPLAINED))
     with places.details:
         if here.picked:
             show_feature(here.picked, rows.order, opened, view, room)

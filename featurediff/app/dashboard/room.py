@@ -29,6 +29,10 @@ class Size(NamedTuple):
     width: int
     height: int
 
+    def less(self, height: int) -> Size:
+        """Return the size without a strip of this height."""
+        return Size(self.width, self.height - height)
+
 
 @dataclass(frozen=True)
 class Room:

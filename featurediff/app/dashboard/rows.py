@@ -156,6 +156,8 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
     }
     if "explanation_type" in rows:
         cells["explanation_type"] = rows["explanation_type"].fillna("")
+    if rows["neuronpedia_url"].isna().all():
+        del cells["neuronpedia_url"]
     return pd.DataFrame(cells).reset_index(drop=True)
 
 

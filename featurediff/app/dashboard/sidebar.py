@@ -10,6 +10,7 @@ import streamlit as st
 from featurediff.app import thresholds
 from featurediff.app.dashboard import filters
 from featurediff.app.dashboard.events import clear_box
+from featurediff.app.dashboard.groups import choose_groups
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import EXPLANATION_TYPE, LABELLED, OPEN_ON_CLICK, TEMPLATE, session
 from featurediff.app.sources import settings
@@ -77,6 +78,7 @@ def choose_view(
     with below:
         with st.expander("Chart options", icon=":material/scatter_plot:"):
             scale, spread, top = choose_axes(kind)
+            choose_groups()
         with st.expander("More filters", icon=":material/filter_alt:"):
             ids, min_value = filters.choose_few(labels, metric)
         rule = thresholds.choose_thresholds(labels)

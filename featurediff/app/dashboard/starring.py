@@ -6,7 +6,8 @@ from functools import partial
 
 import streamlit as st
 
-from featurediff.app.dashboard.stars import MAX_BYTES, MAX_NOTE, Key, parse_stars, stars_csv, with_stars
+from featurediff.app.dashboard.small_csv import MAX_BYTES
+from featurediff.app.dashboard.stars import MAX_NOTE, Key, parse_stars, stars_csv, with_stars
 from featurediff.app.safe_text import show_error
 from featurediff.app.session import STARRED, STARS_FILE, session
 from featurediff.errors import DataError

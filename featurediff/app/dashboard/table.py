@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.events import on_table
 from featurediff.app.safe_text import escape_markdown
-from featurediff.app.session import session
+from featurediff.app.session import STARRED, session
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.questions import effect_of
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.room import Size
     from featurediff.app.dashboard.rows import Rows, Sort
     from featurediff.charts.view import View
+    from featurediff.study import Study
 
 ROW_HEIGHT = 30
 WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "effect": 140, "q": 54}
@@ -29,9 +30,8 @@ _SCROLLBAR = 10
 def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any]:
     """Say what the table's columns are called, and how they look."""
     metric, labels = view.metric, view.labels
-    base, chat, target, control = (
-        escape_markdown(getattr(labels, name)) for name in ("base", "chat", "target", "control")
-    )
+    base, chat = labels.base, labels.chat  # a column's name is plain text, its help is Markdown
+    change = escape_markdown(f"{base} → {chat}")
     effect = escape_markdown(labels.effect(effect_of(view.question, metric)))
     rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - _SCROLLBAR)
 
@@ -56,12 +56,12 @@ def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any
         "q": words("q", "q", WIDTHS["q"], f"q of the question. {CAVEAT}", right=True),
         "explanation": words("explanation", "Explanation", rest),
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="↗", width=50),
-        "share": words("share", f"On {target}", 120, f"Target prompts on which it is active: {base} → {chat}."),
-        "control_share": words("control_share", f"On {control}", 120, f"Control prompts likewise: {base} → {chat}."),
+        "share": words("share", f"On {labels.target}", 120, f"Target prompts on which it is active: {change}."),
+        "control_share": words("control_share", f"On {labels.control}", 120, f"Control prompts likewise: {change}."),
         "exclusivity": words("exclusivity", "Class", 110, "In which models it is active on target prompts only."),
         f"base_{metric}": number(f"base_{metric}", base, "%.4g", 80),
         f"chat_{metric}": number(f"chat_{metric}", chat, "%.4g", 80),
-        "difference": number("difference", "Difference", "%+.4g", 90, f"{chat} − {base}"),
+        "difference": number("difference", "Difference", "%+.4g", 90, escape_markdown(f"{chat} − {base}")),
         "base_q": words("base_q", f"q {base}", 80, other, right=True),
         "chat_q": words("chat_q", f"q {chat}", 80, other, right=True),
         "exclusive_positions": number(
@@ -71,9 +71,24 @@ def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any
     }
 
 
+UNEXPLAINED = 26
+"""Pixels of the line that says that there are no explanations."""
+
+
+def say_unexplained(study: Study) -> None:
+    """Say that a source has no explanations, with the command that gets them."""
+    folder = study.source.folder if study.source else "SOURCE"
+    with st.container(height=UNEXPLAINED, border=False):
+        st.caption(escape_markdown(f"No explanations. This gets them: featurediff explain {folder}"))
+
+
 def show_table(rows: Rows, view: View, size: Size) -> None:
     """Show the features as a table: a click in a row picks its feature, one on a header sorts."""
     here = session()
+    if not rows.order:
+        why = "None of these features is starred." if st.session_state[STARRED] else "The box holds none of these."
+        st.info(why, icon=":material/filter_alt_off:")
+        return
     looks = describe_columns(view, size, here.sort)
     cells = rows.cells
     if here.picked in rows.order:

@@ -1,0 +1,119 @@
+"""Named groups of features that a reader brings along, outlined in the chart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from featurediff.app.dashboard.small_csv import MAX_BYTES, read_id, read_small_csv
+from featurediff.app.safe_text import escape_markdown, show_error
+from featurediff.app.session import GROUPS_FILE, session
+from featurediff.errors import DataError
+from featurediff.wording import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from featurediff.charts.plotly_json import Drawing
+
+Groups = tuple[tuple[str, tuple[int, ...]], ...]
+"""(name, feature ids) of each group."""
+
+MOST_GROUPS = 5
+MAX_NAME = 40
+"""Characters of a group’s name."""
+
+OUTLINES = ("#8b1a89", "#c2410c", "#0f766e", "#4d4d4d", "#1d4ed8")
+"""Colours of the outlines, each with a contrast of at least 3 on white and on the dark background."""
+
+
+def parse_groups(data: bytes, name: str) -> Groups:
+    """
+    Read groups of features.
+
+    Parameters
+    ----------
+    data : bytes
+        CSV in UTF-8 with `feature_id` and `group`; other columns are left out.
+    name : str
+        What the file is called in messages.
+
+    Returns
+    -------
+    tuple of (str, tuple of int)
+        The groups and their features, in the file's order.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, a group has no name or a long one, or there are more than `MOST_GROUPS`.
+    """
+    groups: dict[str, dict[int, None]] = {}
+    for number, (cell, group) in read_small_csv(data, name, ("feature_id", "group")):
+        group = group.strip()
+        if not group or len(group) > MAX_NAME:
+            msg = f"`{name}`: the group in row {number} has {len(group)} characters, but expected 1 to {MAX_NAME}."
+            raise DataError(msg)
+        groups.setdefault(group, {})[read_id(cell, number, name)] = None
+        if len(groups) > MOST_GROUPS:
+            msg = f"`{name}` has the groups {listed(groups)}, but expected at most {MOST_GROUPS}."
+            raise DataError(msg)
+    return tuple((group, tuple(ids)) for group, ids in groups.items())
+
+
+def choose_groups() -> None:
+    """Draw the widget that takes a file of groups."""
+    here = session()
+    st.file_uploader(
+        "Outline groups of features (CSV)",
+        type="csv",
+        key=GROUPS_FILE,
+        max_upload_size=MAX_BYTES // 2**20,
+        on_change=import_groups,
+        help=f"Columns `feature_id` and `group`, at most {MOST_GROUPS} groups: each is outlined in the chart.",
+    )
+    if here.groups_error:
+        show_error("These groups are not used.", here.groups_error)
+
+
+def import_groups() -> None:
+    """Take over the groups of an uploaded file, or none."""
+    here, file = session(), st.session_state[GROUPS_FILE]
+    here.groups, here.groups_error = (), ""
+    if file is None:
+        return
+    try:
+        here.groups = parse_groups(file.getvalue(), file.name)
+    except DataError as error:
+        here.groups_error = str(error)
+
+
+def count_groups(groups: Groups, rows: pd.DataFrame) -> list[str]:
+    """Say how many rows of the feature table are of each group, in Markdown with the colour of its outline."""
+    ids = rows["feature_id"]
+    return [
+        rf"$\textcolor{{{colour}}}{{\large\circ}}$ {escape_markdown(name)}: {int(ids.isin(members).sum()):,} shown, "
+        f"of {len(members):,} features"
+        for (name, members), colour in zip(groups, OUTLINES, strict=False)
+    ]
+
+
+def outline_groups(drawing: Drawing, groups: Groups) -> list[Mapping[str, object]]:
+    """Return a trace for each group that draws a ring round its points; it takes no click and no hover."""
+    points = [trace for trace in drawing["data"] if "customdata" in trace]
+    traces: list[Mapping[str, object]] = []
+    for (_, members), colour in zip(groups, OUTLINES, strict=False):
+        x: list[float] = []
+        y: list[float] = []
+        wanted = set(members)
+        for trace in points:
+            inside = [feature_id in wanted for feature_id in trace["customdata"][:, 0].tolist()]
+            x += trace["x"][inside].tolist()
+            y += trace["y"][inside].tolist()
+        ring = {"size": 12, "color": "rgba(0, 0, 0, 0)", "line": {"width": 2, "color": colour}}
+        look = {"type": "scattergl", "mode": "markers", "hoverinfo": "skip", "showlegend": False}
+        traces.append(look | {"x": x, "y": y, "marker": ring})
+    return traces

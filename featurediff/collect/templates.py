@@ -1,0 +1,161 @@
+"""The chat model's template: its options, and prompts put into it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from featurediff.collect.template_process import SECONDS
+from featurediff.errors import DataError
+from featurediff.wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from featurediff.collect.prompts import Prompt
+
+_OURS = ("messages", "conversations", "chat_template", "add_generation_prompt", "continue_final_message", "tools")
+"""What `collect` itself gives to a template."""
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A chat template with everything that it is filled in with but the conversation."""
+
+    model: str
+    """The model that it is of."""
+
+    text: str
+    """The template itself, in Jinja."""
+
+    variables: dict[str, Any]
+    """The tokenizer's special tokens by name, and the options that were asked for."""
+
+
+class Refused(NamedTuple):
+    """Why a prompt cannot be put into the template."""
+
+    reason: str
+    """The rest of a sentence."""
+
+
+def parse_options(texts: Sequence[str]) -> dict[str, Any]:
+    """
+    Read `--template-option NAME=VALUE`: true, false, none, what else JSON knows, or else a text.
+
+    Raises
+    ------
+    DataError
+        If one has no name or no value, or names what `collect` itself gives to the template.
+    """
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name.isidentifier() and equals) or name in (*options, *_OURS):
+            msg = (
+                f"--template-option is a new name and a value, such as enable_thinking=false, but {quoted(text)} was "
+                "given."
+            )
+            raise DataError(msg)
+        try:
+            options[name] = _WORDS[value.lower()] if value.lower() in _WORDS else json.loads(value)
+        except (ValueError, RecursionError):
+            options[name] = value
+    return options
+
+
+def read_template(tokenizer: Any, options: dict[str, Any]) -> Template:  # noqa: ANN401  transformers is imported late
+    """
+    Take the chat template out of a tokenizer.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+        The chat model's.
+    options : dict
+        What the template is to be told besides.
+
+    Raises
+    ------
+    DataError
+        If there is no template, or it does not know an option.
+    """
+    where = f"The tokenizer of {quoted(tokenizer.name_or_path)}"
+    if not tokenizer.chat_template:
+        msg = f"{where} has no chat template. Is --chat the chat model?"
+        raise DataError(msg)
+    try:
+        text = str(tokenizer.get_chat_template())
+    except ValueError as error:
+        msg = f"{where} has several chat templates, but none by the name of 'default'."
+        raise DataError(msg) from error
+    for name in options:
+        if not re.search(rf"\b{name}\b", text):
+            msg = f"{where} has a chat template that knows no option {quoted(name)}. Leave it out."
+            raise DataError(msg)
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    return Template(tokenizer.name_or_path, text, special | options)
+
+
+def fill_in(template: Template, prompts: Sequence[Prompt]) -> Iterator[str | Refused]:
+    """
+    Put each prompt into the chat template, followed by the header of the assistant's turn.
+
+    The template runs in a process of its own, with limits on time and memory.
+
+    Parameters
+    ----------
+    template : Template
+        Of the chat model.
+    prompts : sequence of Prompt
+        Which ones.
+
+    Yields
+    ------
+    str or Refused
+        For each prompt what the models read, or why there is nothing.
+
+    Raises
+    ------
+    DataError
+        If the template does not come to an end, or takes its process with it.
+    """
+    command = [sys.executable, "-P", str(Path(__file__).with_name("template_process.py"))]
+    with tempfile.TemporaryFile("w+") as questions:
+        questions.write(json.dumps([template.text, template.variables]) + "\n")
+        questions.writelines(json.dumps(prompt.messages) + "\n" for prompt in prompts)
+        questions.seek(0)
+        with subprocess.Popen(command, stdin=questions, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                for prompt in prompts:
+                    answer = process.stdout.readline() if process.stdout else ""
+                    if not answer:
+                        raise DataError(_what_ended_it(process.wait(), template.model))
+                    yield _check(json.loads(answer), prompt)
+            finally:
+                process.kill()
+
+
+def _what_ended_it(code: int, model: str) -> str:
+    if code == -signal.SIGPROF:
+        return f"The chat template of {quoted(model)} computes for more than {SECONDS} seconds on one prompt. Mend it."
+    return f"The chat template of {quoted(model)} ends the process that fills it in (exit {code}). Mend it."
+
+
+def _check(answer: str | list[str], prompt: Prompt) -> str | Refused:
+    """Refuse a text that leaves out what the system or the user says: a template is free to do so without a word."""
+    if not isinstance(answer, str):
+        return Refused(f"the chat template refuses it: {quoted(answer[0])}.")
+    for number, message in enumerate(prompt.messages, start=1):
+        if message["role"] in ("system", "user") and message["content"].strip() not in answer:
+            return Refused(f"the chat template leaves out or changes its message {number}, the {message['role']}'s.")
+    return answer
