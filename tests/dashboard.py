@@ -73,8 +73,9 @@ def open_share(at):
 
 
 def click_row(at, row):
-    """Click in a row of the table."""
-    return send(at, table_of(at), {"selection": {"rows": [], "columns": [], "cells": [[row, "feature_id"]]}})
+    """Click in a row of the table; None takes the mark off the cell that was clicked."""
+    cells = [] if row is None else [[row, "feature_id"]]
+    return send(at, table_of(at), {"selection": {"rows": [], "columns": [], "cells": cells}})
 
 
 def click_header(at, column):
@@ -93,10 +94,22 @@ def table_of(at):
     return table
 
 
+def column(at, name):
+    """What a column of the table is called, and what its help says."""
+    found = json.loads(table_of(at).proto.columns)[name]
+    return found["label"], unescape(found.get("help", ""))
+
+
 def rows(at):
     """(token_type, feature_id) of the table's rows, in their order."""
     frame = table_of(at).value
     return list(zip(frame["token_type"].astype("str"), frame["feature_id"].tolist(), strict=True))
+
+
+def chart_link(at):
+    """What the app tells the script beside the chart."""
+    (told,) = (link.proto.json for link in at.get("bidi_component") if "ring" in link.proto.json)
+    return json.loads(told)
 
 
 def figure(at):
@@ -120,6 +133,23 @@ def count(at):
     return next(found for text in at.main.markdown if (found := unescape(text.value).strip("*")).endswith(FEATURES))
 
 
+def shown_of(shown, kept):
+    """What stands where so many features are shown, of so many that are kept."""
+    plural = f"{kept:,} feature{'s' * (kept != 1)}"
+    return plural if shown == kept else f"{shown:,} of {plural}"
+
+
+def help_of_count(at):
+    """What the number of features says when the mouse is over it."""
+    return next(text.proto.help for text in at.main.markdown if unescape(text.value).strip("*") == count(at))
+
+
+def significant(at):
+    """How many features have evidence for the question, as the switch for them says."""
+    (number,) = re.findall(r"\(([\d,]+)\)$", at.toggle(key="evidence").label)
+    return int(number.replace(",", ""))
+
+
 def legend(at, key):
     """The choices of a filter by position, class or consistency: name → number of features."""
     options = (unescape(re.sub(r"^\$.*?\$ |^\W ", "", option.content)) for option in pills(at, key).options)
@@ -135,6 +165,11 @@ def chips(at):
     """What the row of filters says."""
     found = [group.proto for group in at.get("button_group") if group.proto.id.endswith("-chips")]
     return [unescape(option.content).removeprefix(":material/close: ") for group in found for option in group.options]
+
+
+def remove_chip(at, name):
+    """Click a chip, which takes its filter away."""
+    return at.pills(key="chips").set_value([name]).run()
 
 
 def finding(at):
@@ -157,8 +192,13 @@ def unescape(text):
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
 
 
+def html_tags(at):
+    """Every tag on the screen that the browser reads as HTML."""
+    return re.findall(r"<[^>]*>?", "".join(element.proto.body for element in at.get("html")))
+
+
 def markdown_texts(at):
-    """Every text on the screen that the browser reads as Markdown: labels, tooltips, messages, headings."""
+    """Every text on the screen that the browser reads as Markdown: labels, tooltips, messages."""
     return [text for node in _walk(at._tree) for text in _texts_of(node)]
 
 
@@ -170,7 +210,7 @@ def _walk(node):
 
 def _texts_of(node):
     proto = getattr(node, "proto", None)
-    if proto is None or node.type in {"text", "code", "dataframe", "plotly_chart", "bidi_component"}:
+    if proto is None or node.type in {"text", "code", "html", "dataframe", "plotly_chart", "bidi_component"}:
         return []
     return list(_strings(MessageToDict(proto)))
 

@@ -13,17 +13,26 @@ import torch
 from builders import COUNTS, NUM_PROMPTS, make_explanations, make_source, model_data
 from conftest import PAGE, SAE_FOLDER
 from dashboard import (
+    chart_link,
+    chips,
+    click_header,
     click_row,
+    count,
     draw_box,
     figure,
     held,
+    help_of_count,
+    html_tags,
+    legend,
     markdown_texts,
     open_app,
     open_share,
+    remove_chip,
     rows,
     said,
+    shown_of,
+    significant,
     table_of,
-    tiles,
     title,
     traces,
     warnings_of,
@@ -66,17 +75,20 @@ def test_without_results_it_opens_on_the_demo(monkeypatch):
     assert title(at) == "Active on Target only · Mean activation, Base → Instruct"
     assert "synthetic demo data" in said(at)
     assert at.selectbox(key="source").value == "demo"
-    counts = tiles(at)
-    assert counts == {
-        "Shown": "740",
-        "Kept → q ≤ 0.05": "740 → 162",
-        "At model": "370 → 105",
-        "At newline": "370 → 57",
-    }
-    assert "of 740 kept, 16,384 in the SAE" in [tile.delta for tile in at.metric]
+    assert (count(at), significant(at)) == ("740 features", 162)
+    assert "Of 16,384 in the SAE." in help_of_count(at)
+    assert legend(at, "token_types") == {"model": 370, "newline": 370}
     total = len(rows(at))
     assert total == 740
     assert total == sum(len(trace["x"]) if isinstance(trace["x"], list) else 0 for trace in unpacked(figure(at)))
+
+
+@pytest.mark.parametrize(("token_type", "found"), [("model", 105), ("newline", 57)])
+def test_evidence_is_counted_at_each_position_of_the_demo(monkeypatch, token_type, found):
+    monkeypatch.delenv("FEATUREDIFF_RESULTS")
+    at = open_app(evidence="true", token_types=token_type)
+    assert count(at) == f"{found} of 740 features"
+    assert len(rows(at)) == found
 
 
 def unpacked(fig):
@@ -95,7 +107,8 @@ def test_a_real_source_carries_no_badge_and_every_kept_feature(results):
     assert not at.exception
     assert "synthetic" not in said(at)
     assert "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40" in said(at)
-    assert tiles(at) == {"Shown": "12", "Kept → q ≤ 0.05": "12 → 4", "At model": "6 → 2", "At newline": "6 → 2"}
+    assert (count(at), significant(at)) == ("12 features", 4)
+    assert legend(at, "token_types") == {"model": 6, "newline": 6}
     assert sorted(rows(at)) == sorted(
         itertools.chain.from_iterable([("model", i), ("newline", (i + 1) % 8)] for i in (0, 1, 2, 3, 4, 7))
     )
@@ -114,12 +127,10 @@ def test_the_chart_has_a_trace_for_each_position_and_category():
 
 
 def test_the_table_shows_counts_out_of_each_models_own_prompts():
-    table = table_of(open_app())
-    for model, prompts in itertools.product(("base", "chat"), ("target", "control")):
-        assert f'"%d/{NUM_PROMPTS[model][prompts]}"' in table.proto.columns
-    first = table.value.set_index(["token_type", "feature_id"]).loc[("model", 2)]
-    assert first["base_target_num_active"] == COUNTS["base"]["target"][2]
-    assert first["chat_control_num_active"] == COUNTS["chat"]["control"][2]
+    first = table_of(open_app()).value.set_index(["token_type", "feature_id"]).loc[("model", 2)]
+    for prompts, column in (("target", "share"), ("control", "control_share")):
+        base, chat = (f"{COUNTS[model][prompts][2]}/{NUM_PROMPTS[model][prompts]}" for model in ("base", "chat"))
+        assert first[column] == f"{base} → {chat}"
     assert first["explanation"] == "commas, and more"
 
 
@@ -144,14 +155,13 @@ def test_each_filter_shows_what_the_library_gives(results, link, filters):
     assert not at.exception
     assert not at.warning
     assert rows(at) == expected(results, filters)
-    assert tiles(at)["Shown"] == str(len(rows(at)))
+    assert count(at) == shown_of(len(rows(at)), KEPT)
     assert sum(len(trace["x"]) for trace in unpacked(figure(at))) == len(rows(at))
 
 
 def test_filters_chosen_in_the_sidebar_do_the_same_as_in_a_link(results):
     at = open_app()
-    at.get("button_group")
-    at.selectbox(key="consistency").set_value("inconsistent")
+    at.pills(key="consistency").set_value(["inconsistent"])
     at.text_area(key="ids").set_value("2,3,4")
     at.text_input(key="search").set_value(" COMMAS ").run()
     assert rows(at) == expected(results, Filters(consistency="inconsistent", ids=(2, 3, 4), search="commas"))
@@ -214,9 +224,8 @@ def test_a_search_without_a_hit_names_the_filter():
 def test_ids_that_are_none_are_said_and_not_used(results, ids):
     at = open_app(ids=ids)
     assert not at.exception
-    assert "The feature ids are not used." in said(at)
-    assert any(repr(ids.split(",")[-1]) in code.value for code in at.sidebar.code)
-    assert rows(at) == expected(results)
+    assert warnings_of(at) == [f"Line 1: '{ids.split(',')[-1]}' is not a feature id."]
+    assert rows(at) == expected(results, Filters(ids=(1,)) if "," in ids else None)
 
 
 def test_ids_that_are_not_kept_leave_nothing():
@@ -265,6 +274,7 @@ def test_labels_of_strangers_stay_text():
 def assert_nothing_is_markup(at):
     texts = markdown_texts(at)
     assert any(r"\!\[" in text for text in texts)
+    assert [tag[:3] for tag in html_tags(at)] == ["<h1", "</h"]
     for text in texts:
         assert "![" not in text
         assert "](" not in text
@@ -367,14 +377,14 @@ def test_a_box_narrows_the_table_whichever_way_the_id_is_sent(customdata):
     assert not at.exception
     assert held(at).subset == (("newline", 2),)
     assert rows(at) == [("newline", 2)]
-    assert tiles(at)["Shown"] == "1"
+    assert count(at) == "1 of 12 features"
     assert sum(len(trace["x"]) for trace in unpacked(figure(at))) == KEPT, "a box does not redraw the chart"
     at.text_input(key="search").set_value("commas").run()
     assert rows(at) == [("newline", 2)]
     at.text_input(key="search").set_value("first").run()
     assert not at.exception
     assert rows(at) == []
-    at.button(key="clear").click()
+    at.pills(key="chips").set_value(["box"])
     at.text_input(key="search").set_value("").run()
     assert len(rows(at)) == KEPT
 
@@ -398,16 +408,16 @@ def test_a_redrawn_chart_still_marks_what_its_box_caught(results):
     shown = filter_table(load(results).table(), Filters(token_types=("newline",)), MEAN)
     sizes = {trace["name"]: len(trace["selectedpoints"]) for trace in unpacked(figure(at))}
     assert sum(sizes.values()) == 1 < len(shown)
-    assert "inside a box or lasso" in said(at)
+    assert "inside the box" in chips(at)
 
 
-@pytest.mark.parametrize("button", ["clear", "reset"])
-def test_a_cleared_box_leaves_the_chart_too(button):
+@pytest.mark.parametrize("clear", [lambda at: remove_chip(at, "box"), lambda at: at.button(key="reset").click().run()], ids=["chip", "reset"])
+def test_a_cleared_box_leaves_the_chart_too(clear):
     """Only the list of features was emptied: the drawn rectangle and the dimmed points stayed on the screen."""
     at = open_app()
     draw_box(at, [{"legendgroup": "newline", "customdata": 2}])
     (before,) = at.get("plotly_chart")
-    at.button(key=button).click().run()
+    clear(at)
     (after,) = at.get("plotly_chart")
     assert after.proto.id != before.proto.id, "only another chart has no box"
     assert len(rows(at)) == KEPT
@@ -420,22 +430,16 @@ def test_the_ring_stands_on_the_picked_point_and_nowhere_else(results):
     layout, _ = lay_out(kept, View(MEAN))
     (row,) = kept.index[(kept["token_type"] == "newline") & (kept["feature_id"] == 2)]
     place = [float(layout.x[row]), float(layout.y[row])]
-    assert link_data(open_app(feature="2@newline"))["ring"] == place
-    assert link_data(open_app(feature="2@newline", exclusivity="base"))["ring"] == place, "filters move no point"
-    assert link_data(open_app(feature="2@newline", exclusivity="chat"))["ring"] is None
-    assert link_data(open_app(feature="6@newline"))["ring"] is None
+    assert chart_link(open_app(feature="2@newline"))["ring"] == place
+    assert chart_link(open_app(feature="2@newline", exclusivity="base"))["ring"] == place, "filters move no point"
+    assert chart_link(open_app(feature="2@newline", exclusivity="chat"))["ring"] is None
+    assert chart_link(open_app(feature="6@newline"))["ring"] is None
 
 
 @pytest.mark.usefixtures("linked")
 def test_a_click_opens_a_page_only_when_asked_to():
-    assert link_data(open_app())["page"] is None
-    assert link_data(open_app(open="true"))["page"] == PAGE + "{feature_id}"
-
-
-def link_data(at):
-    """What the app tells the JavaScript beside the chart."""
-    (link,) = at.get("bidi_component")
-    return json.loads(link.proto.json)
+    assert chart_link(open_app())["page"] is None
+    assert chart_link(open_app(open="true"))["page"] == PAGE + "{feature_id}"
 
 
 def test_an_emptied_box_shows_all_again():
@@ -455,7 +459,7 @@ def test_a_row_picks_the_feature_that_stood_in_it():
     at.selectbox(key="metric").set_value("target_max").run()
     assert held(at).picked == third
     click_row(at, None)
-    assert held(at).picked is None
+    assert held(at).picked == third, "a cell that loses its mark closes nothing"
 
 
 def test_a_picked_feature_shows_all_its_statistics():
@@ -481,7 +485,7 @@ def test_a_feature_that_is_not_kept_can_be_picked_too():
     at = open_app(feature="6@newline")
     assert not at.exception
     assert "#### Feature 6 at newline" in [text.value for text in at.markdown]
-    assert "Not in the table below." in said(at)
+    assert "not in the table" in said(at)
     assert at.button(key="step-1").disabled
     assert at.button(key="step1").disabled
 
@@ -529,7 +533,8 @@ def test_a_source_without_any_exclusive_feature_says_so(monkeypatch, tmp_path):
         "Nothing to show: no feature is exclusive, that is active on at least 1 of a model’s Target prompts and on at "
         "most 0 of its Control prompts." in said(at)
     )
-    assert tiles(at) == {"Shown": "0", "Kept → q ≤ 0.05": "0 → 0", "At model": "0 → 0", "At newline": "0 → 0"}
+    assert (count(at), significant(at)) == ("0 features", 0)
+    assert legend(at, "token_types") == {"model": 0, "newline": 0}
     assert "No feature is exclusive at newline." in said(at)
     assert "each rate is a share of its own model's prompts" in said(at)
     at.number_input(key="max_control").set_value(3.0).run()
@@ -554,7 +559,7 @@ def test_one_token_type_without_exclusive_features_is_named(monkeypatch, tmp_pat
     )
     at = open_app()
     assert not at.exception
-    assert tiles(at)["At newline"] == "0 → 0"
+    assert legend(at, "token_types") == {"model": 6, "newline": 0}
     assert {token_type for token_type, _ in traces(at)} == {"model"}
     assert "No feature is exclusive at newline." in said(at)
     at = open_app(token_types="newline")
@@ -566,12 +571,14 @@ def test_more_rows_than_a_browser_takes_are_cut_to_the_largest_differences(monke
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(folder))
     at = open_app()
     assert not at.exception
-    assert "The table shows the 3,000 that change most; downloads have all 21,000." in said(at)
-    assert rows(at) == [("model", i) for i in range(20_999, 17_999, -1)]
-    assert tiles(at)["Shown"] == "21,000"
+    assert count(at) == "21,000 features"
+    assert "The table lists the first 1,000; downloads have all." in help_of_count(at)
+    assert rows(at) == [("model", i) for i in range(20_999, 19_999, -1)]
+    click_header(at, "feature_id")
+    assert rows(at) == [("model", i) for i in range(1_000)], "any feature can be sorted to the top"
     at = open_app(ids="0")
     assert rows(at) == [("model", 0)]
-    assert "of largest" not in said(at)
+    assert "The table lists" not in help_of_count(at)
 
 
 def wide(n):
@@ -590,20 +597,21 @@ def wide(n):
 def test_each_format_can_be_downloaded():
     at = open_app(token_types="newline")
     buttons = {button.proto.label: button.proto for button in at.get("download_button")}
-    assert list(buttons) == ["CSV", "HTML", "Parquet", "Download stars and notes"]
+    assert [label.partition(":")[0] for label in buttons] == ["CSV", "HTML", "Parquet", "Download stars and notes"]
 
 
 def test_every_widget_says_what_it_does():
     at = open_app(feature="2@model")
     widgets = [*at.selectbox, *at.text_input, *at.text_area, *at.number_input, *at.toggle, *at.button]
     widgets += [*at.get("button_group"), *at.get("download_button")]
-    assert [widget.proto.label or widget.key for widget in widgets if not widget.proto.help] == []
+    silent = [widget.proto.label or widget.key for widget in widgets if not widget.proto.help]
+    assert [label for label in silent if ": " not in label] == [], "a download says it in its label"
 
 
 def test_dashboard_does_without_the_command_line():
     """It took `parse_ids` from there, and a tenth of a second longer until the first chart."""
     modules = "{'featurediff.cli', 'typer', 'urllib3'} & set(sys.modules)"
-    code = f"import sys, featurediff.app.dashboard.counts; print({modules})"
+    code = f"import sys, featurediff.app.dashboard.sidebar; print({modules})"
     path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | path

@@ -2,14 +2,17 @@
 
 import base64
 import itertools
-import json
 
 import numpy as np
 import pytest
 from builders import activation_rows, make_explanations, make_prompts, make_source
 from conftest import PAGE
 from dashboard import (
+    chart_link,
+    chips,
     click_row,
+    column,
+    count,
     draw_box,
     figure,
     held,
@@ -17,9 +20,10 @@ from dashboard import (
     open_share,
     rows,
     said,
+    significant,
     table_of,
-    tiles,
     traces,
+    unescape,
     warnings_of,
 )
 
@@ -42,19 +46,23 @@ def results(monkeypatch, tmp_path):
     return folder
 
 
-def test_largest_q_narrows_table_counts_and_chart(results):
-    at = open_app(max_q="0.05")
+def test_evidence_narrows_table_counts_and_chart(results):
+    at = open_app(evidence="true")
     kept = load(results).table()
     expected = kept[evidence_q(kept) <= 0.05]
     assert sorted(rows(at)) == sorted(zip(expected["token_type"], expected["feature_id"], strict=True))
-    assert tiles(at) == {"Shown": "4", "Kept → q ≤ 0.05": "4 → 4", "At model": "2 → 2", "At newline": "2 → 2"}
-    assert "q at most 0.05" in said(at)
+    assert (count(at), significant(at)) == ("4 of 12 features", 4)
+    assert chips(at) == ["q at most 0.05"]
     drawn = [trace["customdata"] for trace in figure(at)["data"] if "customdata" in trace]
     assert sorted(itertools.chain.from_iterable(map(ids_of, drawn))) == sorted(expected["feature_id"])
-    at.number_input(key="max_q").set_value(0.001).run()
-    assert tiles(at)["Kept → q ≤ 0.001"] == "2 → 2"
+    at.pills(key="token_types").set_value(["model"]).run()
+    assert count(at) == "2 of 12 features"
+    at.pills(key="token_types").set_value([])
+    at.number_input(key="alpha").set_value(0.001).run()
+    assert (count(at), significant(at)) == ("2 of 12 features", 2)
+    assert chips(at) == ["q at most 0.001"]
     at.button(key="reset").click().run()
-    assert tiles(at)["Shown"] == "12"
+    assert (count(at), significant(at), chips(at)) == ("12 features", 4, [])
 
 
 def ids_of(customdata):
@@ -65,16 +73,27 @@ def ids_of(customdata):
     return cells.reshape(*map(int, customdata.get("shape", "-1").split(",")))[..., 0].astype(int).tolist()
 
 
-def test_largest_q_that_is_none_is_said():
-    at = open_app(max_q="2")
-    assert warnings_of(at) == ["Not used: max_q=2 is not a number of at least 0 and at most 1."]
-    assert tiles(at)["Shown"] == "12"
+@pytest.mark.parametrize(
+    ("link", "fault"),
+    [
+        ({"alpha": "2"}, "alpha=2 is not a number of at least 0 and at most 1"),
+        ({"evidence": "0.05"}, "evidence=0.05 is neither true nor false"),
+        ({"max_q": "0.05"}, "max_q=0.05, which only the comparison knows"),
+    ],
+)
+def test_evidence_that_is_none_is_said(link, fault):
+    at = open_app(**link)
+    assert warnings_of(at) == [f"Not used: {fault}."]
+    assert (count(at), significant(at)) == ("12 features", 4)
 
 
 def test_every_p_comes_with_what_it_rests_on():
     at = open_app(feature="0@model")
-    assert CAVEAT in said(at)
-    assert CAVEAT in next(tile.help for tile in at.metric if "q ≤" in tile.label).replace("\\", "")
+    with_q = [text for text in at.main.markdown if "q = " in unescape(text.value)]
+    assert len(with_q) == 3
+    assert all(text.proto.help == CAVEAT for text in with_q)
+    assert all(CAVEAT in column(at, name)[1] for name in ("q", "base_q", "chat_q"))
+    assert CAVEAT in at.toggle(key="evidence").help
     (effects,) = [frame.value for frame in at.dataframe if "test" in frame.value]
     assert effects.loc["Activation frequency on Target"].tolist() == [
         "+18.1 pp",
@@ -93,7 +112,10 @@ def test_volcano_shows_the_same_features_and_takes_a_box(results):
     assert "Change of activation frequency" in figure(at)["layout"]["xaxis"]["title"]["text"]
     draw_box(at, [{"customdata": {"0": 3, "1": 0.5}, "legendgroup": "model"}])
     assert rows(at) == [("model", 3)]
-    assert tiles(at)["Kept → q ≤ 0.05"] == "1 → 1"
+    assert count(at) == "1 of 12 features"
+    at.toggle(key="evidence").set_value(True).run()
+    assert rows(at) == [("model", 3)]
+    at.toggle(key="evidence").set_value(False).run()
     at.segmented_control(key="chart").set_value("ranking").run()
     assert rows(at) == [("model", 3)]
     assert load(results).table().shape[0] == 12
@@ -107,7 +129,8 @@ def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
     ranked = rank(study.table(), asked, study.origin, 1)
     drawn = [trace for trace in figure(at)["data"] if "customdata" in trace]
     assert {trace["legendgroup"] for trace in drawn} == {"model", "newline"}
-    assert [button.proto.label for button in at.get("download_button")][:4] == ["CSV", "HTML", "Parquet", "Ranking"]
+    kinds = [button.proto.label.partition(":")[0] for button in at.get("download_button")]
+    assert kinds[:4] == ["CSV", "HTML", "Parquet", "Ranking"]
     assert ranking_csv(ranked, asked).startswith('"rank","token_type","direction","feature","base","chat","difference"')
     assert ranked["rank"].tolist() == [1, 1, 1, 1]
     assert at.toggle(key="spread").disabled
@@ -126,7 +149,7 @@ def test_stars_and_notes_outlive_filters_and_a_round_trip_through_csv():
     note(at).set_value("only *here*").run()
     at.selectbox(key="metric").set_value("target_max").run()
     at.text_input(key="search").set_value("commas").run()
-    assert table_of(at).value.set_index("feature_id")["star"].to_dict() == {2: "★"}
+    assert table_of(at).value.set_index("feature_id")["mark"].to_dict() == {2: "▸★"}
     at.text_input(key="search").set_value("").run()
     at.toggle(key="starred").set_value(True).run()
     assert {feature_id for _, feature_id in rows(at)} == {2}
@@ -191,16 +214,18 @@ def test_view_can_be_shared_as_a_list_on_neuronpedia(monkeypatch, linked_dir):
     assert "%22index%22%3A%222%22" in quick
 
 
-def test_page_is_shown_in_place_with_words_beside_it(monkeypatch, linked_dir):
+def test_page_is_shown_over_the_dashboard_when_asked_for(monkeypatch, linked_dir):
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(linked_dir.parents[1]))
     at = open_app(feature="2@model")
     url = f"{PAGE}2"
+    assert iframes(at) == [], "a page that nobody asked for is not loaded"
+    assert url in [link.proto.url for link in at.get("link_button")]
+    assert "describe the feature on qwen2.5-7b-it, the model that the SAE was trained on." in said(at)
+    at.button(key="show_page").click().run()
     assert iframes(at) == [f"{url}?embed=true&embedtest=false&embedsteer=false"]
     assert "Where the frame stays grey" in said(at)
-    assert "describe the feature on qwen2.5-7b-it, the model that the SAE was trained on." in said(at)
-    at.toggle(key="in_place").set_value(False).run()
+    at.run()
     assert iframes(at) == []
-    assert url in [link.proto.url for link in at.get("link_button")]
 
 
 def iframes(at):
@@ -241,8 +266,7 @@ def test_prompts_of_a_feature_are_listed_as_plain_text(results):
 def test_picked_feature_is_ringed_in_every_chart(chart):
     at = open_app(chart=chart, feature="3@model", token_types="model")
     assert not at.exception
-    (link,) = at.get("bidi_component")
-    told = json.loads(link.proto.json)
+    told = chart_link(at)
     left, right, *upright = told["whole"]
     x, y = told["ring"]
     assert left <= x <= right
@@ -251,5 +275,4 @@ def test_picked_feature_is_ringed_in_every_chart(chart):
 
 
 def test_feature_that_is_not_drawn_has_no_ring():
-    (link,) = open_app(chart="ranking", feature="6@model").get("bidi_component")
-    assert json.loads(link.proto.json)["ring"] is None
+    assert chart_link(open_app(chart="ranking", feature="6@model"))["ring"] is None

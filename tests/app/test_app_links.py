@@ -27,6 +27,7 @@ GOOD = [
     ("unit", "percent"),
     ("spread", False),
     ("open", True),
+    ("evidence", True),
     ("search", "any *text*"),
     ("ids", "1, 2"),
     ("min_value", 0.5),
@@ -65,11 +66,12 @@ def test_a_link_is_followed_without_a_word(name, value):
         ),
         ("token_types", "asst", "token_types=asst is none of model, newline"),
         ("exclusivity", "none", "exclusivity=none is none of both, base, chat, neither"),
-        ("consistency", "yes", "consistency=yes is none of all, consistent, inconsistent"),
+        ("consistency", "yes", "consistency=yes is none of consistent, inconsistent"),
         ("scale", "log", "scale=log is none of auto, linear, sqrt, symlog"),
         ("unit", "shares", "unit=shares is none of prompts, percent"),
         ("spread", "maybe", "spread=maybe is neither true nor false"),
         ("open", "1", "open=1 is neither true nor false"),
+        ("evidence", "yes", "evidence=yes is neither true nor false"),
         ("min_value", "much", "min_value=much is not a number"),
         ("min_value", "nan", "min_value=nan is not a number"),
         ("min_value", "inf", "min_value=inf is not a number"),
@@ -115,14 +117,14 @@ def test_reset_takes_back_what_was_said():
 
 
 def test_the_link_leaves_defaults_out():
-    at = open_app(metric="target_all_mean", scale="auto", consistency="all", unit="prompts")
+    at = open_app(metric="target_all_mean", scale="auto", unit="prompts", chart="scatter", question="exclusive")
     assert link(at) == {"source": [f"{SAE_FOLDER}/personal_40"]}
 
 
 def test_the_link_names_what_is_chosen_in_the_sidebar():
     at = open_app()
     at.selectbox(key="metric").set_value("target_max")
-    at.selectbox(key="consistency").set_value("consistent").run()
+    at.pills(key="consistency").set_value(["consistent"]).run()
     assert link(at)["metric"] == ["target_max"]
     assert link(at)["consistency"] == ["consistent"]
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from builders import make_explanations, make_source
-from dashboard import figure, held, open_app, rows, said, table_of, tiles, title
+from dashboard import column, count, figure, finding, held, open_app, rows, said, table_of, title
 
 from featurediff import load
 from featurediff.app.dashboard import findings
@@ -34,8 +34,8 @@ def test_each_question_keeps_its_features_and_says_so(results, question):
     study, view = load(results), View(question=question)
     kept = study.table_of(view)
     assert sorted(rows(at)) == sorted(zip(kept["token_type"], kept["feature_id"], strict=True))
-    assert tiles(at)["Shown"] == f"{len(kept)}"
-    assert plain(at.main.markdown[0].value) == f"**{study.finding(view)}**"
+    assert count(at) == f"{len(kept)} features"
+    assert finding(at) == study.finding(view)
 
 
 def test_every_choice_carries_its_count(results):
@@ -50,17 +50,22 @@ def test_every_choice_carries_its_count(results):
     ]
 
 
-@pytest.mark.usefixtures("results")
-def test_title_table_and_axes_follow_the_question():
+def test_title_table_and_axes_follow_the_question(results):
     at = open_app(question="specific")
     assert title(at) == "What changed on Target more than on Control · Mean activation, Base → Instruct"
-    assert "all_mean_specific" in table_of(at).value
+    shown = table_of(at).value.set_index(["token_type", "feature_id"])["effect"].to_dict()
+    change = load(results).table(question="specific").set_index(["token_type", "feature_id"])["all_mean_specific"]
+    assert {key: text.partition(" (")[0] for key, text in shown.items()} == change.map("{:+.0f}".format).to_dict()
+    assert column(at, "effect") == (
+        "Change",
+        "Change of mean activation on Target more than on Control, with its 95 % interval.",
+    )
     layout = figure(at)["layout"]
     assert layout["xaxis"]["title"]["text"] == "Mean activation: change on Control"
     assert layout["yaxis"]["title"]["text"] == "Mean activation: change on Target"
     at.radio(key="question").set_value("changed").run()
     assert title(at) == "What changed from Base to Instruct on Target · Mean activation, Base → Instruct"
-    assert "all_mean_change" in table_of(at).value
+    assert column(at, "effect") == ("Change", "Change of mean activation on Target, with its 95 % interval.")
 
 
 @pytest.mark.usefixtures("results")
@@ -91,7 +96,7 @@ def test_the_published_rule_is_shown_before_the_changes_are_tested(monkeypatch):
     monkeypatch.setattr(findings, "PATIENCE", 0.01)
     at = open_app(feature="2@model")
     assert not at.exception
-    assert tiles(at)["Shown"] == "12"
+    assert count(at) == "12 features"
     assert "is still being tested" in said(at)
     assert [option.endswith(")") for option in at.radio(key="question").options] == [True, False, False, False]
     assert all(button.proto.disabled for button in at.main.get("download_button"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import click_row, figure, held, open_app, rows, table_of, tiles
+from dashboard import click_row, count, figure, held, open_app, rows, table_of
 
 from featurediff import load
 from featurediff.app.sources import demo_sources
@@ -49,7 +49,7 @@ def test_a_pick_and_a_filter_that_leaves_all_send_the_same_chart():
     assert chart_of(at).SerializeToString(deterministic=True) == before
     at.session_state["token_types"] = ["model", "newline"]
     at.run()
-    assert tiles(at)["Shown"] == "12"
+    assert count(at) == "12 features"
     assert chart_of(at).SerializeToString(deterministic=True) == before
     at.session_state["token_types"] = ["model"]
     at.run()
@@ -79,8 +79,8 @@ def test_a_star_shows_in_the_table_at_once():
     at.button(key="star").click().run()
     assert not at.exception
     feature_id = rows(at)[0][1]
-    starred = table_of(at).value.set_index("feature_id")["star"]
-    assert set(starred[starred == "★"].index) == {feature_id}
+    starred = table_of(at).value.set_index("feature_id")["mark"]
+    assert set(starred[starred.str.endswith("★")].index) == {feature_id}
 
 
 def test_other_sources_of_the_demo_are_made_when_they_are_read(monkeypatch):
@@ -95,4 +95,4 @@ def test_other_sources_of_the_demo_are_made_when_they_are_read(monkeypatch):
     assert len(demo_sources()) == len(demo.plan(5)) == 7
     at.selectbox(key="source").set_value("demo_trainer16k_layer4/synthetic_40").run()
     assert not at.exception
-    assert tiles(at)["Shown"] == str(len(rows(at)))
+    assert count(at) == f"{len(rows(at))} features"

@@ -6,7 +6,7 @@ import re
 import pytest
 from builders import make_explanations, make_source
 from conftest import SAE_FOLDER
-from dashboard import held, open_app, open_compare, rows, said, tiles, title, warnings_of
+from dashboard import count, held, open_app, open_compare, rows, said, shown_of, title, warnings_of
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -18,14 +18,14 @@ CHOICES = {
     "metric": ("target_all_mean", "target_max", "control_max"),
     "token_types": ("model", "newline"),
     "exclusivity": ("both", "base", "chat"),
-    "consistency": ("all", "consistent", "inconsistent"),
+    "consistency": ("consistent", "inconsistent"),
     "chart": ("scatter", "volcano", "ranking"),
     "scale": ("auto", "linear", "sqrt", "symlog"),
     "unit": ("prompts", "percent"),
     "explanation_type": ("acts", "logits"),
 }
-SWITCHES = ("spread", "open", "in_place")
-NUMBERS = {"top": (1, 100), "min_value": None, "max_q": (0, 1), "min_target": (0, None), "max_control": (0, None)}
+SWITCHES = ("spread", "open", "evidence")
+NUMBERS = {"top": (1, 100), "alpha": (0, 1), "min_value": None, "min_target": (0, None), "max_control": (0, None)}
 LABELS = ("base_label", "chat_label", "target_label", "control_label")
 TEXTS = ("search", "ids", "feature", *LABELS)
 FOREIGN = (
@@ -78,7 +78,7 @@ COMPARISONS = st.dictionaries(
     min_size=1,
     max_size=6,
 )
-MANY = {"token_types", "exclusivity", "sources"}
+MANY = {"token_types", "exclusivity", "consistency", "sources"}
 MORE = int(os.environ.get("FEATUREDIFF_LINKS", "0"))
 FUZZED = settings(
     max_examples=MORE or 20,
@@ -234,7 +234,7 @@ def test_number_that_the_files_cannot_hold_narrows_without_a_warning(opened, val
     at = open_app(min_value=value, metric="control_max")
     assert not at.exception
     assert not at.warning
-    assert tiles(at)["Shown"] == str(left)
+    assert count(at) == shown_of(left, 12)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +262,6 @@ def test_title_is_of_what_is_shown_whatever_the_link(opened):  # noqa: ARG001
 
 @pytest.mark.usefixtures("opened")
 def test_numbers_at_their_ends_are_used_without_a_word():
-    at = open_app(chart="ranking", top="100", max_q="1", max_control="0")
+    at = open_app(chart="ranking", top="100", alpha="1", max_control="0")
     assert not at.warning
-    assert (at.session_state["top"], at.session_state["max_q"]) == (100, 1.0)
+    assert (at.session_state["top"], at.session_state["alpha"]) == (100, 1.0)
