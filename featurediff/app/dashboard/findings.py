@@ -33,7 +33,7 @@ def show_finding(opened: Opened, view: View, room: Room) -> None:
     about = [heading(view.question, view.labels), caption(view.metric, view.labels, study.origin)]
     if is_synthetic(study.results):
         about.append("synthetic demo data")
-    for line in (f"{study.sample()}.", " · ".join(about)):
+    for line in (f"{study.sample()}. {study.reading_in_words(view)}.", " · ".join(about)):
         with st.container(height="content" if room.is_narrow else _LINE, border=False):
             st.caption(escape_markdown(line))
 
