@@ -14,6 +14,7 @@ from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
+from featurediff.app.dashboard.figure import catch_points
 from featurediff.app.dashboard.findings import PATIENCE, show_finding, wait_for_tests
 from featurediff.app.dashboard.opened import (
     Opened,
@@ -173,6 +174,8 @@ opened = open_for(view)
 with sidebar:
     only_starred = choose_stars()
 kept = keep(opened, view)
+if here.box and not here.is_caught:
+    here.subset, here.is_caught = catch_points(opened, view, here.box), True
 shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
 if here.picked:
     token_type, feature_id = here.picked

@@ -80,6 +80,9 @@ class Session:
     box: dict[str, Any] | None = None
     """The box or lasso as the chart draws it; None where there is none, or where the axes have changed since."""
 
+    is_caught: bool = True
+    """Whether `subset` is what the box holds; otherwise the page still has to see which features are inside."""
+
     cleared: int = 0
     """How many boxes were cleared: another number makes the browser draw a chart without the box."""
 

@@ -61,6 +61,16 @@ class ScatterChart:
         """Return where a feature stands."""
         return _at(self.layout, rows, key)
 
+    def stand(self, rows: pd.DataFrame) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Return x and y of features, drawn units; NaN for those that are not drawn."""
+        return self.layout.x[rows.index], self.layout.y[rows.index]
+
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """Left, right, lower and upper end of the axes, drawn units."""
+        frame = self.layout.frame
+        return frame.low, frame.high, frame.low, frame.high
+
 
 @dataclass(frozen=True, eq=False)
 class VolcanoChart:
@@ -83,6 +93,15 @@ class VolcanoChart:
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
         return _at(self.places, rows, key)
+
+    def stand(self, rows: pd.DataFrame) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Return x and y of features, drawn units; NaN for those that are not drawn."""
+        return self.places.x[rows.index], self.places.y[rows.index]
+
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """Left, right, lower and upper end of the axes, drawn units."""
+        return (*self.places.x_range, *self.places.y_range)
 
 
 @dataclass(frozen=True, eq=False)

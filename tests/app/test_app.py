@@ -1,7 +1,6 @@
 """The dashboard's views: what is shown of a source, and how filters, boxes and picks change it."""
 
 import itertools
-import json
 import os
 import subprocess
 import sys

@@ -18,6 +18,7 @@ from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.session import CHART_LINK, LABELLED, OPEN_ON_CLICK, SCATTER, session
 from featurediff.app.sources import STATIC
 from featurediff.charts.chart import RankingChart
+from featurediff.charts.crowd import MOST_POINTS
 from featurediff.charts.ranking import row_places
 from featurediff.charts.texts import shorten
 from featurediff.charts.view import View, heading
@@ -60,10 +61,13 @@ def _drawn(opened: Opened, view: View, shown: Shown, size: Size, labelled: Label
     axes = str(hash((opened.key, repr(view if ranked else placing(view)))))
     figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled, here.groups))
     zoom, before = zoomed_to(axes), here.drawn
+    is_thinned = not ranked and len(shown.passing) > MOST_POINTS
     if before is None or before.figure != figure:
         if before is None or before.axes != axes:
             zoom = here.box = None  # they were of other axes
-        return Drawn(figure, axes, zoom, here.subset, here.box)
+        return Drawn(figure, axes, zoom, here.subset, here.box, is_thinned)
+    if is_thinned and zoom != before.zoom:
+        return replace(before, zoom=zoom, box=here.box)
     return replace(before, zoom=None) if before.zoom and not zoom else before
 
 

@@ -54,9 +54,13 @@ def zoomed_to(axes: str) -> tuple[float, float, float, float] | None:
 
 
 def on_view() -> None:
-    """Draw a chart that began zoomed anew when the whole range is wanted; any other zoom is in the browser alone."""
+    """
+    Draw a chart anew that began zoomed, when the whole range is wanted, and one with a density at every zoom.
+
+    Any other zoom is in the browser alone.
+    """
     drawn = session().drawn
-    if drawn and drawn.zoom and not zoomed_to(drawn.axes):
+    if drawn and (drawn.is_thinned or (drawn.zoom and not zoomed_to(drawn.axes))):
         st.rerun()
 
 
@@ -88,8 +92,10 @@ def on_box() -> None:
     """Keep the box or lasso and the features that it caught: a redraw of the chart would lose both."""
     here, selection = session(), st.session_state[SCATTER]["selection"]
     found = ((str(p["legendgroup"]), first_of(p["customdata"])) for p in selection["points"] if "customdata" in p)
-    here.subset = tuple(dict.fromkeys(found))
-    here.box = outline(selection) if here.subset else None
+    here.subset, here.box = tuple(dict.fromkeys(found)), outline(selection)
+    here.is_caught = not (here.box and here.drawn and here.drawn.is_thinned)  # a density is no point that is caught
+    if here.is_caught and not here.subset:
+        here.box = None
 
 
 def on_cleared() -> None:

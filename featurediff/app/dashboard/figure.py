@@ -13,16 +13,19 @@ from featurediff.app.dashboard.groups import Groups, outline_groups
 from featurediff.app.dashboard.opened import KEEPING, KEYS, Opened, keep
 from featurediff.app.dashboard.picture import Picture
 from featurediff.app.dashboard.room import Size
-from featurediff.app.dashboard.shown import Shown
-from featurediff.charts.chart import Chart, make_chart
+from featurediff.app.dashboard.shown import Shown, narrow
+from featurediff.charts.chart import Chart, ScatterChart, VolcanoChart, make_chart
+from featurediff.charts.crowd import MOST_POINTS, Crowd, catch, draw_crowd, find_crowd, say_crowd
 from featurediff.charts.point_labels import FONT, Rectangle, place_labels
 from featurediff.charts.points import EXPLAINED_POINTS, mark
 from featurediff.charts.texts import hover_texts
 from featurediff.charts.view import View
+from featurediff.features.evidence_columns import question_q
 from featurediff.features.filters import Filters
 from featurediff.labels import Labels
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from featurediff.charts.plotly_json import Drawing
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 Labelled = tuple[tuple[str, int, str], ...]
 """(token_type, feature_id, text as Plotly shows it) of points that carry a label, the most important first."""
 
-MARGINS = {"l": 58, "r": 34, "t": 22, "b": 46}
+SVG_POINTS = 3_000
+"""Points up to which SVG is drawn faster than WebGL."""
+
+MARGINS = {"l": 58, "r": 34, "t": 32, "b": 46}
 """Pixels round the plot; Plotly’s own buttons stand in the right one."""
 
 SCROLLBAR = 14
@@ -55,6 +61,9 @@ class Drawn:
 
     box: dict[str, Any] | None
     """That box, where it fits the axes: this figure draws it again."""
+
+    is_thinned: bool
+    """Whether a density stands for some of the points: then a zoom needs another figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +124,20 @@ def draw(
     Points that are `labelled` carry their text where it has room. The layout’s `meta` has that number,
     and left, right, lower and upper end of the whole axes.
     """
-    drawing = lay_out_chart(opened, view).draw(shown.drawn(), view, titled=False)
+    chart, rows = lay_out_chart(opened, view), shown.drawn()
     ranked = view.chart == "ranking"
+    crowd = find_crowd_of(chart, rows, view, drawn.zoom, size)
+    drawing = chart.draw(rows if crowd is None else rows[crowd.alone], view, titled=False)
+    as_svg(drawing)
     # Width and mode of clicks are what Streamlit would set; otherwise the browser redraws all points.
     layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
     if not ranked:
         layout |= {"height": size.height, "margin": MARGINS, "dragmode": "select", "modebar": {"orientation": "v"}}
     layout["xaxis"] = layout["xaxis"] | {"tickangle": 0}  # turned ticks would make the plot lower
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
+    if crowd is not None:
+        drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
+        layout["annotations"] = [*layout.get("annotations", ()), say_crowd(crowd, view.alpha)]
     if drawn.marked:
         mark(drawing, drawn.marked)
     if groups and not ranked:
@@ -137,11 +152,46 @@ def draw(
     return Picture({"data": drawing["data"], "layout": layout})
 
 
+def as_svg(drawing: Drawing) -> None:
+    """Let the browser draw few points as SVG: up to `SVG_POINTS` that takes it less time than a WebGL canvas."""
+    points = [trace for trace in drawing["data"] if trace["type"] == "scattergl"]
+    if sum(len(trace["x"]) for trace in points) <= SVG_POINTS:
+        for trace in points:
+            trace["type"] = "scatter"
+
+
+def find_crowd_of(
+    chart: Chart, rows: pd.DataFrame, view: View, zoom: tuple[float, float, float, float] | None, size: Size
+) -> Crowd | None:
+    """Return which rows are drawn as points, and the density of the others; None where all are points."""
+    if not isinstance(chart, ScatterChart | VolcanoChart) or len(rows) <= MOST_POINTS:
+        return None
+    x, y = chart.stand(rows)
+    q = question_q(rows, view.question, view.metric)
+    return find_crowd(
+        x, y, q <= view.alpha, zoom or chart.window, plot_of(size, square=isinstance(chart, ScatterChart))
+    )
+
+
+def plot_of(size: Size, *, square: bool) -> tuple[int, int]:
+    """Return width and height of what the axes of a chart of points enclose, in pixels."""
+    width, height = size.width - MARGINS["l"] - MARGINS["r"], size.height - MARGINS["t"] - MARGINS["b"]
+    return (min(width, height),) * 2 if square else (width, height)
+
+
+def catch_points(opened: Opened, view: View, box: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Return (token_type, feature_id) of all features in a box or lasso, also of those that a density stands for."""
+    chart = lay_out_chart(opened, view)
+    if not isinstance(chart, ScatterChart | VolcanoChart):
+        return ()
+    rows = narrow(opened, view, (), (), only=False).drawn()
+    caught = rows[catch(box, *chart.stand(rows))]
+    return tuple(zip(caught["token_type"].tolist(), caught["feature_id"].tolist(), strict=True))
+
+
 def label_points(drawing: Drawing, layout: dict[str, Any], labelled: Labelled, size: Size) -> list[dict[str, object]]:
     """Return the annotations that label points of a drawn chart, as far as there is room; see `charts.point_labels`."""
-    width, height = size.width - MARGINS["l"] - MARGINS["r"], size.height - MARGINS["t"] - MARGINS["b"]
-    if "scaleanchor" in layout["xaxis"]:
-        width = height = min(width, height)
+    width, height = plot_of(size, square="scaleanchor" in layout["xaxis"])
     (x0, x1), (y0, y1) = (layout[axis]["range"] for axis in ("xaxis", "yaxis"))
 
     def on_screen(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
