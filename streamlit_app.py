@@ -184,7 +184,7 @@ say_dropped()
 
 with places.head:
     show_faults()
-    show_finding(opened, view)
+    show_finding(opened, view, room)
 with places.chips:
     show_count(shown, opened)
     show_chips(view)

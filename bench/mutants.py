@@ -73,7 +73,7 @@ MUTANTS = (
         "another token type",
     ),
     Mutant(
-        "features/filters", "np.maximum(*values", "np.minimum(*values", "table", "the smaller value passes the minimum"
+        "features/filters", "np.fmax(*values", "np.minimum(*values", "table", "the smaller value passes the minimum"
     ),
     Mutant(
         "features/filters",
@@ -82,7 +82,7 @@ MUTANTS = (
         "table evidence",
         "“q at most” is below",
     ),
-    Mutant("sources/results", "counts.max() <= n", "counts.max() <= n + 1", "results", "one prompt too many passes"),
+    Mutant("sources/vectors", "counts.max() <= n", "counts.max() <= n + 1", "results", "one prompt too many passes"),
     Mutant(
         "sources/results",
         "base_version in _CHAT_VERSIONS or",
@@ -91,15 +91,43 @@ MUTANTS = (
         "swapped files pass",
     ),
     Mutant(
+        "sources/vectors",
+        "if counts.dtype == np.bool_:",
+        "if counts.dtype == np.float64:",
+        "results hostile_files",
+        "booleans are counts",
+    ),
+    Mutant(
+        "sources/notes",
+        "if not (as_float32.view",
+        "if (as_float32.view",
+        "contradictions",
+        "shares in bfloat16 are said to be wrong",
+    ),
+    Mutant(
+        "sources/contradictions",
+        "new(n * mean > k * most * (1 + slack))",
+        "new(mean > most * (1 + slack))",
+        "contradictions",
+        "a mean that so few active prompts cannot have passes",
+    ),
+    Mutant(
+        "sources/contradictions",
+        "* n / max(n - 1, 1))",
+        ")",
+        "contradictions",
+        "a standard deviation that divides by n − 1 is impossible",
+    ),
+    Mutant(
         "sources/metadata",
         'if prompts == "target" else',
         'if prompts != "target" else',
         "results",
         "control for target",
     ),
-    Mutant("sources/pt_archive", " or zlib.crc32(record) != entry.CRC", "", "results", "a flipped bit passes"),
+    Mutant("sources/pt_zip", " or zlib.crc32(record) != entry.CRC", "", "results", "a flipped bit passes"),
     Mutant(
-        "sources/pt_archive",
+        "sources/pt_zip",
         "directories != {directory}",
         "not directories",
         "hostile_files",
@@ -279,7 +307,7 @@ MUTANTS = (
         "features/ranked", "-np.abs(effect), -near", "np.abs(effect), -near", "ranking", "the smallest change first"
     ),
     Mutant("features/ranked", "first = order[place <= top]", "first = order[place < top]", "ranking", "one too few"),
-    Mutant("features/ranked", "order[effect[order] != 0]", "order", "ranking", "what does not change is ranked"),
+    Mutant("features/ranked", "order[np.abs(effect[order]) > 0]", "order", "ranking", "what does not change is ranked"),
     Mutant("features/ranked", '"base": base[first]', '"base": chat[first]', "ranking", "chat for base"),
     Mutant("charts/volcano_places", 'kept[f"{effect}_q"]', 'kept[f"{effect}_p"]', "volcano", "p for q"),
     Mutant(

@@ -12,7 +12,7 @@ import pandas as pd
 from featurediff.charts.chart import make_chart
 from featurediff.charts.finding import finding
 from featurediff.charts.scale import Choice
-from featurediff.charts.view import DEFAULT_METRIC, View
+from featurediff.charts.view import DEFAULT_METRIC, View, default_metric
 from featurediff.errors import DataError
 from featurediff.features.counts import chance_table, count_by_question
 from featurediff.features.evidence import ALPHA, Changes, Exclusive, assess_changes, assess_exclusive
@@ -27,9 +27,10 @@ from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.pages import FeaturePages, find_page
 from featurediff.meaning.registry import nominal_l0
 from featurediff.sources.activations import Activations, find_activations
+from featurediff.sources.notes import notes
 from featurediff.sources.origin import Origin
 from featurediff.sources.pairs import Pairs, describe_pairs, read_pairs
-from featurediff.sources.results import Results, notes, read_results
+from featurediff.sources.results import Results, read_results
 from featurediff.sources.shares import read_shares
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.wording import plural, quoted
@@ -284,7 +285,7 @@ class Study:
 
     def scatter(
         self,
-        metric: str = DEFAULT_METRIC,
+        metric: str | None = None,
         *,
         thresholds: Thresholds | None = None,
         filters: Filters | None = None,
@@ -297,8 +298,8 @@ class Study:
 
         Parameters
         ----------
-        metric : str
-            A vector of the files, such as "target_all_mean".
+        metric : str, optional
+            A vector of the files; by default "target_all_mean", or "target_sparsity" where they have no mean.
         thresholds : Thresholds, optional
             What counts as exclusive; by default active on at least one target prompt and on no control prompt.
         filters : Filters, optional
@@ -320,6 +321,7 @@ class Study:
         DataError
             If the files have no such metric or token type, or a filter or the scale is none of its choices.
         """
+        metric = default_metric(self.results) if metric is None else metric
         view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
         view.check(self.results)
         import plotly.graph_objects as go

@@ -23,15 +23,27 @@ def num_active(model, prompts, token_type_index=0, num_features=NUM_FEATURES):
     return np.roll(np.resize(COUNTS[model][prompts], num_features), token_type_index)
 
 
-def model_vectors(model, token_type_index=0, num_features=NUM_FEATURES):
+def std_and_max(means, counts, n):
+    """What features have that are active on some of n prompts, on each a bit stronger than on the one before."""
+    found = np.zeros((2, len(means)))
+    for feature in np.flatnonzero(counts):
+        acts = 1 + np.arange(counts[feature]) / 16
+        acts *= means[feature] * n / acts.sum()
+        variance = ((acts**2).sum() - n * means[feature] ** 2) / max(n - 1, 1)
+        found[:, feature] = np.sqrt(max(variance, 0)), acts.max()
+    return found
+
+
+def model_vectors(model, token_type_index=0, num_features=NUM_FEATURES, num_prompts=None):
     """The ten tensors of one token type; active cells are all different, silent cells are 0."""
     vectors = {}
     for set_index, prompts in enumerate(("target", "control")):
         counts = num_active(model, prompts, token_type_index, num_features)
         block = 1 + 100 * (("base", "chat").index(model) + 2 * set_index + 4 * token_type_index)
-        for stat_index, stat in enumerate(("all_mean", "all_std", "max")):
-            cells = block + 10 * stat_index + np.arange(num_features) / num_features
-            vectors[f"{prompts}_{stat}"] = torch.tensor(np.where(counts > 0, cells, 0), dtype=torch.float32)
+        means = np.where(counts > 0, block + np.arange(num_features) / num_features, 0)
+        stds, largest = std_and_max(means, counts, (num_prompts or NUM_PROMPTS[model])[prompts])
+        for stat, cells in (("all_mean", means), ("all_std", stds), ("max", largest)):
+            vectors[f"{prompts}_{stat}"] = torch.tensor(cells, dtype=torch.float32)
         vectors[f"{prompts}_num_active"] = torch.tensor(counts, dtype=torch.int64)
         share = counts / NUM_PROMPTS[model][prompts]
         vectors[f"{prompts}_sparsity"] = torch.tensor(share, dtype=torch.float32)
@@ -51,7 +63,9 @@ def model_data(model, token_types=TOKEN_TYPES, num_features=NUM_FEATURES, **meta
         "num_features": num_features,
         "token_types": list(token_types),
     } | metadata
-    data = {name: model_vectors(model, index, num_features) for index, name in enumerate(token_types)}
+    sizes = {prompts: fields[f"num_{prompts}_prompts"] for prompts in ("target", "control")}
+    sizes = sizes if all(type(n) is int and n > 0 for n in sizes.values()) else None
+    data = {name: model_vectors(model, index, num_features, sizes) for index, name in enumerate(token_types)}
     return data | {"metadata": {field: value for field, value in fields.items() if value is not None}}
 
 

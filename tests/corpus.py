@@ -340,9 +340,6 @@ def contents():
     expected = "expected a dict of token types and `metadata`"
     for value, shown in (([1], "a list"), (torch.ones(8), "a Tensor"), ("text", "'text'"), (None, "None"), (7, "7")):
         yield f"holds {shown} only", Bad(put(value), (f"`base.pt` holds {shown}", expected))
-    for key, shown in ((3, "3"), (None, "None"), (("model",), "a tuple")):
-        says = (f"`base.pt` has the keys {shown}", "expected token types, which are strings")
-        yield f"the key {shown}", Bad(put(model_data("base") | {key: {}}), says)
     no_dict = ("`base.pt`: token type 'newline' is", "expected a dict of vectors")
     for value in ([], None, torch.ones(8), "newline", 1.5):
         yield f"a token type is a {type(value).__name__}", Bad(put(model_data("base") | {"newline": value}), no_dict)
@@ -434,9 +431,6 @@ def metadata():
         for name, (value, shown) in wrong.items():
             says = (f"`base.pt`: `{field}` in the metadata is {shown}", expected)
             yield f"{field} is {name}", Bad(put(with_metadata(**{field: value})), says)
-    for field in ("sae_release", "sae_id", "neuronpedia_id"):
-        says = (f"`base.pt`: `{field}` in the metadata is a list", STRING + " or None")
-        yield f"{field} is a list", Bad(put(with_metadata(**{field: ["x"]})), says)
     for name, value, shown in (
         ("twice", ["model", "model"], "'model'"),
         ("blank", ["model", " "], "' '"),
@@ -455,43 +449,44 @@ PLACE = "`base.pt`: token type 'newline', 'target_max'"
 COUNT = "`base.pt`: token type 'newline', 'target_num_active'"
 
 
-def vectors():
-    for length in (0, 1, 7, 9, 800):
-        says = (f"{PLACE} has {length} features", "`num_features` in the metadata is 8")
-        yield f"{length} features", Bad(put(with_vector("target_max", torch.ones(length))), says)
-    for shape in ((), (1, 8), (8, 1), (2, 2, 2), (8, 0)):
-        says = (f"{PLACE} has {len(shape)} dimensions", "expected 1: a number for each of 8 features")
-        yield f"of shape {shape}", Bad(put(with_vector("target_max", torch.ones(shape))), says)
-    for name, value in (("a list", [1.0] * 8), ("None", None), ("1.5", 1.5), ("a dict", {}), ("'text'", "text")):
-        says = (f"{PLACE} is {name}", "expected a tensor of 8 numbers")
-        yield f"a vector is {name}", Bad(put(with_vector("target_max", value)), says)
-    for kind, value in (
-        ("sparse", torch.ones(8).to_sparse()),
-        ("on the meta device", torch.empty(8, device="meta")),
-        ("on the meta device", torch.empty(10**12, device="meta")),
-        ("complex", torch.ones(8, dtype=torch.complex64)),
-        ("complex", torch.ones(8, dtype=torch.complex128)),
-        ("of dtype float4_e2m1fn_x2", torch.zeros(8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)),
-    ):
-        says = (f"{PLACE} is a tensor that is", kind, "expected a dense tensor of real numbers")
-        yield (
-            f"a vector is {kind}, {value.numel()} long, {value.dtype}",
-            Bad(put(with_vector("target_max", value)), says),
+NO_VECTORS = {
+    **{
+        f"{length} features": (torch.ones(length), (f"has {length} feature", "`num_features` in the metadata is 8"))
+        for length in (0, 1, 7, 9, 800)
+    },
+    **{
+        f"of shape {shape}": (
+            torch.ones(shape),
+            (f"has {len(shape)} dimensions", "expected 1: a number for each of 8 features"),
         )
-    for value, shown in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
-        for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-            says = (f"{PLACE} is NaN or infinite at 2 of 8 features", f"feature 1 with {shown}", "Expected finite")
-            tensor = eight(0, value, 2, value, dtype=dtype)
-            yield f"{shown} in {dtype}", Bad(put(with_vector("target_max", tensor)), says)
-    for value, dtype in (
-        (1e300, torch.float64),
-        (-3e38, torch.float32),
-        (2**62, torch.int64),
-        (-(2**63), torch.int64),
-        (2**64 - 1, torch.uint64),
-    ):
-        says = (f"{PLACE} is beyond 9007199254740992 at 1 of 8 features", "feature 2 with", "Expected activations")
-        yield f"{value} in {dtype}", Bad(put(with_vector("target_max", eight(0, 1, value, dtype=dtype))), says)
+        for shape in ((), (1, 8), (8, 1), (2, 2, 2), (8, 0))
+    },
+    **{
+        f"is {shown}": (value, (f"is {shown}", "expected a tensor of 8 numbers"))
+        for shown, value in (
+            ("a list", [1.0] * 8), ("None", None), ("1.5", 1.5), ("12", 12), ("a dict", {}), ("'text'", "text")
+        )
+    },
+    **{
+        f"is {kind}, {value.numel()} long, {value.dtype}": (
+            value,
+            ("is a tensor that is", kind, "expected a dense tensor of real numbers"),
+        )
+        for kind, value in (
+            ("without data (on the meta device)", torch.empty(8, device="meta")),
+            ("without data (on the meta device)", torch.empty(10**12, device="meta")),
+            ("complex", torch.ones(8, dtype=torch.complex64)),
+            ("complex", torch.ones(8, dtype=torch.complex128)),
+            ("of dtype float4_e2m1fn_x2", torch.zeros(8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)),
+        )
+    },
+}  # fmt: skip
+"""What stands for a vector and is none; and how that is said, after the place."""
+
+
+def vectors():
+    sparse = (f"{PLACE} is a tensor that is sparse", "expected a dense tensor of real numbers")
+    yield "a vector is sparse", Bad(put(with_vector("target_max", torch.ones(8).to_sparse())), sparse)
     for claimed in (10**12, 10**9):
         tensor = torch.ones(1).expand(claimed)
         says = (f"{PLACE} claims {claimed} elements", f"{4 * claimed} bytes", "the whole file has", "torch.save")
@@ -511,6 +506,11 @@ def vectors():
             (200, "is above the number of prompts", torch.float16),
             (0.5, "is not a whole number", torch.float64),
             (1e-30, "is not a whole number", torch.float32),
+            (np.nan, "is NaN or infinite", torch.float32),
+            (np.inf, "is NaN or infinite", torch.bfloat16),
+            (-np.inf, "is NaN or infinite", torch.float64),
+            (2**62, "is above the number of prompts", torch.int64),
+            (2**64 - 1, "is above the number of prompts", torch.uint64),
         ):
             tensor = eight(0, 0, 0, value, dtype=dtype)
             yield (
@@ -520,15 +520,15 @@ def vectors():
                     (place, fault, "1 of 8 features", "feature 3", expected),
                 ),
             )
+        any_active = model_data("base")["newline"][f"{prompts}_num_active"] > 0
+        says = (f"{place} holds booleans", f"on how many of {n} prompts each", "(a > 0).sum(0), not with .any(0)")
+        yield f"{prompts} counts are booleans", Bad(put(with_vector(f"{prompts}_num_active", any_active)), says)
+        for value, says in NO_VECTORS.values():
+            yield f"{prompts} counts: {says[0]}", Bad(put(with_vector(f"{prompts}_num_active", value)), (place, *says))
         data = model_data("base")
         del data["newline"][f"{prompts}_num_active"]
         says = ("`base.pt`: token type 'newline' has no", f"'{prompts}_num_active'", "expected the number of prompts")
         yield f"no {prompts} counts", Bad(put(data), says)
-    for name, says in (("target_\ud800", r"'target_\ud800'"), ("control_" + "x" * 500, "'control_" + "x" * 70)):
-        data = model_data("base")
-        for token_type in TOKEN_TYPES:
-            data[token_type][name] = torch.ones(8)
-        yield f"a vector called {name[:12]!r}", Bad(put(data), ("`base.pt`: token type", says, "expected a name"))
 
 
 # The pair
@@ -586,28 +586,101 @@ def pairs():
             ),
         ),
     )
+
+
+# What is left out, and said
+
+
+def left_out():
+    out, place = "It is left out.", "`base.pt`: token type 'newline', 'target_max'"
+    for name, (value, says) in NO_VECTORS.items():
+        yield f"a vector: {name}", Bad(put(with_vector("target_max", value)), (place, *says, out))
+    everywhere = model_data("base")
+    for token_type in TOKEN_TYPES:
+        everywhere[token_type]["target_n"] = 12
+    says = (
+        "`base.pt`: token type 'model', 'target_n' is 12",
+        "expected a tensor of 8 numbers (so at 2 token types)",
+        out,
+    )
+    yield "target_n in every token type", Bad(put(everywhere), says)
+    for value in (np.nan, np.inf, -np.inf):
+        for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+            tensor = eight(0, value, 2, value, dtype=dtype)
+            says = (
+                "`base.pt`: 'target_max' is NaN, infinite or beyond 2^53",
+                "2 of 8 at 'newline'. It is blank there.",
+            )
+            yield f"{value} in {dtype}", Bad(put(with_vector("target_max", tensor)), says)
+    for value, dtype in (
+        (1e300, torch.float64),
+        (-3e38, torch.float32),
+        (2**62, torch.int64),
+        (-(2**63), torch.int64),
+        (2**64 - 1, torch.uint64),
+    ):
+        says = ("`base.pt`: 'target_max' is NaN, infinite or beyond 2^53", "1 of 8 at 'newline'. It is blank there.")
+        yield f"{value} in {dtype}", Bad(put(with_vector("target_max", eight(0, 1, value, dtype=dtype))), says)
+    for name in ("all_mean", "all_std", "max", "sparsity"):
+        data = model_data("base")
+        for token_type in TOKEN_TYPES:
+            data[token_type][f"target_{name}"] = torch.full((8,), np.nan)
+        says = (f"`base.pt`: 'target_{name}' is NaN", "8 of 8 at 'model', 8 of 8 at 'newline'. It is blank there.")
+        yield f"{name} is NaN everywhere", Bad(put(data), says)
+        if name == "sparsity":  # what the counts say is shown
+            continue
+        yield (
+            f"no {name}",
+            Bad(
+                put(without_vector(f"target_{name}")), (f"`base.pt` has no 'target_{name}', but `chat.pt` has. {out}",)
+            ),
+        )
+    for name, says in (
+        ("target_\ud800", r"'target_\ud800' is no name"),
+        ("control_" + "x" * 500, "'control_" + "x" * 70),
+    ):
+        yield f"a vector called {name[:12]!r}", Bad(put(with_vector(name, torch.ones(8))), ("token type", says, out))
+    for key, value, shown in (
+        (3, {}, "3"),
+        (None, {}, "None"),
+        (("model",), {}, "a tuple"),
+        ("config", {"max": 3, "hook": "x"}, "'config'"),
+        ("feature_ids", torch.arange(8), "'feature_ids'"),
+        ("target_n", 12, "'target_n'"),
+    ):
+        says = (f"`base.pt` has {shown} beside its token types: left out.",)
+        yield f"the key {shown}", Bad(put(model_data("base") | {key: value}), says)
+    data = model_data("base")
+    for token_type in TOKEN_TYPES:
+        data[token_type] |= {"prompts": ["a"], "all_mean": torch.ones(3), 7: None}
+    says = ("`base.pt` has 'prompts', 'all_mean', 7 beside the vectors of its token types: left out.",)
+    yield "entries beside the vectors", Bad(put(data), says)
+    for field in ("sae_release", "sae_id", "neuronpedia_id"):
+        says = (
+            f"`base.pt`: `{field}` in the metadata is a list",
+            f"expected a string of at most 500 Unicode characters. {out}",
+        )
+        yield f"{field} is a list", Bad(put(with_metadata(**{field: ["x"]})), says)
     data = model_data("chat")
     for token_type in TOKEN_TYPES:
         data[token_type]["target_p90"] = torch.ones(8)
     yield (
         "a vector of one model only",
-        Bad(
-            put(data, "chat.pt"),
-            ("`base.pt` has no 'target_p90', but `chat.pt` has", "Expected the same vectors in both"),
-        ),
+        Bad(put(data, "chat.pt"), (f"`base.pt` has no 'target_p90', but `chat.pt` has. {out}",)),
     )
-    yield (
-        "a vector of one token type only",
-        Bad(
-            put(with_vector("target_p90", torch.ones(8))),
-            (
-                "`base.pt`: token type 'model' has no 'target_p90'",
-                "token type 'newline' has",
-                "Expected the same vectors",
-            ),
-        ),
-    )
+    says = ("`base.pt`: token type 'model' has no 'target_p90'", f"token type 'newline' has. {out}")
+    yield "a vector of one token type only", Bad(put(with_vector("target_p90", torch.ones(8))), says)
 
+
+def without_vector(name):
+    data = model_data("base")
+    for token_type in TOKEN_TYPES:
+        del data[token_type][name]
+    return data
+
+
+LEFT_OUT = dict(left_out())
+"""Sources that are shown, with a note that has these parts."""
 
 SOURCES = {
     name: bad for group in (files, archives, pickles, contents, metadata, vectors, pairs) for name, bad in group()

@@ -30,8 +30,9 @@ from featurediff.export import csv_text
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import Activations
+from featurediff.sources.notes import notes
 from featurediff.sources.pairs import read_pairs
-from featurediff.sources.results import notes, parse_results
+from featurediff.sources.results import parse_results
 from featurediff.study import assemble
 
 Outcome = Literal["refused", "right"]

@@ -285,13 +285,13 @@ def test_feature_by_hand(study):
     assert list(shown.index) == [LABELS.statistic(name) for name in vectors]
     assert rows == {
         "target_all_mean": ["1.25", "101.2", "401.2", "0"],
-        "target_all_std": ["11.25", "111.2", "411.2", "0"],
-        "target_max": ["21.25", "121.2", "421.2", "0"],
+        "target_all_std": ["1.342", "76.9", "743.4", "0"],
+        "target_max": ["2.714", "172.4", "1654", "0"],
         "target_num_active": ["4/8", "6/9", "2/8", "0/9"],
         "target_sparsity": ["0.5", "0.6667", "0.25", "0"],
         "control_all_mean": ["0", "301.2", "0", "0"],
-        "control_all_std": ["0", "311.2", "0", "0"],
-        "control_max": ["0", "321.2", "0", "0"],
+        "control_all_std": ["0", "330.8", "0", "0"],
+        "control_max": ["0", "637.9", "0", "0"],
         "control_num_active": ["0/7", "3/6", "0/7", "0/6"],
         "control_sparsity": ["0", "0.5", "0", "0"],
     }

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
 
 from featurediff.charts.ranking import ranking, row_places
-from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.scatter import Layout, find_axes, lay_out, scatter
 from featurediff.charts.volcano import volcano
-from featurediff.charts.volcano_places import lay_out_volcano
+from featurediff.charts.volcano_places import Places, lay_out_volcano
 from featurediff.features.filters import is_one_of, rows_of
-from featurediff.features.ranked import rank
+from featurediff.features.ranked import change_of, rank
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from featurediff.charts.plotly_json import Drawing
     from featurediff.charts.scale import Scale
-    from featurediff.charts.scatter import Layout
     from featurediff.charts.view import View
-    from featurediff.charts.volcano_places import Places
     from featurediff.sources.origin import Origin
+
+P = TypeVar("P", Layout, Places)
 
 
 class Chart(Protocol):
@@ -53,7 +54,8 @@ class ScatterChart:
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
-        return scatter(rows, self.layout, self.scale, view, self.origin, texts=self.texts, titled=titled)
+        drawn = _placed(self.layout, rows)
+        return scatter(drawn, self.layout, self.scale, view, self.origin, texts=self.texts, titled=titled)
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -75,7 +77,8 @@ class VolcanoChart:
 
     def draw(self, rows: pd.DataFrame, view: View, *, titled: bool = True) -> Drawing:
         """Return the figure."""
-        return volcano(rows, self.places, view, self.origin, texts=self.texts, titled=titled)
+        drawn = _placed(self.places, rows)
+        return volcano(drawn, self.places, view, self.origin, texts=self.texts, titled=titled)
 
     def find(self, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
         """Return where a feature stands."""
@@ -126,11 +129,41 @@ def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np
     """
     if view.chart == "ranking":
         return RankingChart(view, origin)
+    is_known = _has_place(kept, view, origin)
+    known = kept if is_known.all() else kept[is_known].reset_index(drop=True)
     if view.chart == "volcano":
-        return VolcanoChart(lay_out_volcano(kept, view, origin), origin, texts)
-    return ScatterChart(*lay_out(kept, view), origin, texts)
+        return VolcanoChart(_among_all(lay_out_volcano(known, view, origin), is_known), origin, texts)
+    layout, scale = lay_out(known, view)
+    return ScatterChart(_among_all(layout, is_known), scale, origin, texts)
+
+
+def _has_place(kept: pd.DataFrame, view: View, origin: Origin) -> NDArray[np.bool_]:
+    """Return which features have a value in both models; the others are in the table alone."""
+    if view.chart == "volcano":
+        if view.question == "specific":
+            return np.ones(len(kept), dtype=np.bool_)
+        return np.isfinite(change_of(kept, view.metric, origin)[2])
+    axes = find_axes(kept, view.metric, view.question)
+    return np.isfinite(axes.x) & np.isfinite(axes.y)
+
+
+def _among_all(places: P, is_known: NDArray[np.bool_]) -> P:
+    """Return places of all kept features, given those of the known ones; NaN for the others."""
+    if is_known.all():
+        return places
+    x, y = (np.full(len(is_known), np.nan, dtype=at.dtype) for at in (places.x, places.y))
+    x[is_known], y[is_known] = places.x, places.y
+    return replace(places, x=x, y=y)
+
+
+def _placed(places: Layout | Places, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have a place."""
+    is_placed = np.isfinite(places.x[rows.index])
+    return rows if is_placed.all() else rows[is_placed]
 
 
 def _at(places: Layout | Places, rows: pd.DataFrame, key: tuple[str, int]) -> tuple[float, float] | None:
     found = rows.index[is_one_of(rows, [key])]
-    return (float(places.x[found[0]]), float(places.y[found[0]])) if len(found) else None
+    if not len(found) or np.isnan(places.x[found[0]]):
+        return None
+    return float(places.x[found[0]]), float(places.y[found[0]])

@@ -122,6 +122,11 @@ class View:
                 raise DataError(msg)
 
 
+def default_metric(results: Results) -> str:
+    """Return what is shown where nobody chose: the mean activation, or the frequency where the files have no mean."""
+    return DEFAULT_METRIC if DEFAULT_METRIC in results.metrics else "target_sparsity"
+
+
 def heading(question: Question, labels: Labels) -> str:
     """Return the title of a chart, plain text: the question that it answers."""
     return {

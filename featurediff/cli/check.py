@@ -15,6 +15,7 @@ from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.sae_fit import share_in_words
 from featurediff.labels import SIDES
 from featurediff.sources.demo import is_planted
+from featurediff.sources.notes import std_in_words
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study, load
 
@@ -35,7 +36,9 @@ def check_source(source_dir: SourceDir) -> None:
         meta = model.metadata
         said = f"{meta.model_ver}: {meta.num_target_prompts} target and {meta.num_control_prompts} control prompts"
         facts.add_row(printable(model.name), printable(said))
-    facts.add_row("metrics", printable(", ".join(results.metrics)))
+    facts.add_row("metrics", printable(", ".join(results.metrics) or "none"))
+    if any(name.endswith("_all_std") for name in results.metrics):
+        facts.add_row("all_std", printable(std_in_words(results)))
     facts.add_row("evidence", printable(study.sample()))
     inconsistent = (
         f"{n:,} at {name}" for name, n in table.groupby("token_type", observed=False)["inconsistent"].sum().items()

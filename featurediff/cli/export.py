@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ import typer
 
 from featurediff import export as files
 from featurediff.charts.scale import Choice
-from featurediff.charts.view import DEFAULT_METRIC, Kind, View, nothing_kept
+from featurediff.charts.view import DEFAULT_METRIC, Kind, View, default_metric, nothing_kept
 from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
@@ -73,7 +73,10 @@ def export_sources(
         float, typer.Option(min=0, max=1, metavar="A", help="changed and specific keep features with q at most A.")
     ] = ALPHA,
     family: Annotated[Family, typer.Option(help="Correct q over each position, or over all positions.")] = "position",
-    metric: Annotated[str, typer.Option(help="Which vector of the files the axes show.")] = DEFAULT_METRIC,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Which vector of the files the axes show; by default target_all_mean if they have it."),
+    ] = None,
     explanations: Annotated[
         Path | None, typer.Option(help="CSV with feature_id and a text column, or a folder of delphi's.")
     ] = None,
@@ -117,7 +120,7 @@ def export_sources(
         msg = "Two of --csv, --html and --parquet name the same file. Give each its own."
         raise DataError(msg)
     view = View(
-        metric=metric,
+        metric=metric or DEFAULT_METRIC,
         thresholds=read_thresholds(min_target, max_control),
         filters=Filters(
             token_types=tuple(token_type or ()),
@@ -140,8 +143,9 @@ def export_sources(
 
     def export(source: Source, outputs: Outputs) -> None:
         study = load(source.folder, explanations, template=neuronpedia_template)
-        view.check(study.results)
-        _write(study, view, outputs, offline=offline)
+        shown = view if metric else replace(view, metric=default_metric(study.results))
+        shown.check(study.results)
+        _write(study, shown, outputs, offline=offline)
 
     alone = describe_source(source_dir)
     if len(alone.missing) < 2 or kind_of(source_dir) != "folder":

@@ -129,7 +129,7 @@ def largest(
     else:
         base, chat = values(table, metric)
         change = chat[rows] - base[rows]
-    below = -np.abs(change)
+    below = np.nan_to_num(-np.abs(change), nan=np.inf)  # what is not known comes last
     if most < len(rows):
         near = np.flatnonzero(below <= np.partition(below, most - 1)[most - 1])  # the others need no order
         rows, below = rows[near], below[near]
@@ -161,7 +161,7 @@ def _masks(
         masks["consistency"] = table["inconsistent"].to_numpy() == (filters.consistency == "inconsistent")
     if filters.min_value is not None:
         with np.errstate(over="ignore"):  # beyond what the files' own type holds, a number is infinite
-            masks["minimum value"] = np.maximum(*values(table, metric)) >= filters.min_value
+            masks["minimum value"] = np.fmax(*values(table, metric)) >= filters.min_value
     if filters.max_q is not None:
         masks["largest q"] = question_q(table, question, metric) <= filters.max_q
     if filters.ids:

@@ -37,7 +37,7 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
     Returns
     -------
     DataFrame
-        A row per vector, a column per token type and model; counts as "9/40", other values to four digits.
+        A row per vector, a column per token type and model; counts as "9/40", other values to four digits, NaN as "–".
 
     Raises
     ------
@@ -56,7 +56,7 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
             columns[f"{token_type} · {_named(side, labels)}"] = [
                 f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
                 if name == f"{prompts}_num_active"
-                else f"{vectors[name][feature_id]:.4g}"
+                else f"{vectors[name][feature_id]:.4g}".replace("nan", "–")
                 for name in results.vector_names
                 for prompts in PROMPTS
                 if name.startswith(prompts)

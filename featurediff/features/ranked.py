@@ -81,8 +81,8 @@ def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> p
     -------
     DataFrame with a row per ranked (token_type, feature)
         The columns of the feature table, and before them: `rank` (from 1), `way` (category: increase, decrease),
-        `base`, `chat`, `change` (the metric's values and chat − base), `effect` (what counts, never 0), `low`, `high`
-        (its 95 % interval; NaN where there is none), `is_evident` (bool: its q is at most alpha).
+        `base`, `chat`, `change` (the metric's values and chat − base), `effect` (what counts, never 0 or NaN), `low`,
+        `high` (its 95 % interval; NaN where there is none), `is_evident` (bool: its q is at most alpha).
         In the order of token types, increases first; then by the end of the interval that is nearer to 0, the farthest
         from 0 first, and where it lies beyond 0 last. Rows without an interval come after those with one. Equal ones by
         the size of the effect, then by feature.
@@ -96,7 +96,7 @@ def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> p
     near = np.where(effect > 0, low, -high)
     position = table["token_type"].cat.codes.to_numpy()
     order = np.lexsort([table["feature_id"].to_numpy(), -np.abs(effect), -near, effect < 0, position])
-    order = order[effect[order] != 0]
+    order = order[np.abs(effect[order]) > 0]
     block = 2 * position[order].astype(np.int64) + (effect[order] < 0)
     place = np.arange(len(order)) - np.searchsorted(block, block) + 1
     first = order[place <= top]

@@ -74,7 +74,7 @@ class Metadata:
         return self.num_target_prompts if prompts == "target" else self.num_control_prompts
 
 
-def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
+def parse_metadata(content: Mapping[Any, Any], name: str) -> tuple[Metadata, list[str]]:
     """
     Check the metadata of one file.
 
@@ -87,13 +87,13 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
 
     Returns
     -------
-    Metadata
-        Every field of the right type and in range.
+    tuple of Metadata and list of str
+        Every field of the right type and in range; and a sentence on each optional field that is left out.
 
     Raises
     ------
     DataError
-        If there is no metadata, or a field of it is missing, of the wrong type or out of range.
+        If there is no metadata, or a field that is required is missing, of the wrong type or out of range.
     """
     if "metadata" not in content:
         msg = f"`{name}` has no `metadata`: expected a dict of model, SAE and prompt counts under that key."
@@ -103,14 +103,19 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> Metadata:
         msg = f"`{name}`: `metadata` is {quoted(fields)}, but expected a dict."
         raise DataError(msg)
     token_types = _token_types(fields, name)
-    return Metadata(
+    unusable = [field for field in _OPTIONAL if not (fields.get(field) is None or is_name(fields[field]))]
+    metadata = Metadata(
         **{field: _string(fields, field, name) for field in _STRINGS},
         **{field: _integer(fields, field, *limits, name) for field, limits in _INTEGERS.items()},
-        **{field: _optional(fields, field, name) for field in _OPTIONAL},
+        **_optional(fields, unusable),
         sae_trainer=_trainer(fields, name),
         token_types=token_types,
         fit=parse_fit(fields, token_types, name),
     )
+    return metadata, [
+        f"`{name}`: `{field}` in the metadata is {quoted(fields[field])}, but expected {_TEXT}. It is left out."
+        for field in unusable
+    ]
 
 
 def _required(fields: dict[Any, Any], field: str, expected: str, name: str) -> object:
@@ -144,10 +149,8 @@ def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _optional(fields: dict[Any, Any], field: str, name: str) -> Any:  # noqa: ANN401  as in _string
-    value = fields.get(field)
-    _expect(value is None or is_name(value), field, value, f"{_TEXT} or None", name)
-    return value
+def _optional(fields: dict[Any, Any], unusable: list[str]) -> Any:  # noqa: ANN401  as in _string
+    return {field: None if field in unusable else fields.get(field) for field in _OPTIONAL}
 
 
 def _trainer(fields: dict[Any, Any], name: str) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
 from featurediff.labels import Side
 from featurediff.sources.metadata import Metadata, parse_metadata
-from featurediff.sources.pt_archive import is_vector_name, load_archive, refuse, to_array
-from featurediff.wording import MAX_NAME, is_name, listed, plural, quoted
+from featurediff.sources.pt_archive import is_vector_name, load_archive
+from featurediff.sources.vectors import COUNTS, parse_vectors
+from featurediff.wording import listed, plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Vectors = dict[str, NDArray[np.generic]]
-
-_PREFIXES: tuple[Literal["target", "control"], ...] = ("target", "control")
-_COUNTS = tuple(f"{prompts}_num_active" for prompts in _PREFIXES)
-_OLDER_KEYS = {"all_mean", "all_std", "max", "num_active", "sparsity"}
+_OLDER_KEYS = ("all_mean", "all_std", "max", "num_active", "sparsity")
 _BASE_VERSIONS = {"base"}
 _CHAT_VERSIONS = {"chat", "instruct", "it"}
-_SPARSITY_TOLERANCE = 1e-4
 
 SYNTHETIC = "synthetic"
 """How `source` starts in the metadata of results that the demo made."""
@@ -49,7 +43,19 @@ class ModelResults:
     """What the file says about itself."""
 
     vectors: Mapping[str, Mapping[str, NDArray[Any]]]
-    """Token type → vector name → read-only array of shape (num_features,), finite. The two `*_num_active` are int64."""
+    """
+    Token type → vector name → read-only array of shape (num_features,). The two `*_num_active` are int64; in others NaN
+    is where the file has no finite number. None is infinite.
+    """
+
+    rounding: Mapping[str, float] = field(default_factory=dict)
+    """Vector name → the largest relative error of its numbers as they were stored; only where narrower than float32."""
+
+    left_out: frozenset[str] = frozenset()
+    """Vectors of the file that are not in `vectors`."""
+
+    remarks: tuple[str, ...] = ()
+    """What of the file is left out or blank, and why, a sentence or two each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +67,9 @@ class Results:
 
     chat: ModelResults
     """The chat model: the same token types, vectors and features as base."""
+
+    remarks: tuple[str, ...] = ()
+    """What is left out as only one of the files has it, a sentence or two each."""
 
     def of(self, side: Side) -> ModelResults:
         """Return one model's statistics."""
@@ -79,7 +88,7 @@ class Results:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The vectors that can be drawn: all but the two `*_num_active`."""
-        return tuple(name for name in self.vector_names if name not in _COUNTS)
+        return tuple(name for name in self.vector_names if name not in COUNTS)
 
     @property
     def num_features(self) -> int:
@@ -143,102 +152,44 @@ def parse_results(base: bytes, chat: bytes, base_name: str = "base.pt", chat_nam
         return _pair(*pool.map(_parse_model, (base, chat), (base_name, chat_name)))
 
 
-def notes(results: Results) -> list[str]:
-    """
-    Say what is odd about a source and yet no reason to refuse it.
-
-    Parameters
-    ----------
-    results : Results
-        The source.
-
-    Returns
-    -------
-    list of str
-        One sentence or two each: models named differently, prompt counts that differ between base and chat, and
-        every `*_sparsity` that is not num_active / num_prompts, the share of prompts on which a feature is active.
-    """
-    base, chat = results.base, results.chat
-    found = []
-    if base.metadata.model_type != chat.metadata.model_type:
-        found.append(
-            f"`{base.name}` says model_type {quoted(base.metadata.model_type)}, "
-            f"`{chat.name}` says {quoted(chat.metadata.model_type)}."
-        )
-    for prompts in _PREFIXES:
-        base_n, chat_n = base.metadata.num_prompts(prompts), chat.metadata.num_prompts(prompts)
-        if base_n != chat_n:
-            found.append(
-                f"`{base.name}` has {plural(base_n, f'{prompts} prompt')}, `{chat.name}` has {chat_n}: "
-                "each rate is a share of its own model's prompts."
-            )
-    for model in (base, chat):
-        for token_type in results.token_types:
-            for prompts in _PREFIXES:
-                found += _sparsity_notes(model, token_type, prompts)
-    return found
-
-
-def _sparsity_notes(model: ModelResults, token_type: str, prompts: Literal["target", "control"]) -> list[str]:
-    sparsity = model.vectors[token_type].get(f"{prompts}_sparsity")
-    if sparsity is None:
-        return []
-    where = f"`{model.name}`: token type {quoted(token_type)}, '{prompts}_sparsity'"
-    rate = model.vectors[token_type][f"{prompts}_num_active"] / model.metadata.num_prompts(prompts)
-    tolerance = _SPARSITY_TOLERANCE + _rounding(sparsity)
-    is_wrong = np.abs(sparsity - rate) > tolerance
-    if not is_wrong.any():
-        return []
-    if (np.abs(sparsity - (1 - rate)) <= tolerance).all():
-        return [f"{where} is 1 − num_active / n, the share of prompts on which the feature is NOT active."]
-    first = int(is_wrong.argmax())
-    return [
-        f"{where} is not num_active / n at {is_wrong.sum()} of {len(rate)} features, "
-        f"the first is feature {first} with {sparsity[first]:.4g} instead of {rate[first]:.4g}."
-    ]
-
-
-def _rounding(shares: NDArray[Any]) -> float:
-    """Return the largest rounding error of shares that are stored in half precision; 0 for those in full precision."""
-    as_float32 = shares.astype(np.float32)
-    with np.errstate(over="ignore"):  # what is beyond float16 is no share
-        if (as_float32 == as_float32.astype(np.float16)).all():
-            return 2.0**-11
-    is_bfloat16 = not (as_float32.view(np.uint32) & 0xFFFF).any()
-    return 2.0**-8 if is_bfloat16 else 0.0
-
-
 def _parse_model(data: bytes, name: str) -> ModelResults:
     content = load_archive(data, name)
     _check_not_older(content, name)
-    metadata = parse_metadata(content, name)
-    found = [token_type for token_type in content if token_type != "metadata"]
-    if set(found) != set(metadata.token_types):
+    metadata, remarks = parse_metadata(content, name)
+    others = _beside_token_types(content, metadata, name)
+    if others:
+        remarks.append(f"`{name}` has {listed(others)} beside its token types: left out.")
+    vectors = parse_vectors(content, metadata, name)
+    remarks += [*vectors.left_out.values(), *vectors.remarks]
+    return ModelResults(
+        name,
+        sha256(data).hexdigest(),
+        metadata,
+        vectors.arrays,
+        rounding=vectors.rounding,
+        left_out=frozenset(vectors.left_out),
+        remarks=tuple(remarks),
+    )
+
+
+def _beside_token_types(content: dict[Any, Any], metadata: Metadata, name: str) -> list[object]:
+    """List what a file holds beside its token types; refuse other token types than the metadata lists."""
+    others = [key for key in content if key not in ("metadata", *metadata.token_types)]
+    unlisted = [key for key in others if isinstance(content[key], dict) and any(map(is_vector_name, content[key]))]
+    if unlisted or not all(token_type in content for token_type in metadata.token_types):
+        found = [key for key in content if key in metadata.token_types or key in unlisted]
         msg = (
             f"`{name}` has the token types {listed(found)}, but its metadata lists {listed(metadata.token_types)}. "
             "Expected the same ones."
         )
         raise DataError(msg)
-    vectors = {
-        token_type: _parse_vectors(content.pop(token_type), metadata, f"`{name}`: token type {quoted(token_type)}")
-        for token_type in metadata.token_types
-    }
-    first_type, first = next(iter(vectors.items()))
-    for token_type, arrays in vectors.items():
-        for vector in sorted(set(first) ^ set(arrays)):
-            has, lacks = (first_type, token_type) if vector in first else (token_type, first_type)
-            msg = (
-                f"`{name}`: token type {quoted(lacks)} has no {quoted(vector)}, but token type {quoted(has)} has. "
-                "Expected the same vectors in every token type."
-            )
-            raise DataError(msg)
-    return ModelResults(name, sha256(data).hexdigest(), metadata, vectors)
+    return others
 
 
 def _check_not_older(content: dict[Any, Any], name: str) -> None:
     for token_type, vectors in content.items():
         if token_type != "metadata" and isinstance(vectors, dict) and not any(is_vector_name(key) for key in vectors):
-            older = [key for key in vectors if isinstance(key, str) and key in _OLDER_KEYS]
+            older = [key for key in vectors if key in _OLDER_KEYS and hasattr(vectors[key], "dtype")]
             if older:
                 msg = (
                     f"`{name}`: token type {quoted(token_type)} is in the older format without a control half: it has "
@@ -246,44 +197,6 @@ def _check_not_older(content: dict[Any, Any], name: str) -> None:
                     "Collect it again on target and control prompts."
                 )
                 raise DataError(msg)
-
-
-def _parse_vectors(content: object, metadata: Metadata, where: str) -> dict[str, NDArray[Any]]:
-    if not isinstance(content, dict):
-        msg = f"{where} is {quoted(content)}, but expected a dict of vectors."
-        raise DataError(msg)
-    for count in _COUNTS:
-        if count not in content:
-            msg = f"{where} has no '{count}', but expected the number of prompts on which each feature is active."
-            raise DataError(msg)
-    named = {vector: tensor for vector, tensor in content.items() if is_vector_name(vector)}
-    for vector in named:
-        if not is_name(vector):
-            msg = f"{where} has {quoted(vector)}, but expected a name of at most {MAX_NAME} Unicode characters."
-            raise DataError(msg)
-    vectors = {
-        vector: to_array(tensor, metadata.num_features, f"{where}, {quoted(vector)}")
-        for vector, tensor in named.items()
-    }
-    for prompts in _PREFIXES:
-        count = f"{prompts}_num_active"
-        vectors[count] = _whole_counts(vectors[count], metadata, prompts, f"{where}, '{count}'")
-    return vectors
-
-
-def _whole_counts(
-    counts: NDArray[Any], metadata: Metadata, prompts: Literal["target", "control"], where: str
-) -> NDArray[np.int64]:
-    n = metadata.num_prompts(prompts)
-    expected = f"Expected whole numbers from 0 to {n} (`num_{prompts}_prompts`)."
-    if not (counts.min() >= 0 and counts.max() <= n):
-        refuse(counts < 0, counts, where, "is negative", expected)
-        refuse(counts > n, counts, where, "is above the number of prompts", expected)
-    if counts.dtype.kind == "f":
-        refuse(counts % 1 != 0, counts, where, "is not a whole number", expected)
-        counts = counts.astype(np.int64)
-        counts.setflags(write=False)
-    return counts
 
 
 def _pair(base: ModelResults, chat: ModelResults) -> Results:
@@ -297,11 +210,11 @@ def _pair(base: ModelResults, chat: ModelResults) -> Results:
             "Were they made with the same SAE?"
         )
         raise DataError(msg)
-    for field in ("sae_layer", "sae_trainer", "sae_release", "sae_id"):
-        base_value, chat_value = getattr(ours, field), getattr(theirs, field)
+    for said in ("sae_layer", "sae_trainer", "sae_release", "sae_id"):
+        base_value, chat_value = getattr(ours, said), getattr(theirs, said)
         if base_value != chat_value and base_value is not None and chat_value is not None:
             msg = (
-                f"{names[1]} says {field} {quoted(chat_value)} but {names[0]} says {quoted(base_value)}. "
+                f"{names[1]} says {said} {quoted(chat_value)} but {names[0]} says {quoted(base_value)}. "
                 "Were they made with the same SAE?"
             )
             raise DataError(msg)
@@ -311,12 +224,26 @@ def _pair(base: ModelResults, chat: ModelResults) -> Results:
             f"{listed(ours.token_types)}. Expected the same ones: collect both at the same positions."
         )
         raise DataError(msg)
-    base_vectors, chat_vectors = base.vectors[ours.token_types[0]], chat.vectors[ours.token_types[0]]
-    for vector in sorted(base_vectors.keys() ^ chat_vectors.keys()):
-        has, lacks = names if vector in base_vectors else names[::-1]
-        msg = f"{lacks} has no {quoted(vector)}, but {has} has. Expected the same vectors in both."
-        raise DataError(msg)
-    return Results(base, chat)
+    return _with_same_vectors(base, chat)
+
+
+def _with_same_vectors(base: ModelResults, chat: ModelResults) -> Results:
+    """Return two models without the vectors that only one of them has."""
+    remarks: list[str] = []
+    models: list[ModelResults] = []
+    for model, other in ((base, chat), (chat, base)):
+        mine, theirs = (next(iter(one.vectors.values())) for one in (model, other))
+        remarks += [
+            f"`{other.name}` has no {quoted(vector)}, but `{model.name}` has. It is left out."
+            for vector in mine
+            if vector not in theirs and vector not in other.left_out
+        ]
+        shared = {
+            token_type: {vector: array for vector, array in vectors.items() if vector in theirs}
+            for token_type, vectors in model.vectors.items()
+        }
+        models.append(replace(model, vectors=shared))
+    return Results(models[0], models[1], tuple(remarks))
 
 
 def _check_versions(base: ModelResults, chat: ModelResults) -> None:

@@ -411,7 +411,9 @@ def test_a_redrawn_chart_still_marks_what_its_box_caught(results):
     assert "inside the box" in chips(at)
 
 
-@pytest.mark.parametrize("clear", [lambda at: remove_chip(at, "box"), lambda at: at.button(key="reset").click().run()], ids=["chip", "reset"])
+@pytest.mark.parametrize(
+    "clear", [lambda at: remove_chip(at, "box"), lambda at: at.button(key="reset").click().run()], ids=["chip", "reset"]
+)
 def test_a_cleared_box_leaves_the_chart_too(clear):
     """Only the list of features was emptied: the drawn rectangle and the dimmed points stayed on the screen."""
     at = open_app()

@@ -665,8 +665,8 @@ def test_check_says_what_is_there(source_dir, explanations_file):
     assert err == ""
     assert [re.split(r" {2,}", line.rstrip()) for line in out.splitlines()] == [
         [
-            "4 features changed on Target more than on Control (q ≤ 0.05), 4 up and 0 down relative to Control; 1 of "
-            "them changed more on Control itself. The published rule keeps 12; at least 1 would be expected if Target "
+            "5 features changed on Target more than on Control (q ≤ 0.05), 5 up and 0 down relative to Control. "
+            "The published rule keeps 12; at least 1 would be expected if Target "
             "and Control did not differ."
         ],
         [""],
@@ -679,6 +679,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
             "target_all_mean, target_all_std, target_max, target_sparsity, "
             "control_all_mean, control_all_std, control_max, control_sparsity",
         ],
+        ["all_std", "divides by n − 1"],
         [
             "evidence",
             "8 and 9 target prompts and 7 and 6 control prompts; which feature was active on which prompt is not "
@@ -700,11 +701,11 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["question", "position", "found", "up", "down", "unchanged", "by chance", "prompts", "groups", "test"],
         ["exclusive", "model", "6", "5", "1", "0", "≥ 0.6", "8/9 + 7/6", "–"],
         ["exclusive", "newline", "6", "5", "1", "0", "≥ 0.6", "8/9 + 7/6", "–"],
-        ["changed", "model", "6", "6", "0", "0", "0.3", "8/9 + 7/6", "–", "welch"],
-        ["changed", "newline", "0", "0", "0", "0", "0.0", "8/9 + 7/6", "–", "welch"],
-        ["specific", "model", "4", "4", "0", "0", "0.2", "8/9 + 7/6", "–", "welch"],
-        ["specific", "newline", "0", "0", "0", "0", "0.0", "8/9 + 7/6", "–", "welch"],
-        ["any", "model", "7", "6", "1", "0", "–", "8/9 + 7/6", "–", "welch"],
+        ["changed", "model", "4", "4", "0", "0", "0.2", "8/9 + 7/6", "–", "welch"],
+        ["changed", "newline", "2", "2", "0", "0", "0.1", "8/9 + 7/6", "–", "welch"],
+        ["specific", "model", "3", "3", "0", "0", "0.2", "8/9 + 7/6", "–", "welch"],
+        ["specific", "newline", "2", "2", "0", "0", "0.1", "8/9 + 7/6", "–", "welch"],
+        ["any", "model", "6", "5", "1", "0", "–", "8/9 + 7/6", "–", "welch"],
         ["any", "newline", "6", "5", "1", "0", "–", "8/9 + 7/6", "–", "welch"],
         [""],
         ["The published rule: active on target prompts only"],

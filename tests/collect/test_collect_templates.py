@@ -110,13 +110,13 @@ You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
 ' }}{% endif %}"""
 
 R1_DISTILL = (
-    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '<｜User｜>' + m['content'] }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}"
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '<\uff5cUser\uff5c>' + m['content'] }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<\uff5cAssistant\uff5c><think>\\n' }}{% endif %}"
 )
 
 SPECIAL = [
     *["<pad>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<|im_start|>", "<|im_end|>"],
-    *["<think>", "</think>", "<｜User｜>", "<｜Assistant｜>"],
+    *["<think>", "</think>", "<\uff5cUser\uff5c>", "<\uff5cAssistant\uff5c>"],
 ]
 
 
@@ -196,7 +196,7 @@ def test_presets_are_taken_by_architecture():
 @pytest.mark.parametrize(
     ("template", "end", "hint"),
     [
-        (R1_DISTILL, "<bos><｜User｜>Who are you?<｜Assistant｜><think>\\n", ""),
+        (R1_DISTILL, "<bos><\uff5cUser\uff5c>Who are you?<\uff5cAssistant\uff5c><think>\\n", ""),
         (
             SMOLLM_2,
             "ace<|im_end|>\\n<|im_start|>user\\nWho are you?<|im_end|>\\n<|im_start|>assistant\\n",

@@ -10,7 +10,8 @@ from featurediff.features.table import feature_table
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo
-from featurediff.sources.results import is_synthetic, notes, parse_results
+from featurediff.sources.notes import notes
+from featurediff.sources.results import is_synthetic, parse_results
 
 SIZES = [(16_384, 40, 0), (16_384, 40, 1), (16_384, 40, 7), (8_192, 100, 2), (32_768, 25, 3)]
 CATEGORIES = {

@@ -6,23 +6,27 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from builders import NUM_FEATURES, TOKEN_TYPES, make_source, model_data
-from corpus import ACTIVATIONS, EXPLANATIONS, RAN, SOURCES, STARS, rewritten, saved
+from corpus import ACTIVATIONS, EXPLANATIONS, LEFT_OUT, RAN, SOURCES, STARS, rewritten, saved
 
 from featurediff import cli, load
 from featurediff.app.dashboard.stars import parse_stars
+from featurediff.charts.view import Kind, View, default_metric
 from featurediff.errors import DataError
 from featurediff.export import csv_text
+from featurediff.features.questions import QUESTIONS
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import find_activations
 from featurediff.sources.pairs import read_pairs
-from featurediff.sources.pt_archive import MAX_ENTRIES
+from featurediff.sources.pt_zip import MAX_ENTRIES
 from featurediff.sources.results import parse_results
 
 
@@ -38,9 +42,10 @@ def check(message, says):
 
 
 def test_corpus_is_large_and_every_case_names_something():
-    cases = [*(bad.says for bad in SOURCES.values()), *(says for _, says in EXPLANATIONS.values())]
-    cases += [says for group in (STARS, ACTIVATIONS) for _, says in group.values()]
+    cases = [bad.says for group in (SOURCES, LEFT_OUT) for bad in group.values()]
+    cases += [says for group in (EXPLANATIONS, STARS, ACTIVATIONS) for _, says in group.values()]
     assert len(SOURCES) >= 200
+    assert len(LEFT_OUT) >= 60
     assert len(cases) >= 300
     assert all(says and all(says) for says in cases)
 
@@ -62,6 +67,35 @@ def test_bad_source_is_refused_by_name_and_runs_nothing(tmp_path, monkeypatch, c
     assert stopped.value.code == 2
     assert capsys.readouterr().err.strip() == str(caught.value)
     assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_cannot_be_used_is_left_out_by_name_and_the_counts_are_kept(tmp_path, monkeypatch, name):
+    """NaN in one metric, or a vector of two dimensions, took the whole source away."""
+    folder = make_source(tmp_path / "a source")
+    plain = load(folder).table()
+    LEFT_OUT[name].write(folder)
+    study = load(folder)
+    said = [note for note in study.notes() if re.search(".*".join(map(re.escape, LEFT_OUT[name].says)), note)]
+    assert len(said) == 1, study.notes()
+    check(said[0], LEFT_OUT[name].says)
+    table = study.table()
+    counts = ["feature_id", "exclusivity", "inconsistent", "base_target_num_active", "chat_control_num_active"]
+    pd.testing.assert_frame_equal(table[counts], plain[counts])
+    assert table["sparsity_change_q"].equals(plain["sparsity_change_q"])
+    assert not np.isinf(table.select_dtypes("number").to_numpy(dtype=np.float64)).any()
+    for metric in {default_metric(study.results), "target_max", "target_all_mean"} & set(study.results.metrics):
+        for question in QUESTIONS:
+            view = View(metric, question=question, alpha=1)
+            kept = study.table_of(view)
+            assert study.finding(view, kept)
+            for chart in get_args(Kind):
+                study.draw(kept, replace(view, chart=chart))
+    for command in (["export", folder, "--csv", tmp_path / "t.csv", "--html", tmp_path / "t.html"], ["check", folder]):
+        monkeypatch.setattr(sys, "argv", ["featurediff", *map(str, command)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert not stopped.value.code
 
 
 @pytest.mark.parametrize("name", EXPLANATIONS)
@@ -192,18 +226,24 @@ def test_number_of_prompts_has_an_end(tmp_path):
 def test_half_a_character_is_no_name(tmp_path):
     """A name that UTF-8 cannot hold got in, and then no page or CSV of that source could be written."""
     refused(tmp_path, "model_type is half a character")
-    refused(tmp_path, r"a vector called 'target_\ud800'")
+    LEFT_OUT[r"a vector called 'target_\ud800'"].write(make_source(tmp_path))
+    assert csv_text(load(tmp_path).table(), "target_max").encode()
 
 
 def test_integers_do_not_wrap(tmp_path):
     """2^64 − 1 in a uint64 vector was read as −1, and a difference of large int64 values had the wrong sign."""
-    refused(tmp_path, "18446744073709551615 in torch.uint64")
-    refused(tmp_path, "-9223372036854775808 in torch.int64")
+    for name in ("18446744073709551615 in torch.uint64", "-9223372036854775808 in torch.int64"):
+        LEFT_OUT[name].write(make_source(tmp_path))
+        read = load(tmp_path).results.base.vectors["newline"]["target_max"]
+        np.testing.assert_array_equal(read, [0, 1, np.nan, 1, 1, 1, 1, 1])
+    refused(tmp_path, "target count 18446744073709551615 in torch.uint64")
 
 
 def test_differences_are_finite(tmp_path):
     """The difference of 3·10^38 and −3·10^38 is infinite, and so was a range of the chart."""
-    refused(tmp_path, "-3e+38 in torch.float32")
+    LEFT_OUT["-3e+38 in torch.float32"].write(make_source(tmp_path))
+    read = load(tmp_path).results.base.vectors["newline"]["target_max"]
+    np.testing.assert_array_equal(read, [0, 1, np.nan, 1, 1, 1, 1, 1])
 
 
 def test_column_that_is_there_twice():

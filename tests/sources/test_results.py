@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from featurediff import files
 from featurediff.errors import DataError
 from featurediff.files import file_identity
-from featurediff.sources.results import ModelResults, Results, notes, parse_results, read_results
+from featurediff.sources.notes import notes
+from featurediff.sources.results import ModelResults, Results, parse_results, read_results
 
 
 def saved(data, **options) -> bytes:
@@ -42,6 +43,11 @@ def with_vector(vector, tensor, model="base", token_type="newline"):
     data = model_data(model)
     data[token_type][vector] = tensor
     return data
+
+
+def left_out(results):
+    """Notes on what of the files is not used, or is blank."""
+    return [*results.base.remarks, *results.chat.remarks, *results.remarks]
 
 
 def refuses(message):
@@ -419,9 +425,18 @@ def test_not_a_dict():
         parse_base(torch.ones(3))
 
 
-def test_keys_that_are_not_strings():
-    with refuses("`base.pt` has the keys 3, but expected token types, which are strings, and `metadata`."):
-        parse_base(model_data("base") | {3: {}})
+def test_what_stands_beside_the_token_types_is_left_out():
+    """A `config`, or numbers of prompts, beside the token types was refused as a token type too many."""
+    data = {3: {}, "config": {"max": 3, "num_active": "all"}, "target_n": 12} | model_data("base")
+    assert left_out(parse_base(data)) == ["`base.pt` has 3, 'config', 'target_n' beside its token types: left out."]
+
+
+def test_a_token_type_that_the_metadata_does_not_list():
+    with refuses(
+        "`base.pt` has the token types 'model', 'newline', 'asst', but its metadata lists 'model', 'newline'. "
+        "Expected the same ones."
+    ):
+        parse_base(model_data("base") | {"asst": model_data("base")["model"], "config": {}})
 
 
 def test_older_format():
@@ -492,8 +507,10 @@ def test_a_field_of_the_metadata_is_out_of_range(field, value):
 
 @pytest.mark.parametrize("field", ["sae_release", "sae_id", "neuronpedia_id"])
 def test_an_optional_field_of_a_wrong_type(field):
-    with refuses(f"`base.pt`: `{field}` in the metadata is 3, but expected {TEXT} or None."):
-        parse_base(model_data("base", **{field: 3}))
+    results = parse_base(model_data("base", **{field: 3}))
+    assert getattr(results.base.metadata, field) is None
+    said = f"`base.pt`: `{field}` in the metadata is 3, but expected {TEXT}. It is left out."
+    assert left_out(results) == [said]
 
 
 @pytest.mark.parametrize(
@@ -519,8 +536,8 @@ def test_no_token_types():
 def test_long_text_of_strangers_is_cut():
     with refuses(f"`base.pt`: `sae_layer` in the metadata is '{'x' * 78}…, but expected an integer from 0 to 10000."):
         parse_pair({"sae_layer": "x" * 10_000})
-    with refuses(f"`base.pt`: `sae_id` in the metadata is a huge integer, but expected {TEXT} or None."):
-        parse_pair({"sae_id": 10**100})
+    with refuses("`base.pt`: `sae_layer` in the metadata is a huge integer, but expected an integer from 0 to 10000."):
+        parse_pair({"sae_layer": 10**100})
 
 
 def test_token_types_that_differ_from_the_metadata():
@@ -541,33 +558,68 @@ def test_a_token_type_is_no_dict():
 PLACE = "`base.pt`: token type 'newline', 'target_max'"
 
 
-def test_a_vector_is_no_tensor():
-    with refuses(f"{PLACE} is a list, but expected a tensor of 8 numbers."):
-        parse_base(with_vector("target_max", [1.0] * 8))
+KINDS = {
+    "is a list, but expected a tensor of 8 numbers": [1.0] * 8,
+    "is 12, but expected a tensor of 8 numbers": 12,
+    "has 2 dimensions, but expected 1: a number for each of 8 features": torch.ones(8, 1),
+    "has 7 features, but `num_features` in the metadata is 8": torch.ones(7),
+    **{
+        f"is a tensor that is {kind}, but expected a dense tensor of real numbers": tensor
+        for kind, tensor in {
+            "without data (on the meta device)": torch.empty(8, device="meta"),
+            "complex": torch.ones(8, dtype=torch.complex64),
+            "of dtype float4_e2m1fn_x2": torch.zeros(8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+        }.items()
+    },
+}
+"""Why what is saved is no vector."""
 
 
-def test_a_vector_is_not_one_dimensional():
-    with refuses(f"{PLACE} has 2 dimensions, but expected 1: a number for each of 8 features."):
-        parse_base(with_vector("target_max", torch.ones(8, 1)))
+@pytest.mark.parametrize("fault", KINDS)
+def test_what_is_no_vector_is_left_out_and_the_others_are_shown(fault):
+    """A vector of two dimensions, such as one by prompt, took the whole source away."""
+    results = parse_base(with_vector("target_max", KINDS[fault]))
+    assert left_out(results) == [f"{PLACE} {fault}. It is left out."]
+    assert "target_max" not in results.vector_names
+    assert set(results.base.vectors["newline"]) == set(results.chat.vectors["model"])
+    assert len(results.vector_names) == 9
 
 
-def test_a_vector_is_of_another_length():
-    with refuses(f"{PLACE} has 7 features, but `num_features` in the metadata is 8."):
-        parse_base(with_vector("target_max", torch.ones(7)))
+@pytest.mark.parametrize("fault", KINDS)
+def test_counts_that_are_no_vector_are_refused(fault):
+    with refuses(f"`base.pt`: token type 'newline', 'control_num_active' {fault}."):
+        parse_base(with_vector("control_num_active", KINDS[fault]))
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (lambda: torch.ones(8).to_sparse(), "sparse"),
-        (lambda: torch.empty(8, device="meta"), "without data (on the meta device)"),
-        (lambda: torch.ones(8, dtype=torch.complex64), "complex"),
-        (lambda: torch.zeros(8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2), "of dtype float4_e2m1fn_x2"),
-    ],
-)
-def test_a_vector_of_another_kind(make, kind):
-    with refuses(f"{PLACE} is a tensor that is {kind}, but expected a dense tensor of real numbers."):
-        parse_base(with_vector("target_max", make()))
+def test_a_vector_that_is_none_at_several_token_types_is_said_once():
+    base = model_data("base")
+    for token_type in TOKEN_TYPES:
+        base[token_type]["target_n"] = 12
+    said = "`base.pt`: token type 'model', 'target_n' is 12, but expected a tensor of 8 numbers (so at 2 token types). "
+    assert left_out(parse_base(base)) == [f"{said}It is left out."]
+
+
+def test_shares_of_prompts_come_from_the_counts_where_the_file_has_none():
+    """A file with counts alone has something to show."""
+    pair = []
+    for model in ("base", "chat"):
+        data = model_data(model)
+        for token_type in TOKEN_TYPES:
+            data[token_type] = {name: t for name, t in data[token_type].items() if name.endswith("_num_active")}
+        pair.append(saved(data))
+    results = parse_results(*pair)
+    assert results.metrics == ("target_sparsity", "control_sparsity")
+    assert left_out(results) == []
+    expected = np.array(COUNTS["chat"]["target"]) / 9
+    np.testing.assert_array_equal(results.chat.vectors["model"]["target_sparsity"], expected)
+    results = parse_base(with_vector("target_sparsity", torch.ones(8, 2)))
+    np.testing.assert_array_equal(
+        results.base.vectors["model"]["target_sparsity"], np.array(COUNTS["base"]["target"]) / 8
+    )
+    assert left_out(results) == [
+        "`base.pt`: token type 'newline', 'target_sparsity' has 2 dimensions, but expected 1: a number for each of "
+        "8 features. It is left out: num_active / n is shown."
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -614,33 +666,61 @@ def test_vectors_that_are_missing():
 def test_a_vector_that_only_one_token_type_has():
     base = model_data("base")
     del base["model"]["target_max"]
-    with refuses(
-        "`base.pt`: token type 'model' has no 'target_max', but token type 'newline' has. "
-        "Expected the same vectors in every token type."
-    ):
-        parse_base(base)
+    assert left_out(parse_base(base)) == [
+        "`base.pt`: token type 'model' has no 'target_max', but token type 'newline' has. It is left out."
+    ]
 
 
 def test_a_vector_that_only_one_model_has():
     base = model_data("base")
     for token_type in TOKEN_TYPES:
         del base[token_type]["target_max"]
-    with refuses("`base.pt` has no 'target_max', but `chat.pt` has. Expected the same vectors in both."):
-        parse_base(base)
+    results = parse_base(base)
+    assert left_out(results) == ["`base.pt` has no 'target_max', but `chat.pt` has. It is left out."]
+    assert "target_max" not in {*results.base.vectors["model"], *results.chat.vectors["newline"]}
     chat = model_data("chat")
     for token_type in TOKEN_TYPES:
         del chat[token_type]["control_max"]
-    with refuses("`chat.pt` has no 'control_max', but `base.pt` has. Expected the same vectors in both."):
-        parse_results(GOOD["base"], saved(chat))
+    results = parse_results(GOOD["base"], saved(chat))
+    assert left_out(results) == ["`chat.pt` has no 'control_max', but `base.pt` has. It is left out."]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite(value):
+def test_a_metric_that_is_not_finite_is_blank_there(value):
+    """A mean over active prompts, or a ratio to control, took the whole source away where nothing is active."""
     tensor = torch.tensor([0, 1, 2, value, 4, value, 6, 7])
-    with refuses(
-        f"{PLACE} is NaN or infinite at 2 of 8 features, the first is feature 3 with {value}. Expected finite numbers."
-    ):
-        parse_base(with_vector("target_max", tensor))
+    results = parse_base(with_vector("target_max", tensor))
+    np.testing.assert_array_equal(
+        results.base.vectors["newline"]["target_max"], [0, 1, 2, np.nan, 4, np.nan, 6, 7], strict=False
+    )
+    assert left_out(results) == [
+        "`base.pt`: 'target_max' is NaN, infinite or beyond 2^53 at these features: 2 of 8 at 'newline'. "
+        "It is blank there."
+    ]
+
+
+def test_blanks_are_said_of_every_token_type_together():
+    names = tuple("abcde")
+    base, chat = model_data("base", names), model_data("chat", names)
+    for index, token_type in enumerate(names):
+        base[token_type]["target_all_std"] = torch.arange(8.0).masked_fill(torch.arange(8) <= index, torch.nan)
+    assert left_out(parse_results(saved(base), saved(chat))) == [
+        "`base.pt`: 'target_all_std' is NaN, infinite or beyond 2^53 at these features: 1 of 8 at 'a', 2 of 8 at 'b', "
+        "3 of 8 at 'c' and 2 more token types. It is blank there."
+    ]
+
+
+def test_a_std_of_one_prompt():
+    one = {"num_target_prompts": 1}
+    base = model_data("base", ("model",), **one)
+    base["model"] |= {
+        "target_all_std": torch.full((8,), torch.nan), "target_num_active": torch.ones(8, dtype=torch.int64)
+    }  # fmt: skip
+    chat = {"model": base["model"], "metadata": base["metadata"] | {"model_ver": "chat"}}
+    assert left_out(parse_results(saved(base), saved(chat)))[0] == (
+        "`base.pt`: 'target_all_std' is NaN, infinite or beyond 2^53 at these features: 8 of 8 at 'model'. "
+        "It is blank there. A standard deviation needs two prompts, and there is one."
+    )
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -650,11 +730,17 @@ def test_largest_value(sign):
     tensor = torch.tensor([0, 0, most, 0, 0, 0, 0, 0])
     read = parse_base(with_vector("target_max", tensor)).base.vectors["newline"]["target_max"]
     assert read.tolist() == [0, 0, most, 0, 0, 0, 0, 0]
+    read = parse_base(with_vector("target_max", tensor + tensor.sign())).base.vectors["newline"]["target_max"]
+    np.testing.assert_array_equal(read, [0, 0, np.nan, 0, 0, 0, 0, 0])
+
+
+def test_counts_that_are_booleans():
+    """`(a > 0).any(0)` instead of `.sum(0)` was read as 1 of 8 prompts."""
     with refuses(
-        f"{PLACE} is beyond 9007199254740992 at 1 of 8 features, the first is feature 2 with {most + sign}. "
-        "Expected activations, shares or counts."
+        "`base.pt`: token type 'newline', 'target_num_active' holds booleans, but expected on how many of 8 prompts "
+        "each feature is active. Count them with (a > 0).sum(0), not with .any(0)."
     ):
-        parse_base(with_vector("target_max", tensor + tensor.sign()))
+        parse_base(with_vector("target_num_active", torch.ones(8) > 0))
 
 
 @pytest.mark.parametrize(
@@ -665,6 +751,9 @@ def test_largest_value(sign):
         (9, "is above the number of prompts", "target", 8),
         (8, "is above the number of prompts", "control", 7),
         (2.5, "is not a whole number", "target", 8),
+        (0.25, "is not a whole number", "control", 7),
+        (np.nan, "is NaN or infinite", "target", 8),
+        (2**53 + 1, "is above the number of prompts", "target", 8),
     ],
 )
 def test_impossible_counts(value, fault, prompts, n):

@@ -20,20 +20,24 @@ if TYPE_CHECKING:
     from featurediff.study import Study
 
 ROW_HEIGHT = 30
-WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "effect": 140, "q": 54}
+WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "q": 54}
 """Pixels of the columns before the explanation, which takes what they leave."""
 
 LEAST_EXPLANATION = 110
+CHARACTER = 5.8
+"""Pixels of a digit."""
+
 _SCROLLBAR = 10
 
 
-def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any]:
+def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> dict[str, Any]:
     """Say what the table's columns are called, and how they look."""
     metric, labels = view.metric, view.labels
     base, chat = labels.base, labels.chat  # a column's name is plain text, its help is Markdown
     change = escape_markdown(f"{base} → {chat}")
     effect = escape_markdown(labels.effect(effect_of(view.question, metric)))
-    rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - _SCROLLBAR)
+    wide = 18 + round(CHARACTER * max(map(len, rows.cells["effect"]), default=0))
+    rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - wide - _SCROLLBAR)
 
     def name(column: str, text: str) -> str:
         arrow = "" if sort is None or sort.column != column else " ↓" if sort.falling else " ↑"
@@ -52,7 +56,7 @@ def describe_columns(view: View, size: Size, sort: Sort | None) -> dict[str, Any
         "feature_id": number("feature_id", "Feature", "%d", WIDTHS["feature_id"]),
         "mark": words("mark", "★", WIDTHS["mark"], "★ starred by you, in its details; ▸ shown below."),
         "token_type": words("token_type", "Position", WIDTHS["token_type"]),
-        "effect": words("effect", "Change", WIDTHS["effect"], f"{effect}, with its 95 % interval.", right=True),
+        "effect": words("effect", "Change", wide, f"{effect}, with its 95 % interval.", right=True),
         "q": words("q", "q", WIDTHS["q"], f"q of the question. {CAVEAT}", right=True),
         "explanation": words("explanation", "Explanation", rest),
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="↗", width=50),
@@ -78,8 +82,11 @@ UNEXPLAINED = 26
 def say_unexplained(study: Study) -> None:
     """Say that a source has no explanations, with the command that gets them."""
     folder = study.source.folder if study.source else "SOURCE"
+    how = f"featurediff explain {folder} gets them."
+    if study.pages.template is None:
+        how = "A CSV with feature_id and explanation, called like the SAE’s folder, goes into explanations/."
     with st.container(height=UNEXPLAINED, border=False):
-        st.caption(escape_markdown(f"No explanations. This gets them: featurediff explain {folder}"))
+        st.caption("This source has no explanations.", help=escape_markdown(how))
 
 
 def show_table(rows: Rows, view: View, size: Size) -> None:
@@ -89,7 +96,7 @@ def show_table(rows: Rows, view: View, size: Size) -> None:
         why = "None of these features is starred." if st.session_state[STARRED] else "The box holds none of these."
         st.info(why, icon=":material/filter_alt_off:")
         return
-    looks = describe_columns(view, size, here.sort)
+    looks = describe_columns(view, rows, size, here.sort)
     cells = rows.cells
     if here.picked in rows.order:
         at = rows.order.index(here.picked)
