@@ -110,7 +110,8 @@ def test_every_source_of_the_demo_can_be_opened_in_the_dashboard(monkeypatch):
     assert set(at.selectbox(key="source").options) == {
         "Demo (synthetic)",
         "Upload files…",
-        *(name for name in DEMO_NAMES if name != "demo"),
+        *(f"demo · layer {layer} · 16k · synthetic_40" for layer in (4, 8, 16, 20)),
+        *(f"demo · layer 12 · 16k · {prompts}_40" for prompts in ("distant", "related")),
     }
     at = open_app(source=DEMO_NAMES[0])
     assert not at.exception
@@ -362,7 +363,7 @@ def test_the_dashboard_is_found_as_it_was_left():
         "min_target": 2.0,
     }
     assert held(at).picked == ("newline", 2)
-    assert count(at) == "2 of 10 features"
+    assert count(at) == "2 of 12 features"
     press(at, "compare")
     assert (at.session_state["min_target"], at.session_state["max_q"]) == (3.0, 0.5), "and so is the comparison"
 
