@@ -37,6 +37,7 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
         "sae_release": plan.sae.release,
         "sae_id": plan.sae.sae_id,
         "neuronpedia_id": plan.sae.neuronpedia_id,
+        "sae_config": plan.sae.config,
         "model_id": plan.models[side].name,
         "model_revision": plan.models[side].revision,
         "skipped_prompts": len(plan.notes),

@@ -309,13 +309,13 @@ def test_refuses_what_does_not_belong_together(family, tmp_path):
             "blocks.2.hook_mlp_out",
             None,
             "reads 'blocks.2.hook_mlp_out', but expected the residual stream after a block, such as "
-            "'blocks.20.hook_resid_post'.",
+            "'blocks.20.hook_resid_post' or 'model.layers.20'.",
         ),
         (
             "blocks.0.hook_resid_pre",
             None,
             "reads 'blocks.0.hook_resid_pre', but expected the residual stream after a block, such as "
-            "'blocks.20.hook_resid_post'.",
+            "'blocks.20.hook_resid_post' or 'model.layers.20'.",
         ),
     ],
 )
