@@ -6,7 +6,7 @@ import shutil
 import pytest
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import held, link, markdown_texts, open_app, open_compare, said, send, tiles, title, warnings_of
+from dashboard import count, held, link, markdown_texts, open_app, open_compare, said, send, title, warnings_of
 
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.overlap import shared_features
@@ -110,7 +110,8 @@ def test_every_source_of_the_demo_can_be_opened_in_the_dashboard(monkeypatch):
     assert set(at.selectbox(key="source").options) == {
         "Demo (synthetic)",
         "Upload files…",
-        *(name for name in DEMO_NAMES if name != "demo"),
+        *(f"demo · layer {layer} · 16k · synthetic_40" for layer in (4, 8, 16, 20)),
+        *(f"demo · layer 12 · 16k · {prompts}_40" for prompts in ("distant", "related")),
     }
     at = open_app(source=DEMO_NAMES[0])
     assert not at.exception
@@ -341,29 +342,30 @@ def press(at, key):
 
 
 def test_the_dashboard_is_found_as_it_was_left():
-    at = open_app(source=TWO, metric="target_max", search="commas", feature="2@newline", min_target="2", max_q="0.9")
+    at = open_app(source=TWO, metric="target_max", search="commas", feature="2@newline", min_target="2")
     press(at, "compare")
     assert not at.exception
     assert heading(at) == "Comparison of 3 sources"
-    assert at.session_state["max_q"] == 0.05, "not the dashboard's"
-    at.query_params["max_q"] = "0.5"  # as the browser does
+    assert at.session_state["min_target"] == 1, "not the dashboard's"
+    at.query_params["min_target"] = "3"  # as the browser does
+    at.query_params["max_q"] = "0.5"
+    at.number_input(key="min_target").set_value(3.0)
     at.number_input(key="max_q").set_value(0.5).run()
     press(at, "back")
     assert not at.exception
     assert not at.warning
     assert title(at) == "Active on Target only · Maximum activation, Base → Instruct"
-    state = {name: at.session_state[name] for name in ("source", "metric", "search", "min_target", "max_q")}
+    state = {name: at.session_state[name] for name in ("source", "metric", "search", "min_target")}
     assert state == {
         "source": TWO,
         "metric": "target_max",
         "search": "commas",
         "min_target": 2.0,
-        "max_q": 0.9,
     }
     assert held(at).picked == ("newline", 2)
-    assert tiles(at)["Shown"] == "2"
+    assert count(at) == "2 of 12 features"
     press(at, "compare")
-    assert at.session_state["max_q"] == 0.5, "and so is the comparison"
+    assert (at.session_state["min_target"], at.session_state["max_q"]) == (3.0, 0.5), "and so is the comparison"
 
 
 def test_the_labels_of_the_dashboard_are_used():

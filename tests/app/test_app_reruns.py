@@ -36,7 +36,7 @@ def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     spec = open_app(chart=chart)
     sent, written = figure(spec), json.loads(fig.to_json())
     assert sent["data"] == written["data"]
-    assert sent["layout"]["xaxis"] == written["layout"]["xaxis"]
+    assert sent["layout"]["xaxis"] == written["layout"]["xaxis"] | {"tickangle": 0}
     assert chart_of(spec).spec.isascii()
 
 
@@ -91,7 +91,7 @@ def test_other_sources_of_the_demo_are_made_when_they_are_read(monkeypatch):
     assert not at.exception
     made = [name for name, source in demo_sources().items() if (source.folder / "base.pt").exists()]
     assert made == ["demo"]
-    assert at.selectbox(key="source").options[:2] == ["Demo (synthetic)", "demo_trainer16k_layer4/synthetic_40"]
+    assert at.selectbox(key="source").options[:2] == ["Demo (synthetic)", "demo · layer 4 · 16k · synthetic_40"]
     assert len(demo_sources()) == len(demo.plan(5)) == 7
     at.selectbox(key="source").set_value("demo_trainer16k_layer4/synthetic_40").run()
     assert not at.exception

@@ -10,7 +10,7 @@ from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from dashboard import count, draw_box, held, link, open_app, rows, said, table_of, traces, warnings_of
 
-NAN = torch.nan
+NAN, COUNT = torch.nan, "target_num_active"
 OTHER = "llama_trainer8x_layer3/other_set"
 
 
@@ -32,16 +32,22 @@ def choose(at, source):
     return at.selectbox(key="source").set_value(source).run()
 
 
-def test_sources_are_offered_by_their_path_and_the_first_is_shown():
+def test_sources_are_offered_in_few_words_and_the_first_is_shown():
     at = open_app()
     assert at.selectbox(key="source").options == [
-        f"{SAE_FOLDER}/personal_40",
-        OTHER,
+        "gemma · layer 20 · 131k-l0-114 · personal_40",
+        "llama · layer 3 · 8x · other_set",
         "Demo (synthetic)",
         "Upload files…",
     ]
     assert at.session_state["source"] == f"{SAE_FOLDER}/personal_40"
     assert {token_type for token_type, _ in traces(open_app(source=OTHER))} == {"model", "asst"}
+
+
+def test_sources_that_few_words_do_not_tell_apart_are_offered_by_their_path(tree):
+    make_source(tree / "again" / SAE_FOLDER / "personal_40")
+    options = open_app().selectbox(key="source").options
+    assert len(set(options)) == len(options) == 5
 
 
 def test_another_source_forgets_pick_and_box_and_keeps_what_it_can():
@@ -121,15 +127,15 @@ BAD = {
     "empty": (lambda folder: os.truncate(folder / "base.pt", 0), "`base.pt`"),
     "no torch file": (lambda folder: (folder / "base.pt").write_text("hello"), "`base.pt`"),
     "NaN": (
-        lambda folder: make_source(folder, **replace_vector("chat", "newline", "target_max", torch.full((8,), NAN))),
-        "`chat.pt`: token type 'newline', 'target_max'",
+        lambda folder: make_source(folder, **replace_vector("chat", "newline", COUNT, torch.full((8,), NAN))),
+        "`chat.pt`: token type 'newline', 'target_num_active'",
     ),
     "too short": (
-        lambda folder: make_source(folder, **replace_vector("base", "model", "target_max", torch.zeros(7))),
-        "`base.pt`: token type 'model', 'target_max'",
+        lambda folder: make_source(folder, **replace_vector("base", "model", COUNT, torch.zeros(7))),
+        "`base.pt`: token type 'model', 'target_num_active'",
     ),
     "counts": (
-        lambda folder: make_source(folder, **replace_vector("base", "model", "target_num_active", torch.full((8,), 9))),
+        lambda folder: make_source(folder, **replace_vector("base", "model", COUNT, torch.full((8,), 9))),
         "is above the number of prompts",
     ),
     "other width": (lambda folder: make_source(folder, chat=model_data("chat", num_features=9)), "has 9 features"),
@@ -185,7 +191,8 @@ def test_a_folder_may_be_called_like_the_demo(tree, name):
     at = open_app(source=f"{name}/")
     assert not at.exception
     assert count(at) == "12 features"
-    assert at.selectbox(key="source").options.count(f"{name}/") == 1
+    assert at.session_state["source"] == f"{name}/"
+    assert at.selectbox(key="source").options.count(name) == 1
     assert len(set(at.selectbox(key="source").options)) == 5
 
 
