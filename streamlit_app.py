@@ -36,7 +36,7 @@ from featurediff.app.dashboard.starring import choose_stars, stars_here
 from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
-from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, short_name, written
+from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, short_names, written
 from featurediff.app.uploads import MAX_EXPLANATIONS
 from featurediff.app.url import COMPARISON, DASHBOARD, LABELS, come_back, go_to, settle, show_faults
 from featurediff.charts.view import View, nothing_kept
@@ -70,7 +70,7 @@ except DataError as error:
     show_error("The results folder cannot be shown." if config.results else "There is no demo.", error)
     sources = {}
 source_names = list(dict.fromkeys([*([] if config.results else [DEMO]), *sources, DEMO, UPLOAD]))
-NAMED = {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
+named = short_names(sources) | {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
 if state.get(SOURCE, st.query_params.get(SOURCE, source_names[0])) not in source_names:
     here.subset, here.picked = (), None
     lost = st.query_params.get_all("feature")
@@ -96,7 +96,7 @@ with sidebar:
         "Source",
         source_names,
         key=SOURCE,
-        format_func=lambda name: NAMED.get(name) or short_name(sources[name]),
+        format_func=lambda name: named[name],
         on_change=forget,
         help="A folder with base.pt and chat.pt: one model pair, one SAE, one prompt set.",
     )

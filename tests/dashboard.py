@@ -119,7 +119,7 @@ def figure(at):
 
 def traces(at):
     """The chart's traces of points: (legendgroup, name)."""
-    return [(trace["legendgroup"], trace["name"]) for trace in figure(at)["data"] if trace["type"] == "scattergl"]
+    return [(trace["legendgroup"], trace["name"]) for trace in figure(at)["data"] if "customdata" in trace]
 
 
 def title(at):

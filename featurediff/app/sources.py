@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,10 +101,16 @@ def _write_demo(folder: str, _source: Source) -> Source:
     return describe_source(_source.folder)
 
 
-def short_name(source: Source) -> str:
-    """Name a source in few words, as the comparison does; by its path where no folder names the SAE."""
+def short_names(sources: Mapping[str, Source]) -> dict[str, str]:
+    """Name sources in few words; by its path where no folder names the SAE, or where two would be called the same."""
+    words = {name: _in_few_words(source) for name, source in sources.items()}
+    often = Counter(words.values())
+    return {name: text if text and often[text] == 1 else sources[name].name for name, text in words.items()}
+
+
+def _in_few_words(source: Source) -> str:
     parts = (source.model, f"layer {source.layer}", source.trainer, source.prompt_set)
-    return " · ".join(part for part in parts if part) if source.model else source.name
+    return " · ".join(part for part in parts if part) if source.model else ""
 
 
 def list_sources(results: Path | None) -> dict[str, Source]:

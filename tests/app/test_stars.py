@@ -51,7 +51,7 @@ def test_file_with_other_columns_and_without_notes():
         (
             b"source,feature_id\n\xff,1\n",
             "`x.csv` is not a CSV file in UTF-8 (\"'utf-8' codec can't decode byte 0xff in position 18: invalid start "
-            'byte"). Expected one that featurediff wrote.',
+            "byte\"). Expected one with 'source', 'feature_id'.",
         ),
     ],
 )

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
-from featurediff.app.dashboard.small_csv import MAX_BYTES, read_id, read_small_csv
-from featurediff.app.safe_text import escape_markdown, show_error
-from featurediff.app.session import GROUPS_FILE, session
+from featurediff.app.dashboard.small_csv import read_id, read_small_csv
+from featurediff.app.safe_text import escape_markdown
 from featurediff.errors import DataError
 from featurediff.wording import listed
 
@@ -62,33 +59,6 @@ def parse_groups(data: bytes, name: str) -> Groups:
             msg = f"`{name}` has the groups {listed(groups)}, but expected at most {MOST_GROUPS}."
             raise DataError(msg)
     return tuple((group, tuple(ids)) for group, ids in groups.items())
-
-
-def choose_groups() -> None:
-    """Draw the widget that takes a file of groups."""
-    here = session()
-    st.file_uploader(
-        "Outline groups of features (CSV)",
-        type="csv",
-        key=GROUPS_FILE,
-        max_upload_size=MAX_BYTES // 2**20,
-        on_change=import_groups,
-        help=f"Columns `feature_id` and `group`, at most {MOST_GROUPS} groups: each is outlined in the chart.",
-    )
-    if here.groups_error:
-        show_error("These groups are not used.", here.groups_error)
-
-
-def import_groups() -> None:
-    """Take over the groups of an uploaded file, or none."""
-    here, file = session(), st.session_state[GROUPS_FILE]
-    here.groups, here.groups_error = (), ""
-    if file is None:
-        return
-    try:
-        here.groups = parse_groups(file.getvalue(), file.name)
-    except DataError as error:
-        here.groups_error = str(error)
 
 
 def count_groups(groups: Groups, rows: pd.DataFrame) -> list[str]:

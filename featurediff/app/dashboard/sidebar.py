@@ -10,7 +10,7 @@ import streamlit as st
 from featurediff.app import thresholds
 from featurediff.app.dashboard import filters
 from featurediff.app.dashboard.events import clear_box
-from featurediff.app.dashboard.groups import choose_groups
+from featurediff.app.dashboard.grouping import choose_groups
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import EXPLANATION_TYPE, LABELLED, OPEN_ON_CLICK, TEMPLATE, session
 from featurediff.app.sources import settings
