@@ -43,4 +43,4 @@ def test_groups_are_counted_and_outlined_without_a_second_point():
     assert first["hoverinfo"] == "skip"
     lines = count_groups(groups, pd.DataFrame({"feature_id": [7, 7, 8]}))
     assert lines[0].endswith("one: 2 shown, of 2 features")
-    assert lines[1].endswith(r"two\_\*x\*: 0 shown, of 1 features")
+    assert lines[1].endswith(r"two\_\*x\*: 0 shown, of 1 feature")

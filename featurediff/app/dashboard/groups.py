@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from featurediff.app.dashboard.small_csv import read_id, read_small_csv
 from featurediff.app.safe_text import escape_markdown
+from featurediff.charts.finding import plural_of
 from featurediff.errors import DataError
 from featurediff.wording import listed
 
@@ -66,7 +67,7 @@ def count_groups(groups: Groups, rows: pd.DataFrame) -> list[str]:
     ids = rows["feature_id"]
     return [
         rf"$\textcolor{{{colour}}}{{\large\circ}}$ {escape_markdown(name)}: {int(ids.isin(members).sum()):,} shown, "
-        f"of {len(members):,} features"
+        f"of {plural_of(len(members))}"
         for (name, members), colour in zip(groups, OUTLINES, strict=False)
     ]
 
