@@ -20,6 +20,12 @@ from featurediff.wording import plural
 if TYPE_CHECKING:
     from featurediff.study import Study
 
+MOST_PROMPTS = 1000
+"""Prompts that are listed; each row goes to the browser."""
+
+MOST_CHARACTERS = 2000
+"""Of a prompt on the screen."""
+
 
 def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, labels: Labels) -> None:
     """Show everything about one feature."""
@@ -112,11 +118,15 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
         show_error("The prompts cannot be listed.", error)
         return
     st.markdown(f"##### Active on {plural(len(prompts), 'prompt')}")
+    listed = prompts.head(MOST_PROMPTS)
+    if len(listed) < len(prompts):
+        st.caption(f"The first {MOST_PROMPTS:,} are listed: target before control, the strongest first.")
+    words = {name: labels.of(name) for name in PROMPTS}
     st.dataframe(
-        prompts.assign(prompt_set=prompts["prompt_set"].map({name: labels.of(name) for name in PROMPTS})),
+        listed.assign(prompt_set=listed["prompt_set"].map(words), content=listed["content"].str[:MOST_CHARACTERS]),
         key="prompts",
         hide_index=True,
-        height=min(36 + 35 * len(prompts), 300),
+        height=min(36 + 35 * len(listed), 300),
         column_order=["prompt_set", "base", "chat", "content"],
         column_config={
             "prompt_set": st.column_config.TextColumn("Prompts", width=80),
