@@ -24,6 +24,7 @@ from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
+from featurediff.meaning.hook_points import words_of_place
 from featurediff.meaning.pages import FeaturePages, find_page
 from featurediff.meaning.registry import nominal_l0
 from featurediff.sources.activations import Activations, find_activations
@@ -168,10 +169,11 @@ class Study:
         explanations = self.explanations and self.explanations.preferring(explanation_type)
         return replace(self, explanations=explanations, pages=pages)
 
-    @property
+    @cached_property
     def origin(self) -> Origin:
         """What the chart says of where its numbers come from."""
-        return Origin.of(self.results, (self.source.prompt_set or "") if self.source else "")
+        place = words_of_place(self.results.base.metadata, self.results.chat.metadata, self.source)
+        return Origin.of(self.results, (self.source.prompt_set or "") if self.source else "", place)
 
     @property
     def files(self) -> dict[str, str]:
