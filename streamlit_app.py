@@ -211,7 +211,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if only_starred and not shown.order:
     st.info("None of these features is starred.", icon=":material/star:")
 if len(shown.at) > MOST_ROWS:
-    st.caption(f"The table shows the {MOST_ROWS:,} that change most; downloads have all {len(shown.at):,}.")
+    st.caption(f"The table shows the first {MOST_ROWS:,}, evidence first; downloads have all {len(shown.at):,}.")
 follow_pick((chart_side, detail_side, share), screen)
 
 show_about(opened, view)

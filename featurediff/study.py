@@ -19,7 +19,7 @@ from featurediff.features.evidence import ALPHA, Changes, Exclusive, assess_chan
 from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
-from featurediff.features.questions import QUESTIONS, Asked, Family, Question
+from featurediff.features.questions import QUESTIONS, Asked, Family, Question, effect_of
 from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import PROMPTS, SIDES, Labels
@@ -326,7 +326,20 @@ class Study:
         return go.Figure(self.draw(self.table_of(view), view), _validate=False)
 
     def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
-        """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
+        """
+        Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it.
+
+        Raises
+        ------
+        DataError
+            If it is a volcano, and the files do not hold what the tests need.
+        """
+        if view.chart == "volcano" and not len(kept[f"{effect_of(view.question, view.metric)}_test"].cat.categories):
+            msg = (
+                f"There is no volcano of {quoted(view.metric)}: its changes cannot be tested, as the files hold no "
+                "means with standard deviations. Choose another chart or metric."
+            )
+            raise DataError(msg)
         return make_chart(kept, view, self.origin).draw(
             filter_table(kept, view.filters, view.metric, view.question), view
         )

@@ -32,7 +32,8 @@ from dashboard import (
 from featurediff import load
 from featurediff.charts.scatter import lay_out
 from featurediff.charts.view import View
-from featurediff.features.filters import Filters, by_size, filter_table
+from featurediff.features.filters import Filters, filter_table
+from featurediff.features.listing import list_features
 from featurediff.features.table import Threshold, Thresholds
 
 MEAN = "target_all_mean"
@@ -54,7 +55,7 @@ def results(monkeypatch, tmp_path):
 def expected(folder, filters=None, thresholds=None, metric=MEAN):
     """The table that the library gives for the same choices, as (token_type, feature_id) in the table's order."""
     kept = load(folder).table(thresholds)
-    frame = by_size(filter_table(kept, filters or Filters(), metric), metric)
+    frame = list_features(filter_table(kept, filters or Filters(), metric), metric, "exclusive")
     return list(zip(frame["token_type"].astype("str"), frame["feature_id"].tolist(), strict=True))
 
 
@@ -566,7 +567,7 @@ def test_more_rows_than_a_browser_takes_are_cut_to_the_largest_differences(monke
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(folder))
     at = open_app()
     assert not at.exception
-    assert "The table shows the 3,000 that change most; downloads have all 21,000." in said(at)
+    assert "The table shows the first 3,000, evidence first; downloads have all 21,000." in said(at)
     assert rows(at) == [("model", i) for i in range(20_999, 17_999, -1)]
     assert tiles(at)["Shown"] == "21,000"
     at = open_app(ids="0")

@@ -16,7 +16,8 @@ from featurediff.charts.points import cut
 from featurediff.charts.view import View
 from featurediff.features.evidence import ALPHA
 from featurediff.features.evidence_columns import count_evidence
-from featurediff.features.filters import is_one_of, largest, passing
+from featurediff.features.filters import is_one_of, passing
+from featurediff.features.listing import order_by_evidence
 from featurediff.features.questions import EFFECTS, effect_of
 from featurediff.labels import EXCLUSIVITIES, SIDES
 
@@ -52,10 +53,10 @@ class Shown:
     """Kept and significant features of the rows `at`; see `features.evidence_columns.count_evidence`."""
 
     ids: tuple[int, ...]
-    """Features that change most, at most `MOST_IDS`."""
+    """The first features of the table, at most `MOST_IDS`."""
 
     order: list[tuple[str, int]]
-    """(token_type, feature_id) of the table's rows, the largest change first, at most `MOST_ROWS`."""
+    """(token_type, feature_id) of the table's rows, evidence first, at most `MOST_ROWS`."""
 
     cells: pa.Table
     """The table as it is sent."""
@@ -108,7 +109,7 @@ def narrow(
     if only:
         at = at[kept["feature_id"].iloc[at].isin(stars)]
     max_q = ALPHA if view.filters.max_q is None else view.filters.max_q
-    first = largest(kept, view.metric, at, MOST_ROWS, view.question)
+    first = at[order_by_evidence(kept.iloc[at], view.metric, view.question, MOST_ROWS)]
     token_types, ids = (kept[name].iloc[first].tolist() for name in ("token_type", "feature_id"))
     return Shown(
         kept,
