@@ -20,6 +20,7 @@ from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question, effect_of
+from featurediff.features.rule_notes import rule_notes
 from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import PROMPTS, SIDES, Labels
@@ -183,8 +184,8 @@ class Study:
         read = {base.name + mark[0]: base.sha256, chat.name + mark[1]: chat.sha256}
         return read | ({self.explanations.name: self.explanations.sha256} if self.explanations else {})
 
-    def notes(self) -> list[str]:
-        """Say what is odd about the files and yet no reason to refuse them."""
+    def notes(self, thresholds: Thresholds | None = None) -> list[str]:
+        """Say what is odd about the files, and what their numbers of prompts do to the published rule."""
         found = notes(self.results)
         if self._paired[1]:
             found.append(self._paired[1])
@@ -206,7 +207,7 @@ class Study:
         if self.explanations and self.explanations.skipped:
             count = plural(self.explanations.skipped, "row")
             found.append(f"`{self.explanations.name}` has {count} without a feature id: left out.")
-        return found
+        return found + rule_notes(self.origin, thresholds or Thresholds())
 
     def table(
         self,
