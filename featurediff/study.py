@@ -19,11 +19,13 @@ from featurediff.features.evidence import ALPHA, Changes, Exclusive, assess_chan
 from featurediff.features.evidence_columns import with_evidence
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.one_feature import answer, counts_and_tests, effects_and_tests, statistics
-from featurediff.features.questions import QUESTIONS, Asked, Family, Question
+from featurediff.features.questions import QUESTIONS, Asked, Family, Question, effect_of
+from featurediff.features.rule_notes import rule_notes
 from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.features.table import Thresholds, feature_table
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
+from featurediff.meaning.hook_points import words_of_place
 from featurediff.meaning.pages import FeaturePages, find_page
 from featurediff.meaning.registry import nominal_l0
 from featurediff.sources.activations import Activations, find_activations
@@ -168,10 +170,11 @@ class Study:
         explanations = self.explanations and self.explanations.preferring(explanation_type)
         return replace(self, explanations=explanations, pages=pages)
 
-    @property
+    @cached_property
     def origin(self) -> Origin:
         """What the chart says of where its numbers come from."""
-        return Origin.of(self.results, (self.source.prompt_set or "") if self.source else "")
+        place = words_of_place(self.results.base.metadata, self.results.chat.metadata, self.source)
+        return Origin.of(self.results, (self.source.prompt_set or "") if self.source else "", place)
 
     @property
     def files(self) -> dict[str, str]:
@@ -181,8 +184,8 @@ class Study:
         read = {base.name + mark[0]: base.sha256, chat.name + mark[1]: chat.sha256}
         return read | ({self.explanations.name: self.explanations.sha256} if self.explanations else {})
 
-    def notes(self) -> list[str]:
-        """Say what is odd about the files and yet no reason to refuse them."""
+    def notes(self, thresholds: Thresholds | None = None) -> list[str]:
+        """Say what is odd about the files, and what their numbers of prompts do to the published rule."""
         found = notes(self.results)
         if self._paired[1]:
             found.append(self._paired[1])
@@ -204,7 +207,7 @@ class Study:
         if self.explanations and self.explanations.skipped:
             count = plural(self.explanations.skipped, "row")
             found.append(f"`{self.explanations.name}` has {count} without a feature id: left out.")
-        return found
+        return found + rule_notes(self.origin, thresholds or Thresholds())
 
     def table(
         self,
@@ -330,7 +333,20 @@ class Study:
         return go.Figure(self.draw(self.table_of(view), view), _validate=False)
 
     def draw(self, kept: pd.DataFrame, view: View) -> Drawing:
-        """Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it."""
+        """
+        Draw a view of the kept features, as for an exported page; `plotly.graph_objects.Figure` takes it.
+
+        Raises
+        ------
+        DataError
+            If it is a volcano, and the files do not hold what the tests need.
+        """
+        if view.chart == "volcano" and not len(kept[f"{effect_of(view.question, view.metric)}_test"].cat.categories):
+            msg = (
+                f"There is no volcano of {quoted(view.metric)}: its changes cannot be tested, as the files hold no "
+                "means with standard deviations. Choose another chart or metric."
+            )
+            raise DataError(msg)
         return make_chart(kept, view, self.origin).draw(
             filter_table(kept, view.filters, view.metric, view.question), view
         )

@@ -17,6 +17,7 @@ from featurediff.collect.difference import DIFFERENCE
 from featurediff.collect.output import ACTIVATIONS, PROMPT_TEXTS
 from featurediff.collect.positions import PRESETS
 from featurediff.compare.counts import counts
+from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
 from featurediff.sources import demo
@@ -253,7 +254,8 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table_columns(study):
-    return [*study.table().columns, "difference"]
+    table = list_features(study.table(), "target_all_mean", "exclusive", "feature")
+    return [*table.columns, "difference"]
 
 
 @pytest.fixture(scope="module")

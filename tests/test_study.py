@@ -414,3 +414,22 @@ def test_labels_that_are_the_same_are_refused(source_dir, labels):
     with pytest.raises(DataError) as caught:
         load(source_dir).scatter(labels=labels)
     assert str(caught.value) == f"Two of the labels are the same: {said}. Give each its own."
+
+
+def test_a_volcano_without_standard_deviations_is_refused(tmp_path):
+    models = {side: model_data(side) for side in ("base", "chat")}
+    for data in models.values():
+        for name in data["metadata"]["token_types"]:
+            for prompts in ("target", "control"):
+                del data[name][f"{prompts}_all_std"]
+    study = load(make_source(tmp_path, **models))
+    view = View(chart="volcano")
+    view.check(study.results)
+    with pytest.raises(DataError) as caught:
+        study.draw(study.table_of(view), view)
+    assert str(caught.value) == (
+        "There is no volcano of 'target_all_mean': its changes cannot be tested, as the files hold no means with "
+        "standard deviations. Choose another chart or metric."
+    )
+    shares = View("target_sparsity", chart="volcano")
+    assert study.draw(study.table_of(shares), shares)["data"]

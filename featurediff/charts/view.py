@@ -9,11 +9,12 @@ from featurediff.charts.scale import Choice
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters
-from featurediff.features.questions import QUESTIONS, Asked, Family, Question
+from featurediff.features.listing import By
+from featurediff.features.questions import QUESTIONS, Asked, Family, Question, is_tested
 from featurediff.features.ranked import TOP
 from featurediff.features.table import Thresholds
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.wording import listed, plural
+from featurediff.wording import listed, plural, quoted
 
 if TYPE_CHECKING:
     from featurediff.sources.origin import Origin
@@ -60,6 +61,9 @@ class View:
     top: int = TOP
     """Of a ranking, how many increases and how many decreases of each token type."""
 
+    by: By = "position"
+    """Whether table and files have a row for each position at which a feature is kept, or one for its best."""
+
     @property
     def asked(self) -> Asked:
         """The question as it is put to the feature table."""
@@ -99,8 +103,8 @@ class View:
         Raises
         ------
         DataError
-            If it names a metric or a token type that the files do not have, a choice that there is not, or two
-            things by one label.
+            If it names a metric or a token type that the files do not have, a choice that there is not, two things by
+            one label, or a volcano of a metric that nothing tests.
         """
         if self.labels.are_alike:
             msg = f"Two of the labels are the same: {listed(('Both', *astuple(self.labels)))}. Give each its own."
@@ -115,11 +119,19 @@ class View:
             ("chart", (self.chart,), get_args(Kind), "to choose. There are"),
             ("question", (self.question,), QUESTIONS, "to choose. There are"),
             ("family", (self.family,), get_args(Family), "to choose. There are"),
+            ("listing by", (self.by,), get_args(By), "to choose. There are"),
         ):
             unknown = [name for name in given if name not in choices]
             if unknown:
                 msg = f"There is no {what} {listed(unknown)} {where} {listed(choices)}."
                 raise DataError(msg)
+        if self.chart == "volcano" and not is_tested(self.metric):
+            tested = [name for name in results.metrics if is_tested(name)]
+            msg = (
+                f"There is no volcano of {quoted(self.metric)}: nothing tests its changes. Choose another chart, or a "
+                f"metric whose changes are tested: {listed(tested)}."
+            )
+            raise DataError(msg)
 
 
 def default_metric(results: Results) -> str:

@@ -17,6 +17,7 @@ from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
+from featurediff.features.listing import By, list_features
 from featurediff.features.questions import Family, Question
 from featurediff.features.ranked import rank, ranking_csv
 from featurediff.files import kind_of, write_whole
@@ -101,6 +102,9 @@ def export_sources(
     search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
     ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
     chart: Annotated[Kind, typer.Option(help="What --html draws; with ranking, --csv is the ranking.")] = "scatter",
+    by: Annotated[
+        By, typer.Option(help="List a feature at each of its positions, or once, at its best; not in a ranking.")
+    ] = "position",
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Increases and decreases in a ranking.")] = View.top,
     scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
     spread: Annotated[bool, typer.Option(help="Whether points that coincide get places of their own.")] = True,
@@ -138,6 +142,7 @@ def export_sources(
         question=question,
         alpha=alpha,
         family=family,
+        by=by,
         top=top,
     )
 
@@ -169,21 +174,23 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     rows = filter_table(kept, view.filters, view.metric, view.question)
     if rows.empty:
         err.print(printable(f"Note: {files.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
-    written = dict.fromkeys(filter(None, outputs.paths), len(rows))
+    table = list_features(rows, view.metric, view.question, view.by)
+    written = dict.fromkeys(filter(None, outputs.paths), len(table))
     if outputs.csv and view.chart == "ranking":
         ranked = rank(rows, view.asked, study.origin, view.top)
         write_whole(outputs.csv, ranking_csv(ranked, view.asked))
         written[outputs.csv] = len(ranked)
     elif outputs.csv:
-        write_whole(outputs.csv, files.csv_text(rows, view.metric))
+        write_whole(outputs.csv, files.csv_text(table, view.metric))
     if outputs.parquet:
-        write_whole(outputs.parquet, files.parquet_bytes(rows, view.metric))
+        write_whole(outputs.parquet, files.parquet_bytes(table, view.metric))
     if outputs.html:
         provenance = files.provenance(study, view, len(rows), len(kept))
         drawing = study.draw(kept, view)
         lead = study.finding(view, kept)
         page = files.html_page(drawing, study.pages, provenance, files.title(study, view), offline=offline, lead=lead)
         write_whole(outputs.html, page)
+        written[outputs.html] = len(rows)
     for path, number in written.items():
         err.print(printable(f"{path}: {plural(number, 'row')}"))
 

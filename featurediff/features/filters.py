@@ -10,8 +10,8 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.features.evidence_columns import is_among, question_q
-from featurediff.features.questions import Question, effect_of
-from featurediff.features.table import values, with_difference
+from featurediff.features.questions import Question
+from featurediff.features.table import values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -109,31 +109,6 @@ def is_one_of(table: pd.DataFrame, keys: Collection[tuple[str, int]]) -> NDArray
     near, wanted = table[["token_type", "feature_id"]].iloc[np.flatnonzero(found)], set(keys)
     found[found] = [key in wanted for key in zip(near["token_type"], near["feature_id"], strict=True)]
     return found
-
-
-def by_size(table: pd.DataFrame, metric: str, question: Question = "exclusive") -> pd.DataFrame:
-    """Return the rows with `difference`, the largest change first, see `largest`; ties keep their order."""
-    return with_difference(table.iloc[largest(table, metric, np.arange(len(table)), len(table), question)], metric)
-
-
-def largest(
-    table: pd.DataFrame, metric: str, rows: NDArray[np.intp], most: int, question: Question = "exclusive"
-) -> NDArray[np.intp]:
-    """
-    Return those of `rows`, by number, that change most, largest first; ties keep their order.
-
-    By |chat − base| of the metric, or where the question is about a tested effect by the size of that.
-    """
-    if question in ("changed", "specific"):
-        change = table[effect_of(question, metric)].to_numpy()[rows]
-    else:
-        base, chat = values(table, metric)
-        change = chat[rows] - base[rows]
-    below = np.nan_to_num(-np.abs(change), nan=np.inf)  # what is not known comes last
-    if most < len(rows):
-        near = np.flatnonzero(below <= np.partition(below, most - 1)[most - 1])  # the others need no order
-        rows, below = rows[near], below[near]
-    return rows[np.argsort(below, kind="stable")][:most]
 
 
 def blocking_filter(table: pd.DataFrame, filters: Filters, metric: str, question: Question = "exclusive") -> str | None:

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, SIDES, Prompts, Side
+from featurediff.sources.active import Active, read_active
 from featurediff.sources.tree import BESIDE
-from featurediff.wording import listed, plural, quoted
+from featurediff.wording import plural, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from featurediff.sources.results import Results
 
-_PROMPT_COLUMNS = ("prompt_set", "prompt_id", "content")
-_CHOICES = {"model": SIDES, "prompt_set": PROMPTS}
-_HOLDS = dict.fromkeys(("model", "prompt_set", "token_type", "content"), "text") | {"group": "text or whole numbers"}
-_HOLDS |= {"prompt_id": "whole numbers", "feature_id": "whole numbers", "activation": "fractions"}
-_HOLDS |= {"share": "fractions", "cosine": "fractions"}
-
 
 @dataclass(frozen=True)
 class Activations:
-    """The activations of one source, on the disk: they may be too many to keep."""
+    """The activations of one source: on the disk, and in memory once somebody asks for them."""
 
     path: Path
     """A Parquet file with a row per active (model, prompt_set, token_type, prompt_id, feature_id)."""
@@ -40,32 +33,42 @@ class Activations:
     prompts: Path | None
     """A Parquet file with the text of every prompt, where there is one."""
 
-    def read(self, columns: Sequence[str], only: Mapping[str, object] | None = None) -> pd.DataFrame:
+    _read: list[Active | str] = field(default_factory=list, repr=False, compare=False)
+    """What was read, or why it was refused; empty until it is needed. Whoever else asks meanwhile waits for it."""
+
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @property
+    def active(self) -> Active:
         """
-        Read columns of the rows that have these values in some columns.
+        Which feature is active on which prompt; the files are read once.
 
         Raises
         ------
         DataError
-            If the file cannot be read, lacks a column, or names another model or prompt set than there are.
+            If a file cannot be read, lacks a column, names another model or prompt set than there are, or says a
+            prompt's text twice.
         """
-        rows = read_parquet(self.path, columns, only or {})
-        for column in rows.columns.intersection(list(_CHOICES)):
-            odd = rows[column][~rows[column].isin(_CHOICES[column])]
-            if len(odd):
-                msg = f"`{self.path.name}`: `{column}` is {quoted(odd.iloc[0])} in {len(odd)} rows, but expected "
-                raise DataError(msg + f"{listed(_CHOICES[column])}.")
-        return rows
+        with self._lock:
+            if not self._read:
+                try:
+                    self._read.append(read_active(self.path, self.prompts))
+                except DataError as error:
+                    self._read.append(str(error))  # the words alone: an error keeps alive all that was read
+        (found,) = self._read
+        if isinstance(found, str):
+            raise DataError(found)
+        return found
 
     def compare_counts(
-        self, features: NDArray[np.int64], results: Results, side: Side, prompts: Prompts, token_type: str
+        self, features: NDArray[np.integer], results: Results, side: Side, prompts: Prompts, token_type: str
     ) -> None:
         """
         Hold the active features of a model's prompts against the counts of its results.
 
         Parameters
         ----------
-        features : ndarray of shape (active,), int64
+        features : ndarray of shape (active,), int
             A feature id for each prompt of a set on which it is active.
 
         Raises
@@ -109,48 +112,49 @@ class Activations:
         Raises
         ------
         DataError
-            If a file cannot be read, lacks a column, says something twice, or if the listing does not fit the results.
+            If `active` cannot be read, says something twice, or if the listing does not fit the results.
         """
-        wanted = {"feature_id": feature_id, "token_type": token_type}
-        rows = self.read(["model", "prompt_set", "prompt_id", "activation"], wanted)
-        if rows.duplicated(["model", "prompt_set", "prompt_id"]).any():
+        found = {
+            (side, prompts): self.active.of_feature(feature_id, token_type, side, prompts)
+            for side in SIDES
+            for prompts in PROMPTS
+        }
+        if any((np.diff(prompt) == 0).any() for prompt, _ in found.values()):
             msg = (
                 f"`{self.path.name}` has two activations of feature {feature_id} at {quoted(token_type)} on one prompt "
                 "in one model. Expected one."
             )
             raise DataError(msg)
         if results is not None:
-            self._compare_listing(rows, results, feature_id, token_type)
-        by_prompt = rows.pivot_table(index=["prompt_set", "prompt_id"], columns="model", values="activation")
-        by_prompt = by_prompt.reindex(columns=list(SIDES)).fillna(0.0).rename_axis(columns=None)
-        order = by_prompt.max(axis="columns")
-        listing = by_prompt.assign(order=order).reset_index()
-        listing["prompt_set"] = pd.Categorical(
-            listing["prompt_set"].astype("str"), categories=list(PROMPTS), ordered=True
-        )
-        listing = listing.sort_values(["prompt_set", "order", "prompt_id"], ascending=[True, False, True])
-        listing = listing.drop(columns="order").astype({"prompt_set": "str"}).reset_index(drop=True)
-        if self.prompts is None:
-            return listing.assign(content=pd.Series(np.nan, index=listing.index, dtype="str"))
-        texts = read_parquet(self.prompts, _PROMPT_COLUMNS)
-        if texts.duplicated(["prompt_set", "prompt_id"]).any():
-            msg = f"`{self.prompts.name}` has two texts of one prompt. Expected one."
-            raise DataError(msg)
-        return listing.merge(texts, on=["prompt_set", "prompt_id"], how="left", validate="one_to_one")
+            counts = {key: len(prompt) for key, (prompt, _) in found.items()}
+            self._compare_listing(counts, results, feature_id, token_type)
+        parts = [self._listing(prompts, *(found[side, prompts] for side in SIDES)) for prompts in PROMPTS]
+        return pd.concat(parts, ignore_index=True)
 
-    def _compare_listing(self, rows: pd.DataFrame, results: Results, feature_id: int, token_type: str) -> None:
-        for side in SIDES:
+    def _listing(self, prompts: Prompts, *models: tuple[NDArray[np.intp], NDArray[np.floating]]) -> pd.DataFrame:
+        """List the prompts of a set, the strongest first, given rows and activations of base and of chat."""
+        rows = np.union1d(models[0][0], models[1][0])
+        values = np.zeros((len(rows), 2))
+        for side, (prompt, activation) in enumerate(models):
+            values[np.searchsorted(rows, prompt), side] = activation
+        order = np.argsort(-values.max(axis=1), kind="stable")
+        ids = self.active.ids[prompts][rows[order]]
+        listing = pd.DataFrame({"prompt_set": pd.Series(prompts, range(len(ids)), dtype="str"), "prompt_id": ids})
+        base, chat = values[order].T
+        return listing.assign(base=base, chat=chat, content=self.active.texts_of(prompts, ids))
+
+    def _compare_listing(
+        self, counts: dict[tuple[Side, Prompts], int], results: Results, feature_id: int, token_type: str
+    ) -> None:
+        for (side, prompts), count in counts.items():
             model = results.of(side)
-            for prompts in PROMPTS:
-                count = ((rows["model"] == side) & (rows["prompt_set"] == prompts)).sum()
-                expected = model.vectors[token_type][f"{prompts}_num_active"][feature_id]
-                if count != expected:
-                    msg = (
-                        f"`{self.path.name}` has feature {feature_id} active on {plural(count, f'{prompts} prompt')} "
-                        f"in {side} at {quoted(token_type)}, but `{model.name}` says {expected}. "
-                        "Were they made together?"
-                    )
-                    raise DataError(msg)
+            expected = model.vectors[token_type][f"{prompts}_num_active"][feature_id]
+            if count != expected:
+                msg = (
+                    f"`{self.path.name}` has feature {feature_id} active on {plural(count, f'{prompts} prompt')} "
+                    f"in {side} at {quoted(token_type)}, but `{model.name}` says {expected}. Were they made together?"
+                )
+                raise DataError(msg)
 
 
 def find_activations(folder: Path) -> Activations | None:
@@ -159,95 +163,3 @@ def find_activations(folder: Path) -> Activations | None:
     if not path.is_file():
         return None
     return Activations(path, prompts if prompts.is_file() else None)
-
-
-def read_parquet(
-    path: Path, columns: Sequence[str], only: Mapping[str, object] | None = None, optional: Sequence[str] = ()
-) -> pd.DataFrame:
-    """
-    Read columns of a Parquet file, of the rows that have these values in some columns.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    columns : sequence of str
-        Must be there, without missing values.
-    only : mapping, optional
-        Column → the value that it must have.
-    optional : sequence of str
-        Read where the file has them; values may be missing.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, lacks a column, or a value is missing.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    only = only or {}
-    try:
-        there = [name for name in optional if name in pq.read_schema(path).names]
-        table = _matching(path, list(dict.fromkeys((*columns, *there, *only))), only).select([*columns, *there])
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        msg = f"`{path.name}` cannot be read as Parquet ({quoted(str(error).splitlines()[0])}). Was it written whole?"
-        raise DataError(msg) from error
-    for name in columns:
-        is_there = pc.is_finite(table[name]) if _HOLDS[name] == "fractions" else table[name].is_valid()
-        missing = table.num_rows - (pc.sum(is_there).as_py() or 0)
-        if missing:
-            msg = f"`{path.name}`: `{name}` is missing or not finite in {missing} rows, but expected {_HOLDS[name]}."
-            raise DataError(msg)
-    return cast("pd.DataFrame", table.replace_schema_metadata().to_pandas())
-
-
-def _matching(path: Path, columns: list[str], only: Mapping[str, object]) -> pa.Table:
-    """
-    Go through all rows of a file.
-
-    `pq.read_table` skips rows because of statistics in the footer, which no checksum protects.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    _check_schema(pq.read_schema(path), columns, path.name)
-    with pq.ParquetFile(path, read_dictionary=[name for name in columns if _HOLDS[name] == "text"]) as file:
-        rows = file.metadata.num_rows
-        if rows > path.stat().st_size:  # repeated values take no room: a kilobyte can say a billion rows
-            msg = f"`{path.name}` claims {rows} rows, but has fewer bytes. Expected an activation in each row."
-            raise DataError(msg)
-        parts = [file.read_row_groups([], columns=columns)]
-        for batch in file.iter_batches(columns=columns):
-            batch.validate(full=True)
-            wanted = [pc.equal(batch[name], value) for name, value in only.items()]
-            parts.append(pa.table(batch.filter(reduce(pc.and_, wanted)) if wanted else batch))
-            rows -= len(batch)
-    if rows:
-        msg = f"`{path.name}` is damaged: {rows} more rows are announced than there are. Write it again."
-        raise DataError(msg)
-    return pa.concat_tables(parts)
-
-
-def _check_schema(schema: pa.Schema, columns: Sequence[str], name: str) -> None:
-    odd = [column for column in columns if schema.names.count(column) != 1]
-    if odd:
-        msg = f"`{name}` has the columns {listed(schema.names)}, but expected {listed(odd)} as well, once each."
-        raise DataError(msg)
-    for column in columns:
-        kind = schema.field(column).type
-        if not _is(kind, _HOLDS[column]):
-            msg = f"`{name}`: `{column}` holds {quoted(str(kind))}, but expected {_HOLDS[column]}."
-            raise DataError(msg)
-
-
-def _is(kind: pa.DataType, expected: str) -> bool:
-    import pyarrow.types as at
-
-    if at.is_dictionary(kind):
-        kind = kind.value_type
-    text, whole = (at.is_string, at.is_large_string), (at.is_integer,)
-    tests = {"text": text, "whole numbers": whole, "text or whole numbers": (*text, *whole, at.is_null)}
-    return any(is_kind(kind) for is_kind in tests.get(expected, (at.is_floating,)))

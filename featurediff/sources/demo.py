@@ -337,6 +337,7 @@ def _pack(
         "model_ver": side,
         "sae_layer": layer,
         "sae_trainer": TRAINER,
+        "hook_name": f"blocks.{layer}.hook_resid_post",
         "num_target_prompts": sizes["target"],
         "num_control_prompts": sizes["control"],
         "num_features": num_features,

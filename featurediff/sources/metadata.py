@@ -24,6 +24,9 @@ _INTEGERS = {
 _TEXT = f"a string of at most {MAX_NAME} Unicode characters"
 _MAX_TOKEN_TYPES = 1000
 _OPTIONAL = ("sae_release", "sae_id", "neuronpedia_id")
+_HOOKS = ("hook_name", "hf_hook_name", "hook_point", "hookpoint", "sae_hook_name", "submodule_name")
+_CONFIGS = ("sae_config", "sae_cfg", "config", "cfg")
+"""What the configuration of the SAE may be called, in which the hook's name stands, perhaps in its `metadata`."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class Metadata:
 
     neuronpedia_id: str | None
     """Model and SAE on Neuronpedia, "model/sae"; None when the file does not say."""
+
+    hook_name: str | None = None
+    """Where the SAE reads the model, as its library calls it; None when the file does not say."""
 
     fit: Fit = field(default_factory=Fit)
     """How well the SAE reads the model, as far as the file says."""
@@ -110,6 +116,7 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> tuple[Metadata, lis
         **_optional(fields, unusable),
         sae_trainer=_trainer(fields, name),
         token_types=token_types,
+        hook_name=_hook_name(fields),
         fit=parse_fit(fields, token_types, name),
     )
     return metadata, [
@@ -151,6 +158,16 @@ def _is_integer(value: object) -> TypeGuard[int]:
 
 def _optional(fields: dict[Any, Any], unusable: list[str]) -> Any:  # noqa: ANN401  as in _string
     return {field: None if field in unusable else fields.get(field) for field in _OPTIONAL}
+
+
+def _hook_name(fields: dict[Any, Any]) -> str | None:
+    """Return the first hook name in the metadata, or in the SAE's configuration there."""
+    places: list[Any] = [fields]
+    for config in (fields.get(key) for key in _CONFIGS):
+        if isinstance(config, dict):
+            places += [config, config.get("metadata")]
+    named = (place.get(key) for place in places if isinstance(place, dict) for key in _HOOKS)
+    return next((name for name in named if is_name(name) and name.strip()), None)
 
 
 def _trainer(fields: dict[Any, Any], name: str) -> str:

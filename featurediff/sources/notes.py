@@ -8,6 +8,7 @@ import numpy as np
 
 from featurediff.labels import PROMPTS, Prompts
 from featurediff.sources.contradictions import contradictions, divisor_of_std
+from featurediff.sources.hooks import place_of
 from featurediff.wording import percent, plural, quoted
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def notes(results: Results) -> list[str]:
             f"`{base.name}` says model_type {quoted(base.metadata.model_type)}, "
             f"`{chat.name}` says {quoted(chat.metadata.model_type)}."
         )
+    found += _hook_notes(results)
     for prompts in PROMPTS:
         base_n, chat_n = base.metadata.num_prompts(prompts), chat.metadata.num_prompts(prompts)
         if base_n != chat_n:
@@ -56,6 +58,22 @@ def notes(results: Results) -> list[str]:
                 found += _sparsity_notes(model, token_type, prompts)
             found += contradictions(model, prompts)
     return found + _std_notes(results)
+
+
+def _hook_notes(results: Results) -> list[str]:
+    """Say where the files do not agree on what the SAE reads, with each other or with their layer."""
+    base, chat = results.base, results.chat
+    hooks = {model.name: (model.metadata.hook_name, model.metadata.sae_layer) for model in (base, chat)}
+    found = []
+    for name, (hook, layer) in hooks.items():
+        place = place_of(hook) if hook else None
+        if place and place.layer != layer:
+            found.append(f"`{name}` says sae_layer {layer}, but its hook {quoted(hook)} is of layer {place.layer}.")
+    names = [model.metadata.hook_name for model in (base, chat)]
+    if all(names) and len({place_of(str(name)) or name for name in names}) == 2:
+        said = f"`{base.name}` says that its hook is {quoted(names[0])}, `{chat.name}` says {quoted(names[1])}"
+        found.append(f"{said}. Were they read at the same place?")
+    return found
 
 
 def std_in_words(results: Results) -> str:

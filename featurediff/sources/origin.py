@@ -33,8 +33,11 @@ class Origin:
     num_prompts: dict[tuple[Side, Prompts], int] = field(default_factory=dict)
     """Number of prompts of each (side, target or control)."""
 
+    place: str = ""
+    """What the SAE reads, in words, such as "residual stream after layer 20"; empty where that is not known."""
+
     @classmethod
-    def of(cls, results: Results, prompt_set: str = "") -> Origin:
+    def of(cls, results: Results, prompt_set: str = "", place: str = "") -> Origin:
         """Describe results."""
         meta = results.base.metadata
         return cls(
@@ -44,10 +47,11 @@ class Origin:
             prompt_set=prompt_set,
             token_types=results.token_types,
             num_prompts={(v, p): results.of(v).metadata.num_prompts(p) for v in SIDES for p in PROMPTS},
+            place=place,
         )
 
     @property
     def caption(self) -> str:
-        """One line that names model, layer, SAE and prompt set."""
-        parts = (self.model, f"SAE {self.trainer}", f"residual stream after layer {self.layer}", self.prompt_set)
+        """One line that names model, SAE, what it reads, and prompt set."""
+        parts = (self.model, f"SAE {self.trainer}", self.place or f"layer {self.layer}", self.prompt_set)
         return " · ".join(part for part in parts if part)

@@ -11,32 +11,32 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, SIDES, Prompts, Side
-from featurediff.sources.activations import read_parquet
+from featurediff.sources import active
 from featurediff.wording import plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from featurediff.sources.activations import Activations
+    from featurediff.sources.active import Active
     from featurediff.sources.results import Results
 
-_KEYS = ["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"]
+_NOTHING = active.Cells(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
     """The activations of one model on one prompt set at one position; all others are 0."""
 
-    prompt: NDArray[np.intp]
+    prompt: NDArray[np.integer]
     """Row of each in the prompt set; shape (active,)."""
 
-    feature: NDArray[np.intp]
+    feature: NDArray[np.integer]
     """For each activation, the index of its feature in `PairsAt.features`; ascending, shape (active,)."""
 
-    activation: NDArray[np.float64]
+    activation: NDArray[np.floating]
     """Shape (active,)."""
 
 
@@ -57,7 +57,7 @@ class PairsAt:
         """Return the activations of `features[first:last]`, shape (prompts, last − first)."""
         cells, width = self.cells[side, prompts], last - first
         start, stop = np.searchsorted(cells.feature, [first, last])
-        at = cells.prompt[start:stop] * width + cells.feature[start:stop] - first
+        at = cells.prompt[start:stop].astype(np.intp) * width + cells.feature[start:stop] - first
         whole = np.zeros(self.num_prompts[prompts] * width)
         whole[at] = cells.activation[start:stop]
         return whole.reshape(self.num_prompts[prompts], width)
@@ -109,21 +109,19 @@ def read_pairs(activations: Activations, results: Results) -> Pairs:
         sets, or if the two models have not seen the same numbers of prompts.
     """
     sizes = _check_sizes(activations, results)
-    rows = activations.read(_KEYS)
-    _check_features(rows, results, activations.path.name)
-    texts = _read_texts(activations.prompts)
-    ids = {name: _prompt_ids(rows, texts, name, sizes[name], activations.path.name) for name in PROMPTS}
+    known, name = activations.active, activations.path.name
+    _check_features(known, results, name)
+    texts = known.texts
+    ids = {prompts: _prompt_ids(known, prompts, sizes[prompts], name) for prompts in PROMPTS}
+    rows = {prompts: np.searchsorted(ids[prompts], known.ids[prompts]) for prompts in PROMPTS}
     at = {}
     for token_type in results.token_types:
-        here = rows[(rows["token_type"] == token_type).to_numpy()]
-        features = np.unique(here["feature_id"].to_numpy(np.int64))
-        cells = {}
-        for side in SIDES:
-            for prompts in PROMPTS:
-                part = here[((here["model"] == side) & (here["prompt_set"] == prompts)).to_numpy()]
-                activations.compare_counts(part["feature_id"].to_numpy(np.int64), results, side, prompts, token_type)
-                cells[side, prompts] = _cells(part, ids[prompts], features, activations.path.name)
-        at[token_type] = PairsAt(features, cells, sizes)
+        found = {(side, of): known.cells.get((token_type, side, of), _NOTHING) for side in SIDES for of in PROMPTS}
+        features = np.unique(np.concatenate([np.unique(cells.feature) for cells in found.values()])).astype(np.int64)
+        for (side, prompts), cells in found.items():
+            activations.compare_counts(cells.feature, results, side, prompts, token_type)
+        cells_of = {(side, of): _cells(cells, rows[of], features, name) for (side, of), cells in found.items()}
+        at[token_type] = PairsAt(features, cells_of, sizes)
     groups: dict[Prompts, NDArray[np.intp] | None] = dict.fromkeys(PROMPTS)
     if texts is not None and "group" in texts and activations.prompts:
         groups = _groups(texts, ids, sizes, activations.prompts.name)
@@ -141,53 +139,42 @@ def _check_sizes(activations: Activations, results: Results) -> dict[Prompts, in
     return {prompts: base.num_prompts(prompts) for prompts in PROMPTS}
 
 
-def _check_features(rows: pd.DataFrame, results: Results, name: str) -> None:
-    outside = ~rows["feature_id"].between(0, results.num_features - 1)
-    if outside.any():
-        first = rows["feature_id"][outside].iloc[0]
+def _check_features(known: Active, results: Results, name: str) -> None:
+    outside = [_outside(cells.feature, results.num_features) for cells in known.cells.values()]
+    found = np.concatenate([*outside, np.empty(0, np.int64)])
+    if len(found):
         msg = (
-            f"`{name}` has feature {first}, but the SAE's features run from 0 to {results.num_features - 1} "
-            f"({outside.sum()} such rows). Was it made with the same SAE?"
+            f"`{name}` has feature {found[0]}, but the SAE's features run from 0 to {results.num_features - 1} "
+            f"({len(found)} such rows). Was it made with the same SAE?"
         )
         raise DataError(msg)
 
 
-def _prompt_ids(
-    rows: pd.DataFrame, texts: pd.DataFrame | None, prompts: Prompts, size: int, name: str
-) -> NDArray[np.int64]:
+def _outside(features: NDArray[np.integer], num_features: int) -> NDArray[np.integer]:
+    """Return the features that an SAE does not have, of ascending ones."""
+    start, stop = np.searchsorted(features, [0, num_features])
+    return np.concatenate([features[:start], features[stop:]])
+
+
+def _prompt_ids(known: Active, prompts: Prompts, size: int, name: str) -> NDArray[np.int64]:
     """Return the ids of a prompt set, ascending, as far as they are known."""
-    ids = rows["prompt_id"][(rows["prompt_set"] == prompts).to_numpy()].unique().astype(np.int64)
+    ids = known.ids[prompts]
     if len(ids) > size:
         msg = f"`{name}` has {len(ids)} {prompts} prompts, but the results have {size}. Were they made together?"
         raise DataError(msg)
-    named = np.empty(0, np.int64)
-    if texts is not None:
-        named = texts["prompt_id"][(texts["prompt_set"] == prompts).to_numpy()].to_numpy(np.int64)
+    named = known.contents[prompts].index.to_numpy(np.int64) if prompts in known.contents else np.empty(0, np.int64)
     both = np.union1d(ids, named)
-    return both if len(both) <= size else np.sort(ids)
+    return both if len(both) <= size else ids
 
 
-def _cells(rows: pd.DataFrame, ids: NDArray[np.int64], features: NDArray[np.int64], name: str) -> Cells:
-    """Return the activations of one model on one prompt set, by feature."""
-    prompt = np.searchsorted(ids, rows["prompt_id"].to_numpy(np.int64))
-    feature = np.searchsorted(features, rows["feature_id"].to_numpy(np.int64))
-    order = np.lexsort([prompt, feature])
-    prompt, feature = prompt[order], feature[order]
-    if ((np.diff(prompt) == 0) & (np.diff(feature) == 0)).any():
+def _cells(found: active.Cells, rows: NDArray[np.intp], features: NDArray[np.int64], name: str) -> Cells:
+    """Return the activations of one model on one prompt set, given the row of each of `Active.ids`."""
+    if ((np.diff(found.prompt) == 0) & (np.diff(found.feature) == 0)).any():
         msg = f"`{name}` has two activations of one feature on one prompt in one model. Expected one."
         raise DataError(msg)
-    return Cells(prompt, feature, rows["activation"].to_numpy(np.float64)[order])
-
-
-def _read_texts(path: Path | None) -> pd.DataFrame | None:
-    """Return `prompt_set`, `prompt_id`, `content` and, where there is one, `group` of every prompt."""
-    if path is None:
-        return None
-    texts = read_parquet(path, ("prompt_set", "prompt_id", "content"), optional=("group",))
-    if texts.duplicated(["prompt_set", "prompt_id"]).any():
-        msg = f"`{path.name}` has two texts of one prompt. Expected one."
-        raise DataError(msg)
-    return texts
+    feature = np.searchsorted(features, found.feature).astype(np.int32)
+    is_same = np.array_equal(rows, np.arange(len(rows)))
+    return Cells(found.prompt if is_same else rows[found.prompt].astype(np.int32), feature, found.activation)
 
 
 def _groups(

@@ -9,7 +9,7 @@ import numpy as np
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, Prompts
-from featurediff.sources.activations import read_parquet
+from featurediff.sources.parquet import read_parquet
 from featurediff.wording import listed, plural, quoted
 
 if TYPE_CHECKING:

@@ -40,7 +40,8 @@ from dashboard import (
 from featurediff import load
 from featurediff.charts.scatter import lay_out
 from featurediff.charts.view import View
-from featurediff.features.filters import Filters, by_size, filter_table
+from featurediff.features.filters import Filters, filter_table
+from featurediff.features.listing import list_features
 from featurediff.features.table import Threshold, Thresholds
 
 MEAN = "target_all_mean"
@@ -62,7 +63,7 @@ def results(monkeypatch, tmp_path):
 def expected(folder, filters=None, thresholds=None, metric=MEAN):
     """The table that the library gives for the same choices, as (token_type, feature_id) in the table's order."""
     kept = load(folder).table(thresholds)
-    frame = by_size(filter_table(kept, filters or Filters(), metric), metric)
+    frame = list_features(filter_table(kept, filters or Filters(), metric), metric, "exclusive")
     return list(zip(frame["token_type"].astype("str"), frame["feature_id"].tolist(), strict=True))
 
 

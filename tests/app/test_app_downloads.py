@@ -11,7 +11,7 @@ from conftest import SAE_FOLDER
 from dashboard import draw_box, open_app, rows, said
 
 from featurediff import export, load
-from featurediff.features.filters import by_size
+from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
 
@@ -30,7 +30,7 @@ def test_each_file_holds_what_is_shown(results, download):
     study = load(results)
     kept = study.table()
     shown = kept[(kept["token_type"] == "newline") & (kept["exclusivity"] == "base")]
-    table = by_size(shown, "target_all_mean")
+    table = list_features(shown, "target_all_mean", "exclusive")
     assert download("_target_all_mean.csv") == export.csv_text(table, "target_all_mean")
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
     assert download("ranking.csv") == ranking_csv(rank(shown, Asked(), study.origin), Asked())

@@ -305,7 +305,7 @@ def test_axes_are_alike(results):
         assert layout.xaxis.title.text == "Ancestor: Activation frequency"
         assert layout.yaxis.title.text == "Tuned: Activation frequency"
         assert layout.title.text == "Active on Introspective only"
-        below = "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"
+        below = "gemma · SAE 131k-l0-114 · layer 20 · personal_40"
         assert layout.title.subtitle.text == f"Activation frequency, Ancestor → Tuned · {below}"
         assert layout.legend.title.text == "Activation position"
         assert layout.legend.groupclick == "togglegroup"
@@ -363,7 +363,7 @@ def test_no_feature_at_all(spread_points):
 
 
 def test_caption_without_a_prompt_set(results):
-    assert Origin.of(results).caption == "gemma · SAE 131k-l0-114 · residual stream after layer 20"
+    assert Origin.of(results).caption == "gemma · SAE 131k-l0-114 · layer 20"
     assert Origin.of(results).num_prompts == {
         ("base", "target"): 8,
         ("base", "control"): 7,

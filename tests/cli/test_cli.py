@@ -17,6 +17,7 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import evidence_q
 from featurediff.features.filters import parse_ids
+from featurediff.features.listing import list_features
 from featurediff.features.questions import QUESTIONS, Asked
 from featurediff.features.ranked import rank, ranking_csv
 
@@ -47,10 +48,10 @@ def misuse(*words):
 
 
 def export_table(source, *words):
-    """Export as CSV and return what is in it."""
+    """Export as CSV and return what is in it, in the order of `Study.table`."""
     path = source.parent / "table.csv"
     run("export", source, "--csv", path, *words)
-    return pd.read_csv(path)
+    return pd.read_csv(path).sort_values(["token_type", "feature_id"], ignore_index=True)
 
 
 def keys(table):
@@ -89,7 +90,8 @@ def test_a_process_exports_and_says_what_it_wrote(source_dir, tmp_path):
     done = in_subprocess("export", source_dir, "--csv", tmp_path / "new" / "out.csv")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.endswith("out.csv: 12 rows\n")
-    assert keys(pd.read_csv(tmp_path / "new" / "out.csv")) == keys(load(source_dir).table())
+    listed = list_features(load(source_dir).table(), "target_all_mean", "exclusive")
+    assert keys(pd.read_csv(tmp_path / "new" / "out.csv")) == keys(listed)
 
 
 def test_a_process_refuses_with_exit_code_2_and_writes_nothing(source_dir, tmp_path):
@@ -136,7 +138,7 @@ def test_help_names_every_option():
     said = run("export", "--help")[0]
     options = """--question --alpha --family
         --metric --explanations --csv --html --parquet --offline --cdn --token-type --exclusivity --consistency
-        --min-target --max-control --min-value --max-q --search --ids --chart --top --scale --spread --no-spread
+        --min-target --max-control --min-value --max-q --search --ids --chart --by --top --scale --spread --no-spread
         --base-label --chat-label
         --target-label --control-label --neuronpedia-template"""
     assert [option for option in options.split() if option not in said] == []
@@ -544,6 +546,39 @@ def test_each_question_is_exported(source_dir, question):
     assert keys(found) == keys(load(source_dir).table(question=question))
     if question != "any":
         assert all(question in names.split(";") for names in found["kept_by"])
+
+
+@pytest.mark.parametrize("by", ["position", "feature"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_has_evidence_is_written_first(source_dir, tmp_path, question, by):
+    csv, parquet = tmp_path / "t.csv", tmp_path / "t.parquet"
+    run("export", source_dir, "--question", question, "--by", by, "--csv", csv, "--parquet", parquet)
+    table = load(source_dir).table(question=question)
+    listed = list_features(table, "target_all_mean", question, by)
+    assert keys(pd.read_csv(csv)) == keys(pd.read_parquet(parquet)) == keys(listed)
+    assert ("other_positions" in pd.read_csv(csv)) == (by == "feature")
+    if by == "feature":
+        assert len(listed) == table["feature_id"].nunique()
+
+
+def test_by_feature_is_after_the_filters(source_dir, tmp_path):
+    """A position that is filtered out is neither the best nor another one."""
+    csv, html = tmp_path / "t.csv", tmp_path / "t.html"
+    said = run("export", source_dir, "--by", "feature", "--token-type", "newline", "--csv", csv, "--html", html)[1]
+    assert said.splitlines() == [f"{csv}: 6 rows", f"{html}: 6 rows"]
+    found = pd.read_csv(csv)
+    assert set(found["token_type"]) == {"newline"}
+    assert found["other_positions"].isna().all()
+
+
+def test_a_metric_that_nothing_tests_has_no_volcano(source_dir, tmp_path):
+    """It was drawn with the q of another quantity."""
+    page = tmp_path / "v.html"
+    assert refuse("export", source_dir, "--html", page, "--chart", "volcano", "--metric", "target_max") == (
+        "There is no volcano of 'target_max': nothing tests its changes. Choose another chart, or a metric whose "
+        "changes are tested: 'target_all_mean', 'target_sparsity'."
+    )
+    assert not page.exists()
 
 
 def test_default_question_is_the_published_rule(source_dir):

@@ -28,8 +28,8 @@ def test_missing_column_and_a_file_that_is_no_parquet(folder):
     with pytest.raises(DataError) as caught:
         find_activations(folder).of_feature(0, "model")
     assert str(caught.value) == (
-        "`activations.parquet` has the columns 'model', 'feature_id', but expected 'prompt_set', 'prompt_id', "
-        "'activation', 'token_type' as well, once each."
+        "`activations.parquet` has the columns 'model', 'feature_id', but expected 'prompt_set', 'token_type', "
+        "'prompt_id', 'activation' as well, once each."
     )
     (folder / "activations.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(DataError, match=r"^`activations.parquet` cannot be read as Parquet \(.+\)\. Was it written"):

@@ -17,7 +17,7 @@ def show_about(opened: Opened, view: View) -> None:
     """Show what is odd about the files, what was done with them, and which files they are."""
     study = opened.study
     explained, features = count_explained(opened, view)
-    notes = find_notes(opened)
+    notes = find_notes(opened, view.thresholds)
     found = set(keep(opened, view)["token_type"].unique())
     lines = [
         *notes,

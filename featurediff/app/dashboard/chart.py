@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
 from featurediff import export
@@ -22,8 +21,7 @@ from featurediff.charts.crowd import MOST_POINTS
 from featurediff.charts.ranking import row_places
 from featurediff.charts.texts import shorten
 from featurediff.charts.view import View, heading
-from featurediff.features.evidence_columns import question_q
-from featurediff.features.questions import effect_of
+from featurediff.features.listing import order_by_evidence
 
 MOST_LABELLED = 5
 """Labels of the strongest evidence."""
@@ -90,9 +88,8 @@ def choose_labelled(shown: Shown, view: View, which: str) -> Labelled:
     if which != "top":
         wanted = stars_here() if which == "starred" else view.filters.ids
         rows = rows[rows["feature_id"].isin(list(wanted))]
-    size = -rows[effect_of(view.question, view.metric)].abs().to_numpy()
     most = MOST_LABELLED if which == "top" else MOST_CHOSEN
-    first = rows.iloc[np.lexsort((size, question_q(rows, view.question, view.metric)))[:most]]
+    first = rows.iloc[order_by_evidence(rows, view.metric, view.question, most)]
     words = shorten(first["explanation"], WORDS)
     return tuple(
         (token_type, feature_id, f"{feature_id} {said}" if known else str(feature_id))

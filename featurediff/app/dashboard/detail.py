@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 HEAD = 64
 """Pixels of the strip that its heading and margins take."""
+MOST_PROMPTS = 1000
+"""Prompts that are listed; each row goes to the browser."""
+
+MOST_CHARACTERS = 2000
+"""Of a prompt on the screen."""
 
 
 def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, view: View, room: Room) -> None:
@@ -140,11 +145,15 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
         show_error("The prompts cannot be listed.", error)
         return
     st.markdown(f"**Active on {plural(len(prompts), 'prompt')}**")
+    listed = prompts.head(MOST_PROMPTS)
+    if len(listed) < len(prompts):
+        st.caption(f"The first {MOST_PROMPTS:,} are listed: target before control, the strongest first.")
+    words = {name: labels.of(name) for name in PROMPTS}
     st.dataframe(
-        prompts.assign(prompt_set=prompts["prompt_set"].map({name: labels.of(name) for name in PROMPTS})),
+        listed.assign(prompt_set=listed["prompt_set"].map(words), content=listed["content"].str[:MOST_CHARACTERS]),
         key="prompts",
         hide_index=True,
-        height=min(36 + 28 * len(prompts), 300),
+        height=min(36 + 28 * len(listed), 300),
         row_height=28,
         column_order=["content", "prompt_set", "base", "chat"],
         column_config={

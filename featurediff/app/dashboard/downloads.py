@@ -13,7 +13,7 @@ from featurediff.app.dashboard.opened import find
 from featurediff.app.safe_text import show_error
 from featurediff.app.session import STARRED, session
 from featurediff.errors import DataError
-from featurediff.features.filters import by_size
+from featurediff.features.listing import list_features
 from featurediff.features.ranked import rank, ranking_csv
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         "CSV": (
             "csv",
             "text/csv",
-            lambda: export.csv_text(by_size(shown.rows(), view.metric, view.question), view.metric),
+            lambda: export.csv_text(list_features(shown.rows(), view.metric, view.question, view.by), view.metric),
             "All columns of the features shown.",
         ),
         "HTML": (
@@ -65,7 +65,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         "Parquet": (
             "parquet",
             "application/vnd.apache.parquet",
-            lambda: export.parquet_bytes(by_size(shown.rows(), view.metric, view.question), view.metric),
+            lambda: export.parquet_bytes(list_features(shown.rows(), view.metric, view.question, view.by), view.metric),
             "The same columns as the CSV, with their types.",
         ),
     }

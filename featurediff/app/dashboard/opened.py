@@ -203,9 +203,9 @@ def list_prompts(opened: Opened, feature_id: int, token_type: str) -> pd.DataFra
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)
-def find_notes(opened: Opened) -> list[str]:
-    """Return what is odd about the files."""
-    return opened.study.notes()
+def find_notes(opened: Opened, thresholds: Thresholds) -> list[str]:
+    """Return what is odd about the files, and about the rule with these thresholds."""
+    return opened.study.notes(thresholds)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEEPING)

@@ -14,7 +14,7 @@ from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.shown import Shown
 from featurediff.charts.view import View
 from featurediff.features.evidence_columns import question_q
-from featurediff.features.filters import largest
+from featurediff.features.listing import order_by_evidence
 from featurediff.features.questions import effect_of
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.wording import p_text, with_sign
@@ -86,14 +86,13 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
     stars : tuple of int
         Features with a star, in ascending order.
     sort : Sort or None
-        The order; None for the largest effects first, see `filters.largest`.
+        The order; None for evidence first, see `listing.order_by_evidence`.
     """
     if sort is None:
-        first = largest(shown.kept, view.metric, shown.at, MOST_ROWS, view.question)
+        order = order_by_evidence(shown.rows(), view.metric, view.question, MOST_ROWS)
     else:
         order = _order(shown.rows(), view, opened.study.origin, stars, sort)[:MOST_ROWS]
-        first = np.take(shown.at, order)
-    rows = shown.kept.iloc[first]
+    rows = shown.kept.iloc[np.take(shown.at, order)]
     keys = list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
     return Rows(keys, _fill(rows, view, opened.study.origin, stars))
 
