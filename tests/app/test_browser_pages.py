@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browser import BOXED
 from builders import make_source
 from playwright.sync_api import expect
 
@@ -155,8 +156,8 @@ def test_downloads_hold_what_is_shown(new_screen, site, tmp_path):
         assert saved.points().keys() == expected
         assert f"{len(expected):,} of {KEPT:,} kept features" in saved.page.locator("footer").inner_text()
         if expected is caught:
-            screen.key("clear").get_by_role("button").click()
-            expect(screen.key("clear")).to_have_count(0)
+            screen.chip(BOXED).click()
+            expect(screen.chip(BOXED)).to_have_count(0)
             screen.settle()
     saved.page.context.set_offline(False)
     inside = saved.box((0.01, 0.01), (0.99, 0.99))
