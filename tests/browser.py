@@ -282,6 +282,16 @@ class Screen:
         self.chart.scroll_into_view_if_needed()
         return {(token_type, feature): (x, y) for token_type, feature, x, y in json.loads(self.page.evaluate(POINTS))}
 
+    def room(self, key, points=None):
+        """Return how far a point is from its nearest neighbour, in pixels."""
+        points = points or self.points()
+        return min(dist(points[key], place) for other, place in points.items() if other != key)
+
+    def loneliest(self, keys=None):
+        """Return the point, of these or of all, that is farthest from its nearest neighbour."""
+        points = self.points()
+        return max(sorted(keys or points), key=lambda key: self.room(key, points))
+
     def traces(self):
         return [(group, name, number, round(total, 3)) for group, name, number, total in self.page.evaluate(TRACES)]
 

@@ -1,7 +1,6 @@
 """The demo in a real Chromium: what AppTest cannot see."""
 
 import pytest
-from browser import BOXED
 from playwright.sync_api import expect
 
 pytest_plugins = ["browser"]
@@ -34,7 +33,7 @@ def test_first_view_is_the_demo_and_another_metric_redraws_it(screen):
 def test_pick_keeps_the_zoom_and_the_drawn_box(screen):
     """A drawn box swallowed the mouse, so that no point inside it could be hovered or picked."""
     screen.open()
-    star = next(key for key in screen.points() if key[0] == "model")
+    star = screen.loneliest()
     screen.zoom(star, 120)
     screen.box((0.05, 0.05), (0.95, 0.95))
     before, caught = screen.axes(), screen.count()
@@ -82,7 +81,7 @@ def test_picked_row_outlives_a_box_that_narrows_table_and_counts(screen):
     assert set(screen.rows()) <= caught
     screen.expect_detail(row)
     assert f"feature={row[1]}%40{row[0]}" in screen.query()
-    screen.chip(BOXED).click()
+    screen.chip("inside the box").click()
     expect(screen.shown).to_have_text(f"{KEPT} features")
     screen.settle()
     assert screen.axes()["boxes"] == []
@@ -117,4 +116,4 @@ def test_legend_hides_a_token_type_whole_and_a_box_catches_no_hidden_point(scree
     caught = screen.box((0.01, 0.01), (0.99, 0.99))
     assert screen.count() == len(caught)
     assert {key[0] for key in screen.rows()} == {"newline"}
-    assert screen.chips() == ["position newline", BOXED]
+    assert screen.chips() == ["position newline", "inside the box"]
