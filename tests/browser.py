@@ -25,6 +25,12 @@ ROOT = Path(__file__).parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 CHART = ".js-plotly-plot"
+BOXED = "inside the box"
+ROW, HEADER = 30, 35
+"""Pixels of a row of the table, and of its header."""
+
+COLUMNS = {"Feature": 62, "★": 36, "Position": 68, "Change": 140, "q": 54}
+"""Pixels of the table's first columns."""
 
 # The place of every point that is drawn, in pixels of the window, from Plotly's own axes.
 POINTS = """() => {
@@ -68,6 +74,15 @@ AXES = """() => {
 }"""
 
 READY = "!!document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis?.d2p"
+
+# The words of pills, without the formulas and icons before them.
+PILLS = """(pills) => pills.map((pill) => {
+  const copy = pill.cloneNode(true);
+  for (const mark of copy.querySelectorAll('.katex, [data-testid=stIconMaterial], [role=img]')) mark.remove();
+  return copy.textContent;
+})"""
+
+CAPTION = "[data-testid=stCaptionContainer]"
 
 # The script has ended, nothing on the screen is stale, and it has stayed so for longer than the chart waits before it
 # tells the app of a zoom.
@@ -207,7 +222,7 @@ class Screen:
         """Open the app, which may have no chart to show."""
         query = query or urlencode(parameters, doseq=True)
         self.page.goto(f"{self.server.url}/?{query}")
-        self.page.get_by_test_id("stMain").locator(".stHeading, .stAlert").first.wait_for()
+        self.page.get_by_test_id("stMain").locator("h1, .stAlert").first.wait_for()
         self.settle()
         return self
 
@@ -233,9 +248,9 @@ class Screen:
         self.settle()
 
     def press(self, key, name=None):
-        """Press a button, a pill or a toggle."""
+        """Press a button, a toggle, or a pill, which may have a symbol before its name and a number after it."""
         widget = self.key(key)
-        named = widget.locator("button", has_text=re.compile(f"^{re.escape(name or '')}$"))
+        named = widget.locator("button", has_text=re.compile(rf"(^|\s){re.escape(name or '')}( [\d,]+)?$"))
         (named if name else widget.locator("button, label").first).click()
         self.settle()
 
@@ -267,6 +282,16 @@ class Screen:
         self.chart.scroll_into_view_if_needed()
         return {(token_type, feature): (x, y) for token_type, feature, x, y in json.loads(self.page.evaluate(POINTS))}
 
+    def room(self, key, points=None):
+        """Return how far a point is from its nearest neighbour, in pixels."""
+        points = points or self.points()
+        return min(dist(points[key], place) for other, place in points.items() if other != key)
+
+    def loneliest(self, keys=None):
+        """Return the point, of these or of all, that is farthest from its nearest neighbour."""
+        points = self.points()
+        return max(sorted(keys or points), key=lambda key: self.room(key, points))
+
     def traces(self):
         return [(group, name, number, round(total, 3)) for group, name, number, total in self.page.evaluate(TRACES)]
 
@@ -291,7 +316,7 @@ class Screen:
         self.page.mouse.click(*self.hover(key))
 
     def drag(self, start, end):
-        """Drag the mouse across the chart: a zoom, or a box after `tool("select")`."""
+        """Drag the mouse across the chart: a box, or a zoom after `tool("zoom")`."""
         mouse = self.page.mouse
         mouse.move(*start)
         mouse.down()
@@ -301,6 +326,7 @@ class Screen:
 
     def zoom(self, key, reach=40):
         """Zoom to what is within so many pixels of a point."""
+        self.tool("zoom")
         x, y = self.points()[key]
         left, top, width, height = self.area()
         start = (max(x - reach, left + 2), max(y - reach, top + 2))
@@ -327,7 +353,7 @@ class Screen:
         self.drag(*((left + x * width, top + y * height) for x, y in (start, end)))
         self.page.wait_for_function(f"(before) => ![before, '[]'].includes({SELECTIONS})", arg=before)
         if self.page.get_by_test_id("stApp").count():  # not on an exported page
-            expect(self.key("clear")).to_be_visible()
+            expect(self.chip(BOXED)).to_be_visible()
             self.settle()
         x0, x1, y0, y1 = self.page.evaluate(BOX)
         return {key for key, (x, y) in self.points().items() if x0 <= x <= x1 and y0 <= y <= y1}
@@ -343,7 +369,7 @@ class Screen:
         for corner in (*others, first):
             mouse.move(*corner, steps=6)
         mouse.up()
-        expect(self.key("clear")).to_be_visible()
+        expect(self.chip(BOXED)).to_be_visible()
         self.settle()
 
     def reset_axes(self):
@@ -360,16 +386,59 @@ class Screen:
         """Return all words of the main pane, without the word joiners that keep Streamlit from drawing arrows."""
         return self.page.get_by_test_id("stMain").inner_text().replace("\u2060", "")
 
+    @property
+    def shown(self):
+        """Where it stands how many features are shown."""
+        return self.page.get_by_test_id("stMain").locator("strong", has_text=re.compile(r"features?$")).first
+
     def count(self):
-        """Return the number in the table's heading."""
-        heading = self.page.get_by_role("heading", name=re.compile(r"^[\d,]+ features$"))
-        return int(heading.inner_text().split()[0].replace(",", ""))
+        """Return how many features are shown."""
+        return int(self.shown.inner_text().split()[0].replace(",", ""))
 
-    def heading(self):
-        return self.page.get_by_test_id("stMain").locator("h3").first.inner_text().replace("\u2060", "")
+    def help_of(self, element):
+        """Return what the question mark beside an element says."""
+        mark = self.page.get_by_test_id("stElementContainer").filter(has=element).get_by_role("button").first
+        mark.hover()
+        tooltip = self.page.get_by_test_id("stTooltipContent")
+        tooltip.wait_for()
+        text = tooltip.inner_text()
+        self.page.mouse.move(2, 2)
+        expect(tooltip).to_have_count(0)
+        return text
 
-    def tiles(self):
-        return self.page.get_by_test_id("stMetric").all_inner_texts()
+    def finding(self):
+        """Return the first line."""
+        return self.page.get_by_test_id("stMain").locator("h1").first.inner_text()
+
+    def captions(self):
+        return [
+            text.replace("\u2060", "") for text in self.page.get_by_test_id("stMain").locator(CAPTION).all_inner_texts()
+        ]
+
+    def title(self):
+        """Return question, metric and models."""
+        found = next(text for text in self.captions() if "→" in text)
+        return " · ".join(found.split(" · ")[:2])
+
+    def pills(self, key):
+        """Return the words of a row of choices, without symbols that are formulas or icons."""
+        return [
+            text.replace("\u2060", "").strip()
+            for text in self.key(key).locator("button[data-variant]").evaluate_all(PILLS)
+        ]
+
+    def legend(self, key):
+        """Return the choices of a filter by position, class or consistency: name → number of features."""
+        found = (re.sub(r"^[★●■◆○] ", "", text).rpartition(" ") for text in self.pills(key))
+        return {name: int(number.replace(",", "")) for name, _, number in found}
+
+    def chips(self):
+        """Return what narrows the features."""
+        return self.pills("chips")
+
+    def chip(self, text):
+        """Return a chip, which removes its filter when it is clicked."""
+        return self.key("chips").locator("button", has_text=text)
 
     def detail(self):
         """Return the heading of the detail pane, or None."""
@@ -394,10 +463,14 @@ class Screen:
     def table(self):
         return self.page.locator("[class*=st-key-table_]")
 
+    @property
+    def canvas(self):
+        return self.table.locator("canvas").first
+
     def cells(self):
-        """Return the table's first rows: {column: text}."""
-        self.table.locator("canvas").first.scroll_into_view_if_needed()
-        names = self.table.locator("[role=grid] th").all_text_contents()
+        """Return the table's first rows: {column: text}, of the columns that are in view."""
+        self.canvas.scroll_into_view_if_needed()
+        names = [re.sub(" [↓↑]$", "", name) for name in self.table.locator("[role=grid] th").all_text_contents()]
         rows = self.table.locator("[role=grid] tbody tr").evaluate_all(
             "rows => rows.map((row) => Array.from(row.querySelectorAll('td'), (cell) => cell.textContent))"
         )
@@ -407,11 +480,29 @@ class Screen:
         """Return (token type, feature id) of the table's first rows."""
         return [(row["Position"], int(row["Feature"])) for row in self.cells()]
 
-    def pick_row(self, number):
-        """Click the box before a row."""
-        canvas = self.table.locator("canvas").first
-        canvas.scroll_into_view_if_needed()
-        canvas.click(position={"x": 18, "y": 33 * number + 51}, force=True)
+    def click_table(self, x, y):
+        """Click into the table, which notices it only where the mouse has moved over it since its data changed."""
+        self.canvas.scroll_into_view_if_needed()
+        place, mouse = self.canvas.bounding_box(), self.page.mouse
+        mouse.move(place["x"] + x + 30, place["y"] + y + 5)
+        mouse.move(place["x"] + x, place["y"] + y, steps=5)
+        self.page.wait_for_timeout(300)
+        mouse.down()
+        mouse.up()
+
+    def pick_row(self, number, x=150):
+        """Click in a row, anywhere."""
+        self.click_table(x, HEADER + ROW * number + ROW // 2)
+
+    def sort(self, column):
+        """Click the left half of a column's header; its right edge is a menu."""
+        left = 0
+        for name, width in COLUMNS.items():
+            if name == column:
+                self.click_table(left + width // 4, HEADER // 2)
+                return self.settle()
+            left += width
+        return pytest.fail(f"The table has no column {column!r} in view.")
 
     def query(self):
         """Return the URL behind the question mark."""
@@ -419,8 +510,10 @@ class Screen:
 
     def download(self, kind, folder):
         """Download what is shown and return the file."""
+        self.key("downloads").get_by_role("button").first.click()
         with self.page.expect_download() as downloading:
-            self.key(f"download_{kind}").get_by_role("button", name=kind).first.click()
+            self.key(f"download_{kind}").get_by_role("button").first.click()
+        self.page.keyboard.press("Escape")
         path = Path(folder) / downloading.value.suggested_filename
         downloading.value.save_as(path)
         return path
@@ -428,9 +521,11 @@ class Screen:
     def look(self):
         """Return everything that a pasted link must show again."""
         return {
-            "heading": self.heading(),
-            "captions": self.page.get_by_test_id("stMain").get_by_test_id("stCaptionContainer").all_inner_texts(),
-            "tiles": self.tiles(),
+            "finding": self.finding(),
+            "title": self.title(),
+            "captions": self.captions(),
+            "legend": {key: self.legend(key) for key in ("token_types", "exclusivity", "consistency")},
+            "chips": self.chips(),
             "traces": self.traces(),
             "words": self.chart.locator("svg text").all_text_contents(),
             "count": self.count(),

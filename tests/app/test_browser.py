@@ -33,7 +33,7 @@ def test_first_view_is_the_demo_and_another_metric_redraws_it(screen):
 def test_pick_keeps_the_zoom_and_the_drawn_box(screen):
     """A drawn box swallowed the mouse, so that no point inside it could be hovered or picked."""
     screen.open()
-    star = next(key for key in screen.points() if key[0] == "model")
+    star = screen.loneliest()
     screen.zoom(star, 120)
     screen.box((0.05, 0.05), (0.95, 0.95))
     before, caught = screen.axes(), screen.count()
@@ -76,15 +76,15 @@ def test_picked_row_outlives_a_box_that_narrows_table_and_counts(screen):
     screen.expect_detail(row)
     assert screen.ring() == pytest.approx(screen.points()[row], abs=1.5)
     caught = screen.box()
-    assert screen.count() == len(caught) < KEPT
-    assert screen.tiles()[0].split()[1] == str(len(caught))
+    assert screen.shown.inner_text() == f"{len(caught)} of {KEPT} features"
+    assert len(caught) < KEPT
     assert set(screen.rows()) <= caught
     screen.expect_detail(row)
     assert f"feature={row[1]}%40{row[0]}" in screen.query()
-    screen.key("clear").get_by_role("button").click()
-    expect(screen.page.get_by_role("heading", name=f"{KEPT} features")).to_be_visible()
+    screen.chip("inside the box").click()
+    expect(screen.shown).to_have_text(f"{KEPT} features")
     screen.settle()
-    assert screen.tiles()[0].split()[1] == str(KEPT)
+    assert screen.axes()["boxes"] == []
     screen.expect_detail(row)
 
 
@@ -109,12 +109,11 @@ def test_next_and_previous_follow_the_table_until_the_detail_is_closed(screen):
 
 def test_legend_hides_a_token_type_whole_and_a_box_catches_no_hidden_point(screen):
     screen.open()
-    screen.chart.locator(".legend .groups").first.locator(".legendtoggle").nth(1).click()
-    screen.page.wait_for_function(
-        "!document.querySelector('.js-plotly-plot')._fullData.some("
-        "(trace) => trace.legendgroup === 'model' && trace.visible === true)"
-    )
+    assert screen.legend("token_types") == {"model": 370, "newline": 370}
+    screen.press("token_types", "newline")
     assert {key[0] for key in screen.points()} == {"newline"}
+    assert screen.count() == len(screen.points()) == 370
     caught = screen.box((0.01, 0.01), (0.99, 0.99))
     assert screen.count() == len(caught)
     assert {key[0] for key in screen.rows()} == {"newline"}
+    assert screen.chips() == ["position newline", "inside the box"]

@@ -63,7 +63,7 @@ def server(serve, site, tmp_path_factory):
 def test_link_shows_a_fresh_browser_the_same_view(new_screen):
     screen = new_screen().open()
     first = screen.look()
-    screen.choose("source", f"{SAE}/second_40")
+    screen.choose("source", "gemma · layer 20 · 131k-l0-114 · second_40")
     screen.choose("metric", "Maximum activation")
     screen.press("token_types", "newline")
     screen.press("exclusivity", "Both")
@@ -75,6 +75,7 @@ def test_link_shows_a_fresh_browser_the_same_view(new_screen):
     screen.unfold("Labels and links")
     screen.write("base_label", "Gemma 2 (pt)")
     screen.write("target_label", "Introspective")
+    screen.unfold("Chart options")
     screen.press("scale", "√")
     screen.key("spread").locator("label").click()
     screen.settle()
@@ -142,31 +143,29 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
     )
     text = screen.text()
     heading = f"Active on {target} only"
-    assert screen.heading() == heading
+    assert screen.title() == f"{heading} · {metric}, {base} → {chat}"
+    assert f" active on {target} only" in screen.finding()
+    assert screen.chips() == [
+        f"position model, {HOSTILE_TYPE}"[:33] + "…",
+        "explanation contains “<B>B</b> *x*”"[:33] + "…",
+    ]
     for words_shown in (
         f"{metric}, {base} → {chat} · gemma · SAE 131k-l0-114 · residual stream after layer 20 · {HOSTILE_FOLDER}",
-        f"At {HOSTILE_TYPE}",
-        f"position model, {HOSTILE_TYPE}",
-        "explanation contains “<B>B</b> *x*”",
         f"token_types=no {HOSTILE_TYPE}"[:60],
         f"Feature 0 at {HOSTILE_TYPE}",
         explanation(site),
     ):
         assert words_shown in text
-    sidebar = screen.page.get_by_test_id("stSidebar")
-    assert sidebar.locator(".st-key-token_types").locator("button p").all_inner_texts() == ["model", HOSTILE_TYPE]
-    assert written(screen.key("exclusivity").locator("button p")) == ["Both", base, chat, "Neither"]
+    assert list(screen.legend("token_types")) == ["model", HOSTILE_TYPE]
+    assert list(screen.legend("exclusivity")) == ["Both", base, chat, "Neither"]
     drawn = screen.chart.locator("svg text").all_text_contents()
     for words_shown in (
-        HOSTILE_TYPE,
-        f"Both {target}",
         f"{base}: {metric}",
         f"{chat}: {metric}",
         f"silent on {chat}’s {target} prompts",
     ):
         assert words_shown in drawn
     row = screen.cells()[0]
-    assert {base, chat} < set(row)
     assert row["Explanation"] == explanation(site)
     for key in screen.points():
         screen.hover(key)
@@ -221,8 +220,8 @@ def test_uploaded_files_are_shown_or_refused_and_the_demo_comes_back(screen, tmp
     upload(screen, "chat", tmp_path / "chat.pt")
     expect(screen.chart).to_be_visible()
     upload(screen, "explanations", tmp_path / "explanations.csv")
-    assert screen.tiles()[0].split()[-4] == "700"
+    assert "Of 700 in the SAE." in screen.help_of(screen.shown)
     assert screen.count() == len(screen.points())
     assert any(row["Explanation"].startswith("Planted: ") for row in screen.cells())
     screen.choose("source", "Demo (synthetic)")
-    assert screen.tiles()[0].split()[-4] == "16,384"
+    assert "Of 16,384 in the SAE." in screen.help_of(screen.shown)

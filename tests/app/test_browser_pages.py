@@ -66,11 +66,6 @@ def server(serve, site, tmp_path_factory):
     return serve("--results", str(tree), "--neuronpedia-template", site.template)
 
 
-def room(points, key):
-    """Return how far a point is from its nearest neighbour, in pixels."""
-    return min(dist(points[key], place) for other, place in points.items() if other != key)
-
-
 def come_near(screen, key):
     """Zoom in until the mouse can tell a point from its neighbours."""
     left, top, width, height = screen.area()
@@ -78,7 +73,7 @@ def come_near(screen, key):
     if not (left <= x <= left + width and top <= y <= top + height):
         screen.tool("reset")
     for _ in range(5):
-        if room(screen.points(), key) > 3:
+        if screen.room(key) > 3:
             return
         screen.zoom(key, 30)
     pytest.fail(f"{key} is not alone after five zooms.")
@@ -155,13 +150,12 @@ def test_downloads_hold_what_is_shown(new_screen, site, tmp_path):
         assert saved.points().keys() == expected
         assert f"{len(expected):,} of {KEPT:,} kept features" in saved.page.locator("footer").inner_text()
         if expected is caught:
-            screen.key("clear").get_by_role("button").click()
-            expect(screen.key("clear")).to_have_count(0)
+            screen.chip("inside the box").click()
+            expect(screen.chip("inside the box")).to_have_count(0)
             screen.settle()
     saved.page.context.set_offline(False)
     inside = saved.box((0.01, 0.01), (0.99, 0.99))
-    points = saved.points()
-    key = max(inside, key=lambda key: room(points, key))
+    key = saved.loneliest(inside)
     with saved.page.context.expect_page() as opening:
         saved.click(key)
     opening.value.wait_for_url(f"{site.url}/page/{key[1]}")

@@ -21,7 +21,7 @@ def server(serve, folder):
 
 def test_pick_after_a_file_was_replaced_reads_it(screen, folder):
     make_source(folder)
-    screen.open(in_place="false")
+    screen.open()
     first = screen.rows()[0]
     screen.pick_row(0)
     screen.expect_detail(first)

@@ -63,6 +63,7 @@ def test_wheel_holds_the_script_and_all_that_is_not_code(wheel):
         "streamlit_app.py",
         "featurediff/py.typed",
         "featurediff/app/compare.py",
+        "featurediff/app/static/browser.js",
         "featurediff/app/static/chart_link.js",
         "featurediff/app/static/icon.png",
         "featurediff/meaning/LICENSE-sae-lens",
@@ -96,7 +97,8 @@ def rgb(colour):
 def test_installed_wheel_opens_on_the_demo(screen, server):
     screen.open()
     expect(screen.page.get_by_text("synthetic demo data")).to_be_visible()
-    assert screen.heading() == "Active on Target only"
+    assert screen.title() == "Active on Target only · Mean activation, Base → Instruct"
+    assert screen.finding().startswith("740 features are active on Target only")
     assert screen.count() == len(screen.points()) == 740
     assert colour_of(screen.page.get_by_test_id("stSidebar")) == rgb(CONFIG["theme.light.sidebar.backgroundColor"])
     assert colour_of(screen.page.get_by_test_id("stApp")) == rgb(CONFIG["theme.light.backgroundColor"])
