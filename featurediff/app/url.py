@@ -22,10 +22,10 @@ LABELS = tuple(f"{name}_label" for name in (*SIDES, *PROMPTS))
 MOST_LABEL = 40
 """Characters of a label."""
 
-_IN_BOTH = {*LABELS, "token_types", "max_q", "unit", "min_target", "max_control"}
+_IN_BOTH = {*LABELS, "token_types", "max_q", "unit", "min_target", "max_control", "question", "metric", "family"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {"source", "feature", "chart", "top", "metric", "scale", "spread", "open", "in_place", "explanation_type"}
+    | {"source", "feature", "chart", "top", "alpha", "scale", "spread", "open", "in_place", "explanation_type"}
     | {"exclusivity", "consistency", "search", "ids", "min_value"},
     COMPARISON: _IN_BOTH | {"sources", "sae", "among", "first", "second"},
 }

@@ -32,9 +32,7 @@ class Cache:
     @classmethod
     def of(cls, source: str) -> Cache:
         """Return the cache of `modelId/sourceId`, in the user's cache folder or in the one that `CACHE` names."""
-        chosen = os.environ.get(CACHE)
-        root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
-        return cls(root / "explanations" / source)
+        return cls(answers_folder() / source)
 
     def has(self, name: str) -> bool:
         """Tell whether an answer is kept."""
@@ -78,3 +76,19 @@ class Cache:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def cache_folder() -> Path:
+    """Return where featurediff keeps what can be had again: the user's cache folder, or the one that `CACHE` names."""
+    chosen = os.environ.get(CACHE)
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
+
+
+def answers_folder() -> Path:
+    """Return where the answers for all SAEs are."""
+    return cache_folder() / "explanations"
+
+
+def find_answers() -> list[Path]:
+    """Return the files of all answers, for every SAE."""
+    return [file for file in answers_folder().rglob("*.json") if kind_of(file) == "file"]
