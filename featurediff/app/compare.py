@@ -71,9 +71,9 @@ follow_click(rows, choices)
 if compared.waiting:
     show_waiting(compared)
 if unequal := unequal_prompts(compared.sources, thresholds, labels):
-    st.warning(escape_markdown(unequal), icon=":material/balance:")
+    st.caption(":material/balance: " + escape_markdown(unequal))
 if same := sharing_in_words(compared.sources, compared.short_names(), labels):
-    st.info(escape_markdown(" ".join([*same, SHARED_NOISE])), icon=":material/link:")
+    st.caption(":material/link: " + escape_markdown(" ".join([*same, SHARED_NOISE])))
 bars, lines = draw(compared, asked, labels)
 st.plotly_chart(
     bars,

@@ -43,8 +43,9 @@ def part_in_words(question: Question, part: str, labels: Labels) -> str:
     """Return what a part of a question is called, escaped."""
     if question == "exclusive":
         return text(labels.category(part))
-    more = {"increase": "more", "decrease": "less"}.get(part)
-    return text(f"{labels.chat} uses {more} than {labels.base}" if more else "Neither more nor less")
+    return text(
+        {"increase": f"More in {labels.chat}", "decrease": f"Less in {labels.chat}"}.get(part, "Neither more nor less")
+    )
 
 
 def _shares(rows: pd.DataFrame, question: Question) -> list[str]:

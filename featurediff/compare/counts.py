@@ -75,7 +75,7 @@ def counts(
         return pd.DataFrame(columns=columns)
     order = pd.concat(frames, ignore_index=True)[columns]
     whole = [*_NUMBERS, *(name for name in ABOUT if name.startswith(("groups_", "same_")))]
-    return order.astype(dict.fromkeys(whole, "Int64"))
+    return order.astype(dict.fromkeys(whole, "Int64") | {"test": "str"})
 
 
 def _describe(source: Summary, same: dict[Prompts, int | None]) -> dict[str, Any]:

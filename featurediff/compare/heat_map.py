@@ -126,7 +126,7 @@ def _cell(found: Overlap, row: int, column: int) -> str:
     star = "*" * bool(found.same_prompts[row][column])
     if row == column or np.isnan(jaccard):
         return f"{shared:,}{star}"
-    by_chance = "" if np.isnan(expected) else f"<br><i>{_about(expected)} by ch.</i>"
+    by_chance = "" if np.isnan(expected) else f"<br><i>chance {_about(expected)}</i>"
     return f"<b>{shared:,}{star}</b><br>{jaccard:.2f}{by_chance}"
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.compare.evidence import Evidence
-    from featurediff.compare.same_prompts import Marks
     from featurediff.compare.same_sae import SaeNames
     from featurediff.labels import Prompts, Side
     from featurediff.meaning.pages import FeaturePages
@@ -65,8 +64,8 @@ class Summary:
     num_prompts: Mapping[tuple[Side, Prompts], int]
     """Number of prompts of each model and prompt set."""
 
-    marks: Mapping[Prompts, Marks]
-    """What identifies the prompts; see `same_prompts.find_marks`."""
+    marks: Mapping[Prompts, frozenset[str]]
+    """What identifies the prompts, from `same_prompts.find_marks`."""
 
     active: pd.DataFrame
     """

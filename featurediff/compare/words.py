@@ -24,6 +24,9 @@ HOW_TO_READ_CELLS = (
     "prompts, which share their noise."
 )
 
+UNEQUAL = 1.25
+"""Numbers of prompts that differ by less than this factor change the published rule’s counts too little to say so."""
+
 _ENOUGH = "in a model in which the feature is exclusive"
 
 
@@ -72,7 +75,7 @@ def what_is_shared(shown: Asked, asked: Asked, labels: Labels) -> str:
 
 def unequal_prompts(sources: Sequence[Summary], thresholds: Thresholds, labels: Labels) -> str:
     """
-    Warn where numbers of prompts differ, between sources, models or prompt sets, and thresholds are counts.
+    Warn where numbers of prompts differ much, between sources, models or prompt sets, and thresholds are counts.
 
     Returns
     -------
@@ -83,7 +86,8 @@ def unequal_prompts(sources: Sequence[Summary], thresholds: Thresholds, labels: 
     if all(limit.share and limit.value > 0 for limit in limits):
         return ""
     numbers = {p: sorted({source.num_prompts[v, p] for source in sources for v in SIDES}) for p in PROMPTS}
-    if len({n for found in numbers.values() for n in found}) < 2:
+    every = [number for found in numbers.values() for number in found]
+    if max(every) < UNEQUAL * min(every):
         return ""
     said = "; ".join(f"{labels.of(p)}: {_listed(found)}" for p, found in numbers.items())
     return (

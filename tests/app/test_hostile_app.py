@@ -410,7 +410,7 @@ def test_row_of_the_comparison_opens_what_stood_in_it_when_it_was_clicked(tree):
     """A source that broke meanwhile moved the rows below it up, so that a click opened another source."""
     make_source(tree / SAE_FOLDER / "third_40")
     at = open_compare()
-    (counts,) = [frame.value for frame in at.dataframe if "all_kept" in frame.value]
+    (counts,) = [frame.value for frame in at.dataframe if "exclusive_kept" in frame.value]
     at.session_state["open_source"] = {"row": counts["source"].tolist().index(":material/arrow_forward: second_40")}
     (tree / SOURCE / "chat.pt").unlink()
     at.run()

@@ -59,6 +59,8 @@ def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id
     changes["alpha"] = [] if asked.alpha == ALPHA else f"{asked.alpha:.15g}"
     if asked.question != "exclusive":
         changes["metric"] = asked.metric
+    for name in _FILTERS:
+        st.session_state.pop(name, None)
     go_to(COMPARISON, DASHBOARD, changes)
 
 

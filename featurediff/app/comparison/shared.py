@@ -111,7 +111,7 @@ def choose_features(groups: Sequence[tuple[Summary, ...]], asked: Asked, labels:
             list(by_name),
             key="sae",
             format_func=lambda name: f"{by_name[name][0].label} ({plural(len(by_name[name]), 'source')})",
-            width=360,
+            width=310,
             help="Sources that read the same SAE are compared feature by feature.",
         )
         positions = ["", *all_token_types(by_name[sae])]
@@ -121,7 +121,7 @@ def choose_features(groups: Sequence[tuple[Summary, ...]], asked: Asked, labels:
             positions,
             key="token_types",
             format_func=lambda name: name or "Any",
-            width=180,
+            width=130,
             help="Where features are kept. Any: at one position in one source, perhaps at another in the other.",
         )
         settle("among", AMONG)
@@ -130,7 +130,7 @@ def choose_features(groups: Sequence[tuple[Summary, ...]], asked: Asked, labels:
             AMONG,
             key="among",
             format_func=lambda name: named[name],
-            width=320,
+            width=310,
             help="Auto: what changed, if base and chat were compared on the same prompts; else the published rule.",
         )
     group = by_name[sae]
