@@ -36,6 +36,9 @@ MOST_NUMBERED = 24
 BAR, ROW_GAP, PANEL = 13, 12, 230
 """Pixels: height of a bar, gap between sources, height of a panel of lines."""
 
+_LETTER, _ALL_PANELS = 6.2, 660
+"""Pixels: a letter of the numbers at the ends of bars, and all panels together in a window of 1280."""
+
 MOST_TICKS = 5
 """On an axis of counts."""
 
@@ -103,7 +106,7 @@ def count_bars(
     fig.update_yaxes(automargin=True, col=1)
     for column, part in enumerate(parts, 1):
         longest = _longest(tidy[tidy["part"] == part])
-        room = 1.35 if is_numbered else 1.05  # for the numbers beyond the longest bar
+        room = _room(fig, column, len(parts)) if is_numbered else 1.05
         fig.update_xaxes(whole_ticks(longest), range=[0, room * longest], col=column)
     return fig
 
@@ -133,7 +136,8 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
     fig = _panels(len(names), titles, row_titles=_differing(names) if len(names) > 1 else None)
     for row, name in enumerate(names, 1):
         here = series[series["series"] == name]
-        fig.update_yaxes(whole_ticks(_longest(here)), row=row)
+        for column, part in enumerate(parts, 1):
+            fig.update_yaxes(whole_ticks(_longest(here[here["part"] == part])), row=row, col=column)
         for (token_type, part), rows in _groups(here, token_types, parts):
             for value in values_of(question):
                 fig.add_trace(
@@ -160,6 +164,13 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
     fig.update_yaxes(title="Features", col=1)
     fig.update_layout(height=110 + PANEL * len(names), hovermode="closest")
     return fig
+
+
+def _room(fig: go.Figure, column: int, panels: int) -> float:
+    """Return how much longer than its longest bar a panel's axis is, so that the numbers at the ends of bars fit."""
+    numbers = [number for bar in fig.select_traces(col=column) for number in bar.text or ()]
+    letters = max(map(len, numbers), default=0)
+    return 1 / (1 - min(0.6, _LETTER * letters * panels / _ALL_PANELS))
 
 
 def whole_ticks(longest: float) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from featurediff.errors import DataError
 from featurediff.files import kind_of
 from featurediff.labels import PROMPTS, SIDES, Labels, Prompts
-from featurediff.sources.activations import read_parquet
+from featurediff.sources.parquet import read_parquet
 from featurediff.sources.tree import BESIDE
 
 if TYPE_CHECKING:

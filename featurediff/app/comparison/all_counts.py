@@ -84,6 +84,7 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
         prompts=rows["n_target"] + " + " + rows["n_control"],
         groups=[groups_in_words(row) for row in rows.to_dict("records")],
         same=[_same(row) for row in rows.to_dict("records")],
+        exclusive_share=100 * rows["exclusive_share"],
     )
     columns = describe_columns(labels)
     for name in ("groups", "same"):
@@ -113,28 +114,27 @@ def describe_columns(labels: Labels) -> dict[str, Any]:
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     columns: dict[str, Any] = {
         "source": st.column_config.ButtonColumn(
-            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=230, help="Opens it in the dashboard."
+            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=200, help="Opens it in the dashboard."
         ),
-        "token_type": text("Position", width=75),
-        "prompts": text("Prompts", width=75, help=f"{sets}; base/chat where they differ."),
+        "token_type": text("Position", width=70),
+        "prompts": text("Prompts", width=70, help=f"{sets}; base/chat where they differ."),
         "groups": text("Groups", width=65, help=f"Groups of prompts: {sets}."),
         "same": text(
             "Same", width=60, help=f"{sets}: equal numbers are the same prompts, which share their noise; ?: not known."
         ),
-        "exclusive_kept": number(f"{labels.target} only", width=85, format="localized", help="Active on target only."),
+        "exclusive_kept": number(f"{labels.target} only", width=80, format="localized", help="Active on target only."),
         "exclusive_significant": number(
-            "evidence", width=75, format="localized", help="Those of them with evidence: q of target over control."
+            "evidence", width=70, format="localized", help="Those of them with evidence: q of target over control."
         ),
-        "exclusive_share": number("share", width=60, format="percent", help="With evidence, of all that are kept."),
+        "exclusive_share": number("share", width=60, format="%.2g %%", help="With evidence, of all that are kept."),
     }
     for question, name, said in (
         ("changed", "Changed", f"Changed on {target}."),
         ("specific", "Specific", f"Changed on {target} more than on {control}."),
     ):
         columns |= {
-            f"{question}_kept": number(name, width=75, format="localized", help=said),
-            f"{question}_increase": number("↑", width=50, format="localized", help=f"{chat} uses it more than {base}."),
-            f"{question}_decrease": number("↓", width=50, format="localized", help=f"{chat} uses it less than {base}."),
-            f"{question}_share": number("share", width=60, format="percent", help="Of the features tested."),
+            f"{question}_kept": number(name, width=70, format="localized", help=said),
+            f"{question}_increase": number("↑", width=45, format="localized", help=f"{chat} uses it more than {base}."),
+            f"{question}_decrease": number("↓", width=45, format="localized", help=f"{chat} uses it less than {base}."),
         }
     return columns
