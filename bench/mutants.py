@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant("sources/vectors", "counts.max() <= n", "counts.max() <= n + 1", "results", "one prompt too many passes"),
     Mutant(
         "sources/results",
-        "base_version in _CHAT_VERSIONS or",
-        "base_version in _CHAT_VERSIONS and",
+        '_kind(base) == "chat" or',
+        '_kind(base) == "chat" and',
         "results",
         "swapped files pass",
     ),

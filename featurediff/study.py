@@ -32,7 +32,7 @@ from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.notes import notes
 from featurediff.sources.origin import Origin
 from featurediff.sources.pairs import Pairs, describe_pairs, read_pairs
-from featurediff.sources.results import Results, read_results
+from featurediff.sources.results import Results, read_results, words_of_models
 from featurediff.sources.shares import read_shares
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.wording import plural, quoted
@@ -170,6 +170,15 @@ class Study:
         explanations = self.explanations and self.explanations.preferring(explanation_type)
         return replace(self, explanations=explanations, pages=pages)
 
+    @property
+    def labels(self) -> Labels:
+        """What models and prompt sets are called where nobody says it: models as the files call them."""
+        return self.labelled(Labels())
+
+    def labelled(self, labels: Labels) -> Labels:
+        """Return labels with the files' words for models that have the default label."""
+        return labels.calling(words_of_models(self.results))
+
     @cached_property
     def origin(self) -> Origin:
         """What the chart says of where its numbers come from."""
@@ -254,17 +263,17 @@ class Study:
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `features.one_feature.statistics`."""
-        return statistics(self.results, feature_id, labels or Labels())
+        return statistics(self.results, feature_id, labels or self.labels)
 
     def evidence_of(self, token_type: str, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return counts and tests of one feature at one position, as text; see `features.one_feature`."""
-        return counts_and_tests(self.results, self.exclusive, token_type, feature_id, labels or Labels())
+        return counts_and_tests(self.results, self.exclusive, token_type, feature_id, labels or self.labels)
 
     def effects_of(
         self, token_type: str, feature_id: int, labels: Labels | None = None, family: Family = "position"
     ) -> pd.DataFrame:
         """Return how one feature changed at one position, as text; see `features.one_feature.effects_and_tests`."""
-        return effects_and_tests(self.changes(family), token_type, feature_id, labels or Labels())
+        return effects_and_tests(self.changes(family), token_type, feature_id, labels or self.labels)
 
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""
@@ -319,7 +328,7 @@ class Study:
             If the files have no such metric or token type, or a filter or the scale is none of its choices.
         """
         metric = default_metric(self.results) if metric is None else metric
-        view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
+        view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or self.labels, scale, spread)
         view.check(self.results)
         import plotly.graph_objects as go
 

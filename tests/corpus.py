@@ -546,12 +546,19 @@ def pairs():
             ("`base.pt` says model_ver 'chat', `chat.pt` says 'base'", "Expected 'base' and then 'chat'", "swapped"),
         ),
     )
-    for side in ("instruct", "IT", " Chat "):
+    for side in ("chat", " Chat ", "CHAT"):
+        says = (f"`base.pt` says model_ver {side!r}", "`chat.pt` says 'chat'", "Is it the same model twice?")
+        yield f"base says {side}", Bad(put(bytes_of(model_ver=side)), says)
+    for first, second in (("gemma-2-9b-it", "gemma-2-9b-pt"), ("finetuned", "pretrained"), ("tuned", "Base")):
+        says = (f"`base.pt` says model_ver {first!r}", f"`chat.pt` says {second!r}", "Were the two files swapped?")
         yield (
-            f"base says {side}",
+            f"swapped {first} and {second}",
             Bad(
-                put(bytes_of(model_ver=side)),
-                (f"`base.pt` says model_ver {side!r}", "`chat.pt` says 'chat'", "Expected"),
+                lambda folder, first=first, second=second: (
+                    put(bytes_of(model_ver=first))(folder),
+                    put(bytes_of("chat", model_ver=second), "chat.pt")(folder),
+                ),
+                says,
             ),
         )
     yield (

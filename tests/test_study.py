@@ -433,3 +433,16 @@ def test_a_volcano_without_standard_deviations_is_refused(tmp_path):
     )
     shares = View("target_sparsity", chart="volcano")
     assert study.draw(study.table_of(shares), shares)["data"]
+
+
+def test_models_are_called_what_the_files_call_them(tmp_path):
+    """`chat` against `finetuned` was refused, and any other word was shown as Base and Instruct."""
+    words = {"base": "chat", "chat": "finetuned <b>"}
+    files = {side: model_data(side, model_ver=word) for side, word in words.items()}
+    study = load(make_source(tmp_path / SAE_FOLDER / "p", **files))
+    assert study.labels == Labels("chat", "finetuned <b>")
+    assert study.labelled(Labels(base="Before")) == Labels("Before", "finetuned <b>")
+    figure = study.scatter()
+    assert figure.layout.xaxis.title.text.startswith("chat")
+    assert "finetuned &lt;b&gt;" in figure.layout.yaxis.title.text
+    assert list(study.feature(0).columns)[:2] == ["model · chat", "model · finetuned <b>"]

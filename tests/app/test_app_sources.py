@@ -120,13 +120,13 @@ BAD = {
     "cut short": (lambda folder: os.truncate(folder / "base.pt", 900), "`base.pt`"),
     "empty": (lambda folder: os.truncate(folder / "base.pt", 0), "`base.pt`"),
     "no torch file": (lambda folder: (folder / "base.pt").write_text("hello"), "`base.pt`"),
-    "NaN": (
-        lambda folder: make_source(folder, **replace_vector("chat", "newline", "target_max", torch.full((8,), NAN))),
-        "`chat.pt`: token type 'newline', 'target_max'",
+    "no counts": (
+        lambda folder: make_source(folder, **replace_vector("chat", "newline", "target_num_active", None)),
+        "`chat.pt`: token type 'newline', 'target_num_active'",
     ),
     "too short": (
-        lambda folder: make_source(folder, **replace_vector("base", "model", "target_max", torch.zeros(7))),
-        "`base.pt`: token type 'model', 'target_max'",
+        lambda folder: make_source(folder, **replace_vector("base", "model", "control_num_active", torch.zeros(7))),
+        "`base.pt`: token type 'model', 'control_num_active'",
     ),
     "counts": (
         lambda folder: make_source(folder, **replace_vector("base", "model", "target_num_active", torch.full((8,), 9))),
