@@ -99,8 +99,8 @@ with sidebar:
                 ("base.pt", "pt", "base", None, "Statistics of the base model, as `torch.save` wrote them."),
                 ("chat.pt", "pt", "chat", None, "Statistics of the chat model on the same SAE."),
                 (
-                    "Explanations (CSV, optional)",
-                    "csv",
+                    "Explanations (optional)",
+                    ["csv", "json", "jsonl", "gz"],
                     "explanations",
                     MAX_EXPLANATIONS,
                     "Columns `feature_id` and `explanation`.",
@@ -169,6 +169,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if is_synthetic(results):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
 st.caption(escape_markdown(caption(view.metric, view.labels, study.origin)))
+if study.unexplained:
+    st.warning(escape_markdown(study.unexplained), icon=":material/warning:")
 show_faults()
 show_finding(opened, view)
 show_counts(shown, opened, view)

@@ -147,6 +147,8 @@ def export_sources(
 
     def export(source: Source, outputs: Outputs) -> None:
         study = load(source.folder, explanations, template=neuronpedia_template)
+        for note in study.explanation_notes():
+            err.print(printable(f"Note: {note}", "yellow"))
         named = study.labels
         labels = replace(view.labels, base=base_label or named.base, chat=chat_label or named.chat)
         shown = replace(view, labels=labels, metric=metric or default_metric(study.results))
