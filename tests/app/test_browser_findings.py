@@ -1,6 +1,7 @@
 """Evidence, stars and the page in place, in a real Chromium."""
 
 import csv
+import itertools
 
 import pytest
 from playwright.sync_api import expect
@@ -15,16 +16,22 @@ def server(serve, site):
     return serve("--neuronpedia-template", site.template)
 
 
+def widest_gap(values, low, high):
+    """Return the middle of the widest gap between values within bounds: the mouse moves by whole pixels."""
+    inside = sorted([low, high, *(value for value in values if low < value < high)])
+    before, after = max(itertools.pairwise(inside), key=lambda pair: pair[1] - pair[0])
+    return (before + after) / 2
+
+
 def test_lasso_in_the_volcano_narrows_table_and_counts(screen):
     screen.open(chart="volcano", metric="target_sparsity")
     assert screen.count() == len(screen.points()) == KEPT
-    screen.lasso((0.55, 0.02), (0.98, 0.02), (0.98, 0.55), (0.55, 0.55))
     left, top, width, height = screen.area()
-    caught = {
-        key
-        for key, (x, y) in screen.points().items()
-        if 0.55 < (x - left) / width < 0.98 and 0.02 < (y - top) / height < 0.55
-    }
+    places = {key: ((x - left) / width, (y - top) / height) for key, (x, y) in screen.points().items()}
+    x0, x1 = (widest_gap((x for x, _ in places.values()), *bounds) for bounds in ((0.5, 0.6), (0.93, 1.0)))
+    y0, y1 = (widest_gap((y for _, y in places.values()), *bounds) for bounds in ((0.0, 0.07), (0.5, 0.6)))
+    screen.lasso((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    caught = {key for key, (x, y) in places.items() if x0 < x < x1 and y0 < y < y1}
     assert screen.count() == len(caught) < KEPT
     assert set(screen.rows()) <= caught
     assert screen.shown.inner_text() == f"{len(caught)} of {KEPT} features"

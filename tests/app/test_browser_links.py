@@ -193,7 +193,7 @@ def test_broken_source_with_hostile_names_is_refused_in_plain_words(screen, site
     assert HOSTILE_TYPE in message
     assert "target_num_active" in message
     expect_harmless(screen, site)
-    screen.choose("source", f"{SAE}/first_40")
+    screen.choose("source", "gemma · layer 20 · 131k-l0-114 · first_40")
     assert screen.count() == 452
 
 
