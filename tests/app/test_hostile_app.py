@@ -424,11 +424,11 @@ def test_broken_explanations_are_said_and_the_statistics_shown(tree, spoilt, mes
     assert not at.exception
     assert not at.error
     assert len(rows(at)) == 12
-    (warning,) = at.warning
-    assert message in warning.value.replace("\\", "").replace("\u2060", "")
-    assert "![](" not in warning.value
+    (said_so,) = [caption.value for caption in at.caption if "without explanations" in caption.value]
+    assert message in said_so.replace("\\", "").replace("\u2060", "")
+    assert "![](" not in said_so
     upload(at, explanations=b"feature_id,explanation\n2,fine\n")
-    assert not at.warning
+    assert not [caption for caption in at.caption if "without explanations" in caption.value]
     assert "fine" in set(table_of(at).value["explanation"])
 
 
