@@ -113,6 +113,22 @@ def read_whole(path: Path) -> bytes:
     raise DataError(msg)
 
 
+def sync(path: Path) -> None:
+    """
+    Wait until a file, or the list of names in a folder, is on the disk, so that a loss of power does not take it.
+
+    Raises
+    ------
+    OSError
+        If the disk fails.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """
     Write a file under a temporary name and rename it, so that it appears whole or not at all.

@@ -173,7 +173,19 @@ def _folder(settings: Settings, names: tuple[str, str], sae: Sae) -> Path:
             msg = f"{part!r} cannot be a folder's name. Choose --name, --trainer and --prompt-set without slashes."
             raise DataError(msg)
     folder = settings.out.joinpath(*parts)
+    refuse_existing(folder)
+    return folder
+
+
+def refuse_existing(folder: Path) -> None:
+    """
+    Refuse to write over what is there.
+
+    Raises
+    ------
+    DataError
+        If there is a file or folder of that name.
+    """
     if kind_of(folder) is not None:
         msg = f"`{folder}` is there already. Remove it, or give this run another --prompt-set."
         raise DataError(msg)
-    return folder

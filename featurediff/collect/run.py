@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import shutil
 from typing import TYPE_CHECKING, Protocol
 
 from featurediff.collect.encoder import Encoder, Recipe
 from featurediff.collect.origin import facts, local_files, metadata
 from featurediff.collect.output import write_files, write_prompts
+from featurediff.collect.planning import refuse_existing
 from featurediff.collect.shards import Shard, Workshop, cut, fingerprint
 from featurediff.errors import DataError
+from featurediff.files import sync
 from featurediff.labels import SIDES, Side
+from featurediff.locks import alone
 from featurediff.sources.results import read_results
 
 if TYPE_CHECKING:
@@ -58,28 +62,42 @@ def execute(plan: Plan, progress: Progress) -> Path:
     Raises
     ------
     DataError
-        If a model cannot be loaded or run, the cluster fails, or the results cannot be written.
+        If another run writes the same source, a model cannot be loaded or run, the cluster fails, or the results cannot
+        be written.
     """
     has_gpu = _count_gpus(plan.settings) > 0
     dtype = plan.settings.dtype or ("bfloat16" if has_gpu else "float32")
     shards = cut(plan.chats)
     key = fingerprint({**facts(plan, dtype), "files": local_files(plan)}, plan.chats)
     workshop = Workshop(plan.settings.out / f".collect-{key}")
-    todo = [shard for shard in shards if not workshop.has(shard)]
-    progress.start(sum(len(shard.chats) for shard in todo))
-    for side, model in plan.models.items():
-        of_version = [shard for shard in todo if shard.side == side]
-        if of_version:
-            progress.stage(f"Loading {model.name}")
-            gc.collect()  # the model before holds references to itself, and there may be no room for two
-            encoded = _encode(plan, side, dtype, of_version, progress)
-            for shard, found in encoded:
-                with _writing(workshop.folder):
-                    workshop.save(shard, found)
-    progress.stage(f"Writing {plan.folder}")
-    with _writing(plan.folder):
-        _write(plan, workshop, shards, dtype)
+    with _alone(plan, workshop):
+        refuse_existing(plan.folder)  # another run may have written it since this one was planned
+        todo = [shard for shard in shards if not workshop.has(shard)]
+        progress.start(sum(len(shard.chats) for shard in todo))
+        for side, model in plan.models.items():
+            of_version = [shard for shard in todo if shard.side == side]
+            if of_version:
+                progress.stage(f"Loading {model.name}")
+                gc.collect()  # the model before holds references to itself, and there may be no room for two
+                encoded = _encode(plan, side, dtype, of_version, progress)
+                for shard, found in encoded:
+                    with _writing(workshop.folder):
+                        workshop.save(shard, found)
+        progress.stage(f"Writing {plan.folder}")
+        with _writing(plan.folder):
+            _write(plan, workshop, shards, dtype)
     return plan.folder
+
+
+@contextlib.contextmanager
+def _alone(plan: Plan, workshop: Workshop) -> Iterator[None]:
+    """Keep others from the source that will be written, and from the hidden folder, which runs of one plan share."""
+    name = hashlib.sha256("/".join(plan.folder.parts[-2:]).encode(errors="surrogateescape")).hexdigest()[:16]
+    with (
+        alone(plan.settings.out / f".collect-{name}.lock", "run of collect"),
+        alone(workshop.folder.with_name(f"{workshop.folder.name}.lock"), "run of collect"),
+    ):
+        yield
 
 
 def _encode(
@@ -128,8 +146,11 @@ def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], dtype: str) 
     write_files(made, workshop, shards, plan.shape, plan.sae.decoder if plan.settings.fit else None, said)
     write_prompts(made / "prompts.parquet", plan.files, plan.chats, grouped=plan.settings.group is not None)
     read_results(made)
+    for path in (*made.iterdir(), made):
+        sync(path)
     plan.folder.parent.mkdir(parents=True, exist_ok=True)
     made.rename(plan.folder)
+    sync(plan.folder.parent)
     shutil.rmtree(workshop.folder)
 
 

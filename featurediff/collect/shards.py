@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurediff.collect.fit import Fit
+from featurediff.errors import DataError
+from featurediff.files import sync
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ SCALED = ACTIVE.append(pa.field("in_units", pa.float32(), nullable=False))
 """The same where the SAE scales each token: `in_units` is the activation times what undoes that."""
 
 _FIT = b"featurediff fit"
+
+_BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
+"""What reading a damaged shard raises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,17 +128,36 @@ class Workshop:
     """Named by the fingerprint, so that only a run with the same result goes on from it."""
 
     def has(self, shard: Shard) -> bool:
-        """Tell whether a shard is done."""
-        return (self.folder / shard.name).exists()
+        """Tell whether a shard is done and whole; one that a loss of power or a full disk cut is made again."""
+        try:
+            self._read(shard)
+        except _BROKEN:
+            return False
+        return True
 
     def save(self, shard: Shard, encoded: Encoded) -> None:
         """Keep a shard; saving it twice is the same as once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         made = self.folder / f"{shard.name}.{os.getpid()}"
-        pq.write_table(encoded.to_table(), made, compression="none", use_dictionary=False)
+        pq.write_table(encoded.to_table(), made, compression="none", use_dictionary=False, write_page_checksum=True)
+        sync(made)
         made.replace(self.folder / shard.name)
 
     def read(self, shard: Shard) -> Encoded:
-        """Return what was saved."""
-        table = pq.read_table(self.folder / shard.name)
+        """
+        Return what was saved.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged or gone.
+        """
+        try:
+            return self._read(shard)
+        except _BROKEN as error:
+            msg = f"`{self.folder / shard.name}` is damaged or gone. Run this again: what is missing is made anew."
+            raise DataError(msg) from error
+
+    def _read(self, shard: Shard) -> Encoded:
+        table = pq.read_table(self.folder / shard.name, page_checksum_verification=True, partitioning=None)
         return Encoded.from_table(table, shard.chats.positions.shape[1])

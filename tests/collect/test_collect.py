@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from collecting import (
@@ -244,6 +245,73 @@ def test_goes_on_from_what_is_complete(family, tmp_path, monkeypatch):
     ours, theirs = (torch.load(path / "base.pt", weights_only=True) for path in (folder, expected))
     for name, vector in theirs["newline"].items():
         assert torch.equal(ours["newline"][name], vector)
+
+
+def test_a_broken_shard_is_made_again(family, tmp_path, monkeypatch):
+    """A shard that was cut ended the run with a traceback, and each later one too."""
+    monkeypatch.setattr(shards, "_SIZE", 2)
+    settings = replace(family, out=tmp_path / "resumed")
+    expected = collect(replace(family, out=tmp_path / "whole"))
+
+    class Stopped(Quiet):
+        def advance(self, prompts):
+            super().advance(prompts)
+            if self.done >= 12:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan(settings), Stopped())
+    done = sorted(settings.out.glob(".collect-*/*.parquet"))
+    whole = [path.read_bytes() for path in done]
+    flipped = bytearray(whole[1])
+    activations = pq.read_metadata(done[1]).row_group(0).column(3)
+    flipped[activations.data_page_offset + activations.total_compressed_size - 1] ^= 1
+    done[0].write_bytes(whole[0][: len(whole[0]) // 2])
+    done[1].write_bytes(flipped)
+    done[2].write_bytes(b"")
+    again = Quiet()
+    planned = plan(settings)
+    folder = execute(planned, again)
+    kept = {path.name for path in done[3:]}
+    assert again.total == sum(len(shard.chats) for shard in shards.cut(planned.chats) if shard.name not in kept)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(folder / "activations.parquet"), pd.read_parquet(expected / "activations.parquet")
+    )
+
+
+def test_a_shard_that_breaks_while_it_is_read_is_said(family, tmp_path):
+    planned = plan(replace(family, out=tmp_path))
+    shard = shards.cut(planned.chats)[0]
+    workshop = shards.Workshop(tmp_path)
+    assert not workshop.has(shard)
+    with pytest.raises(DataError) as raised:
+        workshop.read(shard)
+    assert str(raised.value) == (
+        f"`{tmp_path / shard.name}` is damaged or gone. Run this again: what is missing is made anew."
+    )
+
+
+def test_a_second_run_into_the_same_source_is_told_to_wait(family, tmp_path):
+    """Two runs took each other's pieces away."""
+    first = replace(family, out=tmp_path)
+    others = [first, replace(first, positions=("model=-1",)), replace(first, prompt_set="other")]
+    said = []
+
+    class Crowded(Quiet):
+        def stage(self, text):
+            for settings in others if text.startswith("Running") and not said else []:
+                with pytest.raises(DataError) as raised:
+                    execute(plan(settings), Quiet())
+                said.append(str(raised.value))
+
+    planned, late = plan(first), plan(first)
+    folder = execute(planned, Crowded())
+    assert len(said) == 3
+    assert all(message.startswith(f"Another run of collect is at work in `{tmp_path}`, since ") for message in said)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.parent.name]
+    with pytest.raises(DataError) as raised:
+        execute(late, Quiet())
+    assert str(raised.value) == f"`{folder}` is there already. Remove it, or give this run another --prompt-set."
 
 
 def test_does_not_go_on_from_other_prompts_or_models(family, tmp_path):
