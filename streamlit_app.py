@@ -110,8 +110,8 @@ with sidebar:
                 ("base.pt", "pt", "base", None, "Statistics of the base model, as `torch.save` wrote them."),
                 ("chat.pt", "pt", "chat", None, "Statistics of the chat model on the same SAE."),
                 (
-                    "Explanations (CSV, optional)",
-                    "csv",
+                    "Explanations (optional)",
+                    ["csv", "json", "jsonl", "gz"],
                     "explanations",
                     MAX_EXPLANATIONS,
                     "Columns `feature_id` and `explanation`.",

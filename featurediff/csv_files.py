@@ -24,13 +24,19 @@ from featurediff.errors import DataError
 from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 MAX_COLUMNS = 200
 """Columns of a CSV at most: each takes time and memory, whatever is in it."""
 
 MAX_HEADER = 2**17
 """Bytes of a CSV in which its header must end."""
+
+_CUT_CHARACTER = rb"[\xc2-\xf4]\Z|[\xe0-\xf4][\x80-\xbf]\Z|[\xf0-\xf4][\x80-\xbf]{2}\Z"
+"""The start of a character in UTF-8, without its end."""
+
+_MARK = "\x1a"
+"""Put behind a file whose last line has no end: it is in the last column if the line has all its cells."""
 
 _FORMULA = "'*[ \u00a0]*[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """
@@ -101,7 +107,7 @@ def read_header(data: bytes, name: str) -> list[str]:
     DataError
         If there is no header, it is too long, or two columns have one name. Columns without a name may be several.
     """
-    head = _decode(data[:MAX_HEADER], name, is_whole=len(data) <= MAX_HEADER)
+    head = _decode(data[:MAX_HEADER], name, is_whole=False)
     text = io.StringIO(head, newline="")
     rows = csv.reader(text)
     names = next(([cell.strip() for cell in row] for row in rows if "".join(row).strip("\ufeff \t\r\n")), None)
@@ -150,12 +156,66 @@ def parse_csv(data: bytes, name: str, columns: Iterable[str] | None = None) -> p
     return read_by_pandas(data, name, wanted) if frame is None else frame
 
 
-def read_by_pandas(data: bytes, name: str, columns: Sequence[str]) -> pd.DataFrame:
+def parse_open_csv(
+    data: bytes, name: str, columns: Iterable[str], whole: Collection[str] = ()
+) -> tuple[pd.DataFrame, str | None]:
+    """
+    Read the whole rows of a CSV that may still be being written.
+
+    A file breaks off where it ends within a character, where its last line has no end and fewer cells than the header,
+    and where a quote is never closed. A last line without an end that has all its cells is a row: many files end so.
+
+    Parameters
+    ----------
+    data, name, columns
+        As for `parse_csv`.
+    whole : collection of str
+        Columns whose cells must be whole, such as ids: if the last column is one of them, a line without an end is not
+        read.
+
+    Returns
+    -------
+    DataFrame
+        As of `parse_csv`.
+    str or None
+        What was left out, a sentence.
+
+    Raises
+    ------
+    DataError
+        As from `parse_csv`, if more is wrong than that.
+    """
+    wanted, broken = list(columns), f"`{name}` breaks off in its last row, which is left out."
+    if re.search(_CUT_CHARACTER, data[-3:]):
+        frame, more = parse_open_csv(data[: data.rfind(b"\n") + 1], name, wanted)
+        return frame, more or broken
+    is_open = b"\n" in data and not data.rstrip(b" \t").endswith((b"\n", b"\r"))
+    last = read_header(data, name)[-1] if is_open else ""
+    try:
+        frame = parse_csv(data + _MARK.encode() if last else data, name, {*wanted, *([last] if last else [])})
+    except DataError as error:
+        quote = re.search(r"EOF inside string starting at row ([1-9][0-9]*)", str(error.__cause__))
+        if quote is None:
+            raise
+        frame = read_by_pandas(data, name, wanted, rows=int(quote[1]))
+        return (
+            frame,
+            f"`{name}`: a quote in row {len(frame) + 1} is never closed. What follows is left out.",
+        )
+    if not last:
+        return frame, None
+    cell = frame[last].iloc[-1]
+    frame = frame.assign(**{last: pd.array([*frame[last].iloc[:-1], cell.removesuffix(_MARK)], dtype="str")})
+    is_row = cell.endswith(_MARK) and last not in whole
+    return (frame[wanted], None) if is_row else (frame[wanted].iloc[:-1], broken)
+
+
+def read_by_pandas(data: bytes, name: str, columns: Sequence[str], rows: int | None = None) -> pd.DataFrame:
     """
     Read columns of any CSV as text; `read_header` has passed it.
 
-    The header is read as a row. pandas lets the first row below a header have more cells than the header, millions of
-    them, but not the second row of a file.
+    The header is read as a row, the first of `rows`. pandas lets the first row below a header have more cells than the
+    header, millions of them, but not the second row of a file.
 
     Raises
     ------
@@ -164,7 +224,7 @@ def read_by_pandas(data: bytes, name: str, columns: Sequence[str]) -> pd.DataFra
     """
     text = _decode(data, name)
     try:
-        frame = pd.read_csv(io.StringIO(text), header=None, dtype="str", na_filter=False)
+        frame = pd.read_csv(io.StringIO(text), header=None, dtype="str", na_filter=False, nrows=rows)
     except pd.errors.ParserError as error:
         detail = quoted(str(error).strip().removeprefix("Error tokenizing data. C error: "))
         msg = f"`{name}` is not a CSV file: {detail}. Is a comma or a quote within a text left unquoted?"

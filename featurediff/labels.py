@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Side = Literal["base", "chat"]
 Prompts = Literal["target", "control"]
@@ -50,6 +53,13 @@ class Labels:
     def are_alike(self) -> bool:
         """Whether two of what they name would be called the same."""
         return len({"Both", "Neither", self.base, self.chat}) < 4 or self.target == self.control
+
+    def calling(self, words: Mapping[Side, str]) -> Labels:
+        """Return labels with the files' own words for models whose label is the default; not where two are alike."""
+        usual = Labels()
+        named = {side: word for side, word in words.items() if self.of(side) == usual.of(side)}
+        labels = replace(self, **named)
+        return self if labels.are_alike else labels
 
     def of(self, name: Side | Prompts) -> str:
         """Return the label of a model or of a prompt set."""

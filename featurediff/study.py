@@ -23,24 +23,29 @@ from featurediff.features.questions import QUESTIONS, Asked, Family, Question, e
 from featurediff.features.rule_notes import rule_notes
 from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.features.table import Thresholds, feature_table
+from featurediff.files import file_identity, kind_of
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.hook_points import words_of_place
-from featurediff.meaning.pages import FeaturePages, find_page
+from featurediff.meaning.pages import FeaturePages, find_page, user_page
 from featurediff.meaning.registry import nominal_l0
+from featurediff.meaning.source_sae import page_of_source, sae_of_source
 from featurediff.sources.activations import Activations, find_activations
 from featurediff.sources.notes import notes
 from featurediff.sources.origin import Origin
 from featurediff.sources.pairs import Pairs, describe_pairs, read_pairs
-from featurediff.sources.results import Results, read_results
+from featurediff.sources.results import Results, read_results, words_of_models
 from featurediff.sources.shares import read_shares
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.wording import plural, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import plotly.graph_objects as go
 
     from featurediff.charts.plotly_json import Drawing
+    from featurediff.meaning.this_sae import ThisSae
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,9 @@ class Study:
 
     pages: FeaturePages
     """Where features have their pages."""
+
+    unexplained: str | None = None
+    """Why the explanations that are there cannot be used; None where they are, and where there are none."""
 
     activations: Activations | None = None
     """On which prompts each feature was active, where that is known."""
@@ -170,6 +178,30 @@ class Study:
         explanations = self.explanations and self.explanations.preferring(explanation_type)
         return replace(self, explanations=explanations, pages=pages)
 
+    def explained(self, read_texts: Callable[[ThisSae], Explanations]) -> Study:
+        """
+        Return the same results with explanations, or with the reason why they cannot be used.
+
+        Parameters
+        ----------
+        read_texts : callable
+            Reads the explanations; gets what the source calls its SAE.
+        """
+        sae = sae_of_source(self.results, self.source, self.pages.template)
+        try:
+            return replace(self, explanations=read_texts(sae), unexplained=None)
+        except DataError as error:
+            return replace(self, unexplained=f"{error} So features are shown without explanations.")
+
+    @property
+    def labels(self) -> Labels:
+        """What models and prompt sets are called where nobody says it: models as the files call them."""
+        return self.labelled(Labels())
+
+    def labelled(self, labels: Labels) -> Labels:
+        """Return labels with the files' words for models that have the default label."""
+        return labels.calling(words_of_models(self.results))
+
     @cached_property
     def origin(self) -> Origin:
         """What the chart says of where its numbers come from."""
@@ -201,13 +233,22 @@ class Study:
                         f"The folder's name says {what} {quoted(named)}, `{file}` says {quoted(said)}: "
                         "links go by the folder's name unless the files name their page, the chart's title by the file."
                     )
-        if self.explanations and self.explanations.outside:
+        return found + self.explanation_notes() + rule_notes(self.origin, thresholds or Thresholds())
+
+    def explanation_notes(self) -> list[str]:
+        """Say which explanations are left out, and why: a sentence each."""
+        if self.unexplained:
+            return [self.unexplained]
+        if self.explanations is None:
+            return []
+        name, found = self.explanations.name, list(self.explanations.left_out)
+        if self.explanations.outside:
             count = plural(self.explanations.outside, "explanation")
-            found.append(f"`{self.explanations.name}` has {count} of features that this SAE does not have: left out.")
-        if self.explanations and self.explanations.skipped:
+            found.append(f"`{name}` has {count} of features that this SAE does not have: left out.")
+        if self.explanations.skipped:
             count = plural(self.explanations.skipped, "row")
-            found.append(f"`{self.explanations.name}` has {count} without a feature id: left out.")
-        return found + rule_notes(self.origin, thresholds or Thresholds())
+            found.append(f"`{name}` has {count} without a feature id: left out.")
+        return found
 
     def table(
         self,
@@ -254,17 +295,17 @@ class Study:
 
     def feature(self, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return everything the files say of one feature, as text for people; see `features.one_feature.statistics`."""
-        return statistics(self.results, feature_id, labels or Labels())
+        return statistics(self.results, feature_id, labels or self.labels)
 
     def evidence_of(self, token_type: str, feature_id: int, labels: Labels | None = None) -> pd.DataFrame:
         """Return counts and tests of one feature at one position, as text; see `features.one_feature`."""
-        return counts_and_tests(self.results, self.exclusive, token_type, feature_id, labels or Labels())
+        return counts_and_tests(self.results, self.exclusive, token_type, feature_id, labels or self.labels)
 
     def effects_of(
         self, token_type: str, feature_id: int, labels: Labels | None = None, family: Family = "position"
     ) -> pd.DataFrame:
         """Return how one feature changed at one position, as text; see `features.one_feature.effects_and_tests`."""
-        return effects_and_tests(self.changes(family), token_type, feature_id, labels or Labels())
+        return effects_and_tests(self.changes(family), token_type, feature_id, labels or self.labels)
 
     def answer_of(self, token_type: str, feature_id: int, view: View, *, with_changes: bool = True) -> list[str]:
         """Return the evidence for a view's question about one feature, in sentences; see `features.one_feature`."""
@@ -325,7 +366,7 @@ class Study:
             If the files have no such metric or token type, or a filter or the scale is none of its choices.
         """
         metric = default_metric(self.results) if metric is None else metric
-        view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or Labels(), scale, spread)
+        view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or self.labels, scale, spread)
         view.check(self.results)
         import plotly.graph_objects as go
 
@@ -361,7 +402,8 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
     folder : str or Path
         With `base.pt` and `chat.pt`.
     explanations : str or Path, optional
-        CSV with `feature_id` and a text; by default the one found beside or inside the results tree.
+        Table with a feature's id and a text, or a folder of delphi's; by default the one found beside or inside the
+        results tree. One that cannot be used is left out, and `notes` says why.
     template : str, optional
         URL of a feature's page with `{feature_id}` in it, instead of the Neuronpedia page that is known for the SAE.
 
@@ -373,26 +415,40 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
     Raises
     ------
     DataError
-        If the files break the format, or the template is none.
+        If the results break the format, there is no such explanations file, or the template is none.
     """
-    source = describe_source(Path(folder))
-    file = Path(explanations) if explanations else source.explanations
+    file = Path(explanations) if explanations else None
+    if file and kind_of(file) is None:
+        file_identity(file)  # says why it cannot be read: a name that was given and is wrong is no optional file
+    return load_source(describe_source(Path(folder)), file, template)
 
+
+def load_source(source: Source, explanations: Path | None = None, template: str | None = None) -> Study:
+    """
+    Load a source that was found; see `load`.
+
+    Raises
+    ------
+    DataError
+        If the results break the format, or the template is none.
+    """
+    file = explanations or source.explanations
     return in_one_state(source, lambda _key: read(source, file, template))[1]
 
 
 def read(source: Source, explanations: Path | None, template: str | None = None) -> Study:
     """
-    Read a source's files, its explanations beside its results.
+    Read a source's files; explanations that cannot be used are left out.
 
     Raises
     ------
     DataError
-        If the files break the format, or the template is none; what is wrong with the results is said first.
+        If the results break the format, or the template is none.
     """
-    results = read_results(source.folder)
-    known = read_explanations(explanations, results.num_features) if explanations else None
-    return assemble(results, source, known, template)
+    study = assemble(read_results(source.folder), source, None, template)
+    if explanations is None:
+        return study
+    return study.explained(lambda sae: read_explanations(explanations, sae.num_features, sae))
 
 
 def assemble(
@@ -406,21 +462,6 @@ def assemble(
     DataError
         If the template is none.
     """
-    meta, other = results.base.metadata, results.chat.metadata
+    pages = page_of_source(results, source) if template is None else user_page(template)
     activations = find_activations(source.folder) if source else None
-    if template is None and meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
-        said = f"`{results.base.name}` says neuronpedia_id {quoted(meta.neuronpedia_id)}"
-        pages = FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
-        return Study(source, results, explanations, pages, activations)
-    named = source is not None and source.model is not None
-    pages = find_page(
-        model=source.model if source and named else meta.model_type,
-        trainer=source.trainer if source and named else meta.sae_trainer,
-        layer=source.layer if source and named else meta.sae_layer,
-        neuronpedia_id=meta.neuronpedia_id or other.neuronpedia_id,
-        sae_release=meta.sae_release or other.sae_release,
-        sae_id=meta.sae_id or other.sae_id,
-        template=template,
-        num_features=results.num_features,
-    )
-    return Study(source, results, explanations, pages, activations)
+    return Study(source, results, explanations, pages, activations=activations)

@@ -27,6 +27,14 @@ def own_main(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep what tests compute out of the user's cache folder; processes that tests start have it too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEATUREDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def source_dir(tmp_path):
     """One source in a results tree, without explanations."""

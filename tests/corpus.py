@@ -546,12 +546,19 @@ def pairs():
             ("`base.pt` says model_ver 'chat', `chat.pt` says 'base'", "Expected 'base' and then 'chat'", "swapped"),
         ),
     )
-    for side in ("instruct", "IT", " Chat "):
+    for side in ("chat", " Chat ", "CHAT"):
+        says = (f"`base.pt` says model_ver {side!r}", "`chat.pt` says 'chat'", "Is it the same model twice?")
+        yield f"base says {side}", Bad(put(bytes_of(model_ver=side)), says)
+    for first, second in (("gemma-2-9b-it", "gemma-2-9b-pt"), ("finetuned", "pretrained"), ("tuned", "Base")):
+        says = (f"`base.pt` says model_ver {first!r}", f"`chat.pt` says {second!r}", "Were the two files swapped?")
         yield (
-            f"base says {side}",
+            f"swapped {first} and {second}",
             Bad(
-                put(bytes_of(model_ver=side)),
-                (f"`base.pt` says model_ver {side!r}", "`chat.pt` says 'chat'", "Expected"),
+                lambda folder, first=first, second=second: (
+                    put(bytes_of(model_ver=first))(folder),
+                    put(bytes_of("chat", model_ver=second), "chat.pt")(folder),
+                ),
+                says,
             ),
         )
     yield (
@@ -689,7 +696,8 @@ SOURCES = {
 
 # Explanation files, of which only the bytes matter
 
-COLUMNS = ("expected `feature_id` and one of `claude_desc`, `description`, `explanation`",)
+COLUMNS = ("expected one of `feature_id`, `feature`", "and one of `claude_desc`, `description`, `explanation`")
+COMMAS = "between its columns, but expected commas"
 NO_CSV = ("`e.csv` is not a CSV file", "Is a comma or a quote within a text left unquoted?")
 EXPLANATIONS = {
     "empty": (b"", ("`e.csv` is empty", "expected a CSV file with a header")),
@@ -697,18 +705,34 @@ EXPLANATIONS = {
     "no text column": (b"feature_id,link\n1,x\n", ("`e.csv` has the columns 'feature_id', 'link'", *COLUMNS)),
     "no ids": (b"id,description\n1,x\n", ("`e.csv` has the columns 'id', 'description'", *COLUMNS)),
     "no header": (b"1,some text\n2,more\n", ("`e.csv` has the columns '1', 'some text'", *COLUMNS)),
-    "semicolons": (b"feature_id;description\n1;x\n", ("`e.csv` has the columns 'feature_id;description'", *COLUMNS)),
-    "JSON": (json.dumps([{"feature_id": 1}]).encode(), ("`e.csv` has the columns '[{\"feature_id\": 1}]'", *COLUMNS)),
+    "ids and links only": (b"feature_id,link\n1,https://x/1\n", ("`e.csv` has the columns", *COLUMNS)),
+    "semicolons": (b"feature_id;description\n1;x\n", ("`e.csv` has semicolons", COMMAS, "Save it as CSV with commas")),
+    "tabs": (b"feature_id\tdescription\n1\tx\n", ("`e.csv` has tabs", COMMAS, "Save it as CSV with commas")),
+    "JSON without a text": (
+        json.dumps([{"feature_id": 1}]).encode(),
+        ("`e.csv` has the columns 'feature_id'", *COLUMNS),
+    ),
+    "JSON of numbers": (b"[1, 2]", ("`e.csv` holds 1 as row 1", "expected a JSON object in each row")),
+    "JSON of lists": (b'[["feature_id", 1]]', ("`e.csv` holds a list as row 1", "expected a JSON object in each row")),
+    "an empty JSON array": (b"[]", ("`e.csv` has no whole JSON object", "expected an array of objects")),
+    "brackets in brackets": (b"[" * 100_000, ("`e.csv` has no whole JSON object", "expected an array of objects")),
+    "half an object": (b'{"feature_id": 1, "desc', ("`e.csv` has no whole JSON object", "an object in each line")),
+    "201 fields": (
+        json.dumps([{f"field {n}": n for n in range(201)}]).encode(),
+        ("`e.csv` has more than 200 different fields", "expected at most that"),
+    ),
+    "not what gzip says": (b"\x1f\x8b" + bytes(30), ("`e.csv` is damaged: its gzip data", "Copy or write it again")),
+    "gzip of nothing": (gzip.compress(b""), ("`e.csv` is empty", "expected a CSV file with a header")),
     "a column twice": (
         b"feature_id, feature_id,description\n1,2,x\n",
         ("`e.csv` has the columns 'feature_id', 'feature_id'", "twice"),
     ),
     "Latin-1": ("feature_id,description\n1,naïve\n".encode("latin-1"), ("`e.csv` is not UTF-8: line 2", "0xef")),
-    "UTF-16": ("feature_id,description\n1,x\n".encode("utf-16"), ("`e.csv` is not UTF-8: line 1", "0xff")),
+    "UTF-16": ("feature_id,description\n1,x\n".encode("utf-16"), ("`e.csv` is UTF-16", "Save it as CSV in UTF-8")),
     "an archive": (rewritten(), ("`e.csv` is not UTF-8", "Save it as CSV in UTF-8")),
     "a row too long": (b"feature_id,description\n1,a,b\n", NO_CSV),
     "a row too long after others": (b"feature_id,description\n1,a\n2,b\n3,c,d\n", NO_CSV),
-    "a quote left open": (b'feature_id,description\n1,"never closed\n2,b\n', NO_CSV),
+    "a quote left open in the header": (b'feature_id,"description\n1,x\n2,b\n', NO_CSV),
     **{
         f"the id {cell}": (
             f"feature_id,description\n0,a\n{cell},x\n".encode(),
@@ -717,6 +741,31 @@ EXPLANATIONS = {
         for cell in ("one", "1.5", "1e3", "0x10", "--1", "\u0661", "1_000", "9" * 19, "=1", "nan")
     },
 }
+
+TWO = b"feature_id,description\n1,one\n2,two\n"
+LINE = b'{"feature_id": 1, "description": "one"}'
+BREAKS_OFF = ("`e.csv` breaks off in its last row", "left out")
+NEVER_CLOSED = ("is never closed", "left out")
+NO_JSON = ("`e.csv` is not JSON after row", "left out")
+
+PARTLY = {
+    "a quote left open": (TWO + b'3,"never closed\n4,d\n', ("`e.csv`: a quote in row 3", *NEVER_CLOSED)),
+    "a quote left open at once": (TWO[:23] + b'1,"never closed\n', ("`e.csv`: a quote in row 1", *NEVER_CLOSED)),
+    "half a row": (TWO + b"3", BREAKS_OFF),
+    "half a character": (TWO + "3,漢".encode()[:-1], BREAKS_OFF),
+    "half a character in quotes": (TWO + '3,"x\n漢'.encode()[:-2], ("`e.csv`: a quote in row 3", *NEVER_CLOSED)),
+    "half an array": (b"[" + LINE + b', {"feature_id"', NO_JSON),
+    "an array without its end": (b"[" + LINE, NO_JSON),
+    "an array and more": (b"[" + LINE + b"] x", NO_JSON),
+    "half a line of JSON": (LINE + b'\n{"feature_id": 2, "description": "tw', NO_JSON),
+    "a line that is not JSON": (LINE + b"\nfeature 2\n" + LINE, NO_JSON),
+    "a number of too many digits": (LINE + b'\n{"feature_id": ' + b"9" * 5000 + b"}", NO_JSON),
+    "gzip without its end": (
+        gzip.compress(TWO)[:-8],
+        ("`e.csv` breaks off: its gzip data have no end", "read"),
+    ),
+}
+"""Explanation files that are read as far as they are whole."""
 
 STARS = {
     "empty": (b"", ("`s.csv` has the columns none", "expected 'source', 'feature_id' as well")),

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import time
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
@@ -43,7 +44,15 @@ def open_compare(**link):
     at.session_state["session"] = Session(room=Room())
     for name, value in link.items():
         at.query_params[name] = value
-    return at.switch_page("featurediff/app/compare.py").run()
+    return settled(at.switch_page("featurediff/app/compare.py").run())
+
+
+def settled(at):
+    """The comparison when all its sources are tested, as the browser's timer shows it."""
+    while "still being tested" in said(at):
+        time.sleep(0.1)
+        at.run()
+    return at
 
 
 def held(at):

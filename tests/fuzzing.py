@@ -28,6 +28,7 @@ from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.errors import DataError
 from featurediff.export import csv_text
 from featurediff.labels import PROMPTS, SIDES
+from featurediff.meaning import columns
 from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.activations import Activations
 from featurediff.sources.notes import notes
@@ -272,20 +273,24 @@ def explanation_seeds() -> list[bytes]:
 
 
 def check_explanations(data: bytes, _folder: Path) -> None:
-    """What is read is what Python's own reader of CSV makes of it."""
+    """What is read is what Python's own reader of CSV makes of it; of a file that breaks off, a part of that."""
     found = parse_explanations(data, "e.csv")
     ours = {"feature_id", "explanation", "type", "model", "url"} <= set(header(data))
-    rows = list(csv.DictReader(lines_of(data)))
-    column = next(name for name in ("claude_desc", "description", "explanation") if name in header(data))
-    last = {}
-    for row in rows:
+    named = {wanted: columns.find(header(data), wanted) for wanted in (columns.ID_COLUMNS, columns.TEXT_COLUMNS)}
+    last, ever = {}, set()
+    for row in csv.DictReader(lines_of(data)):
         cells = {(name or "").strip(): cell or "" for name, cell in row.items()}
-        text = cells[column]
-        if ours:
-            text = without_guard(text)
-        if feature := cells["feature_id"].strip():
+        texts = [without_guard(cells[column]) if ours else cells[column] for column in named[columns.TEXT_COLUMNS]]
+        text = next((text for text in texts if text.strip()), "")
+        if feature := cells[named[columns.ID_COLUMNS][0]].strip():
+            if found.left_out and not feature.partition(".")[0].isdigit():
+                continue
             last[int(feature.partition(".")[0])] = text
-    assert found.texts.to_dict() == {feature: text for feature, text in last.items() if text.strip()}
+            ever.add((int(feature.partition(".")[0]), text))
+    if found.left_out:
+        assert set(found.texts.items()) <= ever
+    else:
+        assert found.texts.to_dict() == {feature: text for feature, text in last.items() if text.strip()}
 
 
 def header(data: bytes) -> list[str]:
@@ -294,7 +299,7 @@ def header(data: bytes) -> list[str]:
 
 def lines_of(data: bytes) -> io.StringIO:
     """Return the text as Python's reader takes it: without marks of byte order, and from the first line with text."""
-    return io.StringIO(data.decode().lstrip("\ufeff\r\n"), newline="")
+    return io.StringIO(data.decode(errors="ignore").lstrip("\ufeff\r\n"), newline="")
 
 
 def star_seeds() -> list[bytes]:

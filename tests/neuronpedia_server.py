@@ -13,10 +13,10 @@ EMBEDDING = [0.001 * n for n in range(256)]
 
 
 class Fault:
-    """What a server does instead of answering; headers change what it says."""
+    """What a server does instead of answering; headers change what it says, `drip` is the seconds between bytes."""
 
-    def __init__(self, status=200, cut=False, body=None, **headers):
-        self.status, self.cut, self.body = status, cut, body
+    def __init__(self, status=200, cut=False, body=None, drip=0, **headers):
+        self.status, self.cut, self.body, self.drip = status, cut, body, drip
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -31,6 +31,7 @@ class FakeServer(ThreadingHTTPServer):
         self.faults = defaultdict(list)
         self.requests, self.headers, self.connections = [], [], 0
         self.page_size = 1000
+        self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.01,))
         self.thread.start()
 
@@ -48,6 +49,7 @@ class FakeServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def stop(self):
+        self.stopping.set()
         self.shutdown()
         self.server_close()
         self.thread.join()
@@ -131,6 +133,9 @@ class Handler(BaseHTTPRequestHandler):
             fault = self.server.faults[path].pop(0)
             status, headers = fault.status, headers | fault.headers
             body = body if fault.body is None else fault.body
+            if fault.drip:
+                self.drip(body, fault.drip)
+                return
             self.send(status, body, headers, body[: len(body) // 2] if fault.cut else body)
             self.close_connection |= fault.cut
         else:
@@ -143,6 +148,21 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(sent)
+
+    def drip(self, body, seconds):
+        """Send a byte every few seconds, until nobody listens or all is sent."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        for byte in body:
+            try:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+            except OSError:
+                break
+            if self.server.stopping.wait(seconds):
+                break
+        self.close_connection = True
 
     def log_message(self, *_):
         pass

@@ -1,6 +1,11 @@
-"""Sources of which it is known which feature was how active on which prompt, made in memory."""
+"""Sources of which it is known which feature was how active on which prompt."""
+
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
+from builders import TOKEN_TYPES, model_data
 from hypothesis import strategies as st
 from tables import make_model
 
@@ -70,3 +75,39 @@ def from_activations(cells, groups=None):
         prompts: None if groups is None or groups[prompts] is None else np.array(groups[prompts]) for prompts in PROMPTS
     }
     return Results(*models), Pairs(positions, known, None)
+
+
+def make_paired(folder, seed=0, *, sizes=None, texts="prompt {}", **metadata):
+    """Write a source with activations and prompts, each cell at random; chat is stronger on the first features."""
+    rng, folder = np.random.default_rng(seed), Path(folder)
+    sizes = sizes or {"target": 9, "control": 8}
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, width = [], 24
+    for side in SIDES:
+        data = {}
+        for token_type in TOKEN_TYPES:
+            data[token_type] = {}
+            for prompts, n in sizes.items():
+                values = rng.choice(STRENGTHS, (n, width)) * (rng.random((n, width)) < 0.5)
+                if (side, prompts) == ("chat", "target"):
+                    values[:, :6] += 2
+                if prompts == "control":
+                    values[:, 12:] = 0
+                data[token_type] |= {
+                    f"{prompts}_num_active": torch.tensor((values != 0).sum(axis=0)),
+                    f"{prompts}_all_mean": torch.tensor(values.mean(axis=0), dtype=torch.float32),
+                    f"{prompts}_all_std": torch.tensor(values.std(axis=0, ddof=1), dtype=torch.float32),
+                    f"{prompts}_sparsity": torch.tensor((values != 0).mean(axis=0), dtype=torch.float32),
+                }
+                for prompt, feature in zip(*np.nonzero(values), strict=True):
+                    rows.append((side, prompts, token_type, prompt, feature, values[prompt, feature]))
+        fields = {f"num_{prompts}_prompts": n for prompts, n in sizes.items()} | metadata
+        make = model_data(side, TOKEN_TYPES, width, **fields)["metadata"]
+        torch.save({**data, "metadata": make}, folder / f"{side}.pt")
+    names = ["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"]
+    frame = pd.DataFrame(rows, columns=names).astype({"prompt_id": "int32", "feature_id": "int32"})
+    frame.to_parquet(folder / "activations.parquet", index=False)
+    listed = [(prompts, i, texts.format(f"{prompts} {i}")) for prompts, n in sizes.items() for i in range(n)]
+    written = pd.DataFrame(listed, columns=["prompt_set", "prompt_id", "content"]).assign(seed=seed)
+    written.to_parquet(folder / "prompts.parquet", index=False)
+    return folder

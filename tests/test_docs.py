@@ -20,6 +20,7 @@ from featurediff.compare.counts import counts
 from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
+from featurediff.meaning import columns as explanation_columns
 from featurediff.sources import demo
 from featurediff.sources.metadata import Metadata
 
@@ -400,6 +401,23 @@ def test_demo_is_as_docs_say(tmp_path):
     chance = study.by_chance()["either_expected"].sum()
     said = f"the published rule keeps {found['kept'].sum()}; at least {chance:.0f} of them would be there by chance"
     assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
+
+
+def test_explanation_columns_are_those_of_the_code():
+    """The table names every column that is read, in the order that counts."""
+    text = (ROOT / "docs/files.md").read_text(encoding="utf-8")
+    rows = dict(
+        re.findall(
+            r"^\| (the feature|the text|how it.*?|which model.*?|of which SAE.*?) \| (.*?) \|", text, re.MULTILINE
+        )
+    )
+    assert [tuple(spans(cells)) for cells in rows.values()] == [
+        explanation_columns.ID_COLUMNS,
+        explanation_columns.TEXT_COLUMNS,
+        explanation_columns.TYPE_COLUMNS,
+        explanation_columns.MODEL_COLUMNS,
+        explanation_columns.SAE_COLUMNS,
+    ]
 
 
 # ----------------------------------------------------------------------------

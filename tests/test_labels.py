@@ -74,3 +74,16 @@ def test_shares():
 )
 def test_labels_that_are_alike(labels, alike):
     assert labels.are_alike is alike
+
+
+def test_labels_take_the_words_of_the_files():
+    words = {"base": "chat", "chat": "finetuned"}
+    assert Labels().calling(words) == Labels("chat", "finetuned")
+    assert Labels().calling({"chat": "finetuned"}) == Labels("Base", "finetuned")
+    assert Labels(base="Before", target="Self").calling(words) == Labels("Before", "finetuned", "Self")
+    assert Labels().calling({}) == Labels()
+
+
+def test_words_of_the_files_that_would_make_labels_alike_are_not_taken():
+    assert Labels().calling({"base": "Both"}) == Labels()
+    assert Labels(chat="chat").calling({"base": "chat", "chat": "finetuned"}) == Labels(chat="chat")

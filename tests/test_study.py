@@ -1,3 +1,4 @@
+import os
 import re
 from hashlib import sha256
 
@@ -78,14 +79,41 @@ def test_no_explanations_at_all(source_dir):
     assert list(study.files) == ["base.pt", "chat.pt"]
 
 
-def test_what_cannot_be_loaded(source_dir, tmp_path):
+def test_explanations_that_cannot_be_used_are_left_out(source_dir, tmp_path):
+    """They took the whole source away."""
     bad = tmp_path / "bad.csv"
     bad.write_text("a,b\n1,2\n")
-    with refuses(
-        "`bad.csv` has the columns 'a', 'b', but expected `feature_id` "
-        "and one of `claude_desc`, `description`, `explanation`."
-    ):
-        load(source_dir, bad)
+    study = load(source_dir, bad)
+    assert study.explanations is None
+    assert study.unexplained == (
+        "`bad.csv` has the columns 'a', 'b', but expected one of `feature_id`, `feature`, `feature_index`, `latent`, "
+        "`latent_id`, `latent_index`, `index`, and one of `claude_desc`, `description`, `explanation`, `label`, "
+        "`text`, `chat_desc`. So features are shown without explanations."
+    )
+    assert study.notes()[-1] == study.unexplained
+    assert study.table().equals(load(source_dir).table())
+
+
+def test_explanations_that_may_not_be_read_are_left_out(source_dir, explanations_file):
+    explanations_file.write_text("x")
+    explanations_file.chmod(0)
+    study = load(source_dir)
+    if os.access(explanations_file, os.R_OK):  # as root
+        assert study.unexplained
+    else:
+        assert study.unexplained == (
+            f"`{explanations_file}` cannot be read (Permission denied). May you read it? "
+            "So features are shown without explanations."
+        )
+
+
+def test_a_name_of_no_explanations_is_refused(source_dir, tmp_path):
+    missing = tmp_path / "typo.csv"
+    with refuses(f"`{missing}` cannot be found (No such file or directory). Does it exist, and may you read it?"):
+        load(source_dir, missing)
+
+
+def test_what_cannot_be_loaded(source_dir):
     template = "https://example.org/"
     with refuses(
         f"The Neuronpedia template {template!r} holds {{feature_id}} 0 times instead of once. "
@@ -433,3 +461,16 @@ def test_a_volcano_without_standard_deviations_is_refused(tmp_path):
     )
     shares = View("target_sparsity", chart="volcano")
     assert study.draw(study.table_of(shares), shares)["data"]
+
+
+def test_models_are_called_what_the_files_call_them(tmp_path):
+    """`chat` against `finetuned` was refused, and any other word was shown as Base and Instruct."""
+    words = {"base": "chat", "chat": "finetuned <b>"}
+    files = {side: model_data(side, model_ver=word) for side, word in words.items()}
+    study = load(make_source(tmp_path / SAE_FOLDER / "p", **files))
+    assert study.labels == Labels("chat", "finetuned <b>")
+    assert study.labelled(Labels(base="Before")) == Labels("Before", "finetuned <b>")
+    figure = study.scatter()
+    assert figure.layout.xaxis.title.text.startswith("chat")
+    assert "finetuned &lt;b&gt;" in figure.layout.yaxis.title.text
+    assert list(study.feature(0).columns)[:2] == ["model · chat", "model · finetuned <b>"]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import streamlit as st
 
-from featurediff.app.comparison.all_counts import follow_row, show_all_counts
-from featurediff.app.comparison.choices import choose_sources, follow_link
-from featurediff.app.comparison.compared import count, draw, read_sources
+from featurediff.app.comparison.all_counts import follow_click, show_all_counts
+from featurediff.app.comparison.choices import choose, follow_link
+from featurediff.app.comparison.compared import count, draw, read_sources, show_waiting
 from featurediff.app.comparison.shared import show_shared_features
 from featurediff.app.safe_text import escape_markdown, show_error
+from featurediff.app.session import BARS
 from featurediff.app.sources import list_sources, settings
 from featurediff.app.url import COMPARISON, DASHBOARD, come_back, go_to, show_faults
-from featurediff.charts.view import View
-from featurediff.compare.counts import layer_series, side_by_side
+from featurediff.charts.view import heading
+from featurediff.compare.counts import side_by_side
+from featurediff.compare.naming import layer_series
 from featurediff.compare.overlap import group_by_sae
-from featurediff.compare.page import HOW_TO_READ, HOW_TO_READ_CELLS
+from featurediff.compare.same_prompts import SHARED_NOISE, sharing_in_words
+from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_prompts, what_is_kept
 from featurediff.errors import DataError
 from featurediff.export import PLOT_CONFIG
-from featurediff.features.evidence import CAVEAT
+from featurediff.features.evidence import NOT_CORRECTED
 from featurediff.wording import plural
 
 # ----------------------------------------------------------------------------
@@ -43,15 +46,17 @@ try:
 except DataError as error:
     show_error("The results folder cannot be shown.", error)
     st.stop()
-names, max_q, thresholds = choose_sources(offered, labels)
-compared = read_sources({name: offered[name] for name in names}, thresholds)
+choices = choose(offered, labels)
+asked, thresholds = choices.asked, choices.thresholds
+compared = read_sources({name: offered[name] for name in choices.names}, thresholds, choices.family)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(f"Comparison of {plural(len(compared.sources), 'source')}", width="content", anchor=False)
     if any(source.is_synthetic for source in compared.sources):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
-view = View(thresholds=thresholds, labels=labels)
-st.caption(escape_markdown(f"Kept: exclusive in a model, that is {view.rule()}. A feature counts once per position."))
+st.markdown(f"**{escape_markdown(heading(asked.question, labels))}**")
+counted = what_is_kept(asked, thresholds, labels)
+st.caption(escape_markdown(f"Counted: {counted}. A feature counts once per position."))
 warnings = st.container()  # filled at the end: some choices of the link are held against what is shown
 for broken in compared.faults:
     show_error(escape_markdown(f"{broken.name} cannot be shown."), DataError(broken.message))
@@ -60,17 +65,25 @@ if not compared.sources:
         show_faults()
     st.stop()
 
-tidy = count(compared, max_q)
+tidy = count(compared, asked)
 rows = side_by_side(tidy)
-follow_row(rows)
-bars, lines = draw(compared, max_q, labels)
+follow_click(rows, choices)
+if compared.waiting:
+    show_waiting(compared)
+if unequal := unequal_prompts(compared.sources, thresholds, labels):
+    st.caption(":material/balance: " + escape_markdown(unequal))
+if same := sharing_in_words(compared.sources, compared.short_names(), labels):
+    st.caption(":material/link: " + escape_markdown(" ".join([*same, SHARED_NOISE])))
+bars, lines = draw(compared, asked, labels)
 st.plotly_chart(
     bars,
-    key="bars",
+    key=BARS,
+    on_select="rerun",
+    selection_mode="points",
     config=PLOT_CONFIG | {"scrollZoom": False},
-    alt="Bars: kept and significant features of each source, by position and exclusivity.",
+    alt="Bars: what the question keeps of each source, by position and part.",
 )
-st.caption(f"{HOW_TO_READ}: q at most {max_q:g} in a model in which the feature is exclusive. {CAVEAT}")
+st.caption(how_to_read(asked))
 
 st.markdown("#### Over the layers")
 if lines is None:
@@ -81,13 +94,13 @@ else:
         lines,
         key="lines",
         config=PLOT_CONFIG | {"scrollZoom": False},
-        alt="Lines: kept and significant features over the layers of a model, by position and exclusivity.",
+        alt="Lines: what the question keeps over the layers of a model, by position and part.",
     )
 
 groups = group_by_sae(compared.sources)
 st.markdown("#### Shared features")
 if groups.shared:
-    show_shared_features(groups.shared, max_q, labels)
+    show_shared_features(groups.shared, asked, labels)
     st.caption(HOW_TO_READ_CELLS)
     if groups.reason:
         with st.expander(f"Not compared: {plural(len(groups.alone), 'source')}", icon=":material/block:"):
@@ -96,5 +109,6 @@ else:
     st.caption(escape_markdown(groups.reason))
 
 show_all_counts(tidy, rows, compared.short_names(), labels)
+st.caption(NOT_CORRECTED)
 with warnings:
     show_faults()

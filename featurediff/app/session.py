@@ -51,8 +51,11 @@ EXPLANATION_TYPE = "explanation_type"
 OVERLAP = "overlap"
 """The comparison's heat map: its value is the cell that was clicked."""
 
-OPEN_SOURCE = "open_source"
-"""The button in a row of the comparison's counts."""
+OPEN_SOURCE, OPEN_FEATURE = "open_source", "open_feature"
+"""The buttons in a row of the comparison's counts, and of its shared features."""
+
+BARS = "bars"
+"""The comparison's bars: its value is the bar that was clicked."""
 
 
 @dataclass
@@ -122,8 +125,11 @@ class Session:
     failures: dict[str, str] = field(default_factory=dict)
     """Kind of file → why its download failed; said at the next rerun."""
 
-    listed: list[str] = field(default_factory=list)
-    """The source in each row of the comparison's counts, as they stand on the screen."""
+    listed: list[tuple[str, str]] = field(default_factory=list)
+    """(source, token_type) of each row of the comparison's counts, as they stand on the screen."""
+
+    shared: list[tuple[str, str, int]] = field(default_factory=list)
+    """(source, token_type, feature_id) of each row of the comparison's shared features, likewise."""
 
     @property
     def table_key(self) -> str:

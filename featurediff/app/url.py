@@ -22,23 +22,11 @@ LABELS = tuple(f"{name}_label" for name in (*SIDES, *PROMPTS))
 MOST_LABEL = 40
 """Characters of a label."""
 
-_IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control"}
+_IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control", "question", "metric", "family"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {
-        "source",
-        "feature",
-        "chart",
-        "top",
-        "metric",
-        "scale",
-        "spread",
-        "open",
-        "labelled",
-        "evidence",
-        "explanation_type",
-    }
-    | {"exclusivity", "consistency", "search", "ids", "min_value"},
+    | {"source", "feature", "chart", "top", "alpha", "scale", "spread", "open", "labelled", "evidence"}
+    | {"exclusivity", "consistency", "search", "ids", "min_value", "explanation_type"},
     COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }
 """Page → the names that its links have."""

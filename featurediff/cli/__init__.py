@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from featurediff.cli.app import open_app
+from featurediff.cli.cache import show_cache
 from featurediff.cli.check import check_source
 from featurediff.cli.collect import CollectCommand, collect
 from featurediff.cli.compare import compare_sources
@@ -52,6 +53,7 @@ app.command("export")(export_sources)
 app.command("explain")(explain_source)
 app.command("compare")(compare_sources)
 app.command("demo")(make_demo)
+app.command("cache")(show_cache)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def check_source(source_dir: SourceDir) -> None:
     """Read a source, and say what is in it and what is odd about it."""
     study = load(source_dir)
     results, table = study.results, study.table()
-    out.print(printable(study.finding(View(question="specific"))))
+    out.print(printable(study.finding(View(question="specific", labels=study.labels))))
     out.print()
     facts = Table.grid(padding=(0, 2))
     facts.add_row("source", printable(study.origin.caption))
@@ -46,7 +46,7 @@ def check_source(source_dir: SourceDir) -> None:
     facts.add_row("inconsistent", printable(", ".join(inconsistent)))
     facts.add_row("explained", printable(_coverage(study, table)))
     facts.add_row("Neuronpedia", printable(study.pages.reason))
-    facts.add_row("SAE", printable(study.reading_in_words(View())))
+    facts.add_row("SAE", printable(study.reading_in_words(View(labels=study.labels))))
     print_table(facts)
     for title, found in (
         ("What each question finds, and how much of it would be there by chance", _questions(study)),

@@ -13,7 +13,7 @@ from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
 from featurediff.meaning.explain import Via, explain, write_rows, written_rows
-from featurediff.meaning.neuronpedia_api import API, EXPORTS, Servers
+from featurediff.meaning.neuronpedia_server import API, EXPORTS, Servers
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations
 from featurediff.study import assemble

@@ -11,7 +11,7 @@ import typer
 
 from featurediff import export as files
 from featurediff.charts.scale import Choice
-from featurediff.charts.view import DEFAULT_METRIC, Kind, View, default_metric, nothing_kept
+from featurediff.charts.view import Kind, View, default_metric, nothing_kept
 from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
@@ -108,8 +108,8 @@ def export_sources(
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Increases and decreases in a ranking.")] = View.top,
     scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
     spread: Annotated[bool, typer.Option(help="Whether points that coincide get places of their own.")] = True,
-    base_label: Annotated[str, typer.Option()] = Labels.base,
-    chat_label: Annotated[str, typer.Option()] = Labels.chat,
+    base_label: Annotated[str | None, typer.Option(help="By default Base, or what the files say.")] = None,
+    chat_label: Annotated[str | None, typer.Option(help="By default Instruct, or what the files say.")] = None,
     target_label: Annotated[str, typer.Option()] = Labels.target,
     control_label: Annotated[str, typer.Option()] = Labels.control,
     neuronpedia_template: Template = None,
@@ -124,7 +124,6 @@ def export_sources(
         msg = "Two of --csv, --html and --parquet name the same file. Give each its own."
         raise DataError(msg)
     view = View(
-        metric=metric or DEFAULT_METRIC,
         thresholds=read_thresholds(min_target, max_control),
         filters=Filters(
             token_types=tuple(token_type or ()),
@@ -135,7 +134,7 @@ def export_sources(
             ids=parse_ids(ids),
             max_q=max_q,
         ),
-        labels=Labels(base_label, chat_label, target_label, control_label),
+        labels=Labels(target=target_label, control=control_label),
         scale=scale,
         spread=spread,
         chart=chart,
@@ -148,7 +147,11 @@ def export_sources(
 
     def export(source: Source, outputs: Outputs) -> None:
         study = load(source.folder, explanations, template=neuronpedia_template)
-        shown = view if metric else replace(view, metric=default_metric(study.results))
+        for note in study.explanation_notes():
+            err.print(printable(f"Note: {note}", "yellow"))
+        named = study.labels
+        labels = replace(view.labels, base=base_label or named.base, chat=chat_label or named.chat)
+        shown = replace(view, labels=labels, metric=metric or default_metric(study.results))
         shown.check(study.results)
         _write(study, shown, outputs, offline=offline)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import cached_file, logging
 
+from featurediff.collect.adapters import Adapter, find_adapter, merge
 from featurediff.errors import DataError
 from featurediff.files import kind_of
 from featurediff.wording import listed, quoted
@@ -18,8 +20,8 @@ from featurediff.wording import listed, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CANNOT = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError)
-"""What transformers raises where a model is missing, gated, damaged, or of a kind that it does not know."""
+_NEEDED = ("num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings")
+"""What the configuration of a language model says, in whole numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +35,25 @@ class ModelInfo:
     """Commit on the hub; None for a local folder."""
 
     config: Any
-    """`PretrainedConfig`."""
+    """`PretrainedConfig`; of an adapter's base."""
+
+    adapter: Adapter | None
+    """Where this is a LoRA adapter: what it is of; None for a whole model."""
+
+    @property
+    def weights(self) -> tuple[str, str | None]:
+        """Name and commit of the model that holds most weights: the adapter's base, or the model itself."""
+        return (self.adapter.base, self.adapter.base_revision) if self.adapter else (self.name, self.revision)
 
     @property
     def text(self) -> Any:  # noqa: ANN401  no stubs
         """The part of the configuration that describes the language model."""
         return self.config.get_text_config()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What was asked for, and the base of an adapter."""
+        return (self.name, self.adapter.base) if self.adapter else (self.name,)
 
     def check(self, *, block: int, width: int, largest_token: int) -> None:
         """
@@ -81,21 +96,41 @@ def describe_model(name: str, revision: str | None = None) -> ModelInfo:
         If there is no such model.
     """
     with _refusing("model", name):
-        config = AutoConfig.from_pretrained(name, revision=revision or "main")
-    return ModelInfo(name, getattr(config, "_commit_hash", None), config)
+        adapter = find_adapter(name, revision)
+    source, commit = (adapter.base, adapter.base_revision) if adapter else (name, revision)
+    of = f"base of {quoted(name)}," if adapter else "model"
+    with _refusing(of, source):
+        config = AutoConfig.from_pretrained(source, revision=commit or "main", trust_remote_code=False)
+        text = config.get_text_config()
+        lacking = [key for key in _NEEDED if type(getattr(text, key, None)) is not int]
+    if lacking:
+        msg = (
+            f"The {of} {quoted(source)} is no language model that featurediff knows: it does not say {listed(lacking)}."
+        )
+        raise DataError(msg)
+    commit = getattr(config, "_commit_hash", None)
+    if adapter:
+        return ModelInfo(name, adapter.revision, config, replace(adapter, base_revision=commit))
+    return ModelInfo(name, commit, config, None)
 
 
 def load_tokenizer(model: ModelInfo) -> Any:  # noqa: ANN401  no stubs
     """
-    Load a model's tokenizer.
+    Load a model's tokenizer; an adapter may have its own, or else has its base's.
 
     Raises
     ------
     DataError
         If it has none.
     """
-    with _refusing("tokenizer of", model.name):
-        return AutoTokenizer.from_pretrained(model.name, revision=model.revision or "main")
+    name, revision = model.name, model.revision
+    if model.adapter:
+        own = "tokenizer_config.json"
+        with _refusing("tokenizer of", name):
+            is_there = cached_file(name, own, revision=revision, _raise_exceptions_for_missing_entries=False)
+        name, revision = (name, revision) if is_there else model.weights
+    with _refusing("tokenizer of", name):
+        return AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
 
 
 class Blocks:
@@ -125,19 +160,25 @@ class Blocks:
         config = type(model.config).from_dict(model.config.to_dict())
         _cut(config.get_text_config(), block + 1)
         devices = _devices(num_gpus)
-        with _refusing("model", model.name), _quietly():
-            self._model, info = AutoModel.from_pretrained(
-                model.name,
+        name, revision = model.weights
+        of_class = AutoModelForCausalLM if model.adapter else AutoModel
+        with _refusing("model", name), _quietly():
+            self._model, info = of_class.from_pretrained(
+                name,
                 config=config,
-                revision=model.revision or "main",
+                revision=revision or "main",
                 dtype=getattr(torch, dtype),
                 output_loading_info=True,
+                trust_remote_code=False,
                 attn_implementation=_attention(config.get_text_config()),
                 **devices,
             )
         if info["missing_keys"]:
-            msg = f"The model {quoted(model.name)} lacks weights: {listed(sorted(info['missing_keys']))}."
+            msg = f"The model {quoted(name)} lacks weights: {listed(sorted(info['missing_keys']))}."
             raise DataError(msg)
+        if model.adapter:
+            with _refusing("adapter", model.name):
+                self._model = merge(self._model, model.adapter)
         self._model.eval()
         self._last = _find_blocks(self._model, block + 1, model.name)[block]
         self._last.register_forward_hook(self._keep)
@@ -208,12 +249,27 @@ def _devices(num_gpus: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _refusing(what: str, name: str) -> Iterator[None]:
+    """Say that a model cannot be loaded: as with `torch.load`, foreign files make the libraries raise anything."""
     try:
         yield
-    except _CANNOT as error:
-        reason = quoted(str(error).strip().partition("\n")[0])
-        local = "" if kind_of(Path(name)) else " There is no such folder either."
-        msg = f"The {what} {quoted(name)} cannot be loaded ({type(error).__name__}: {reason}).{local}"
+    except DataError:
+        raise
+    except Exception as error:
+        folder = Path(name)
+        where = f"The {what} {quoted(name)}"
+        if "trust_remote_code" in str(error):
+            code = f" ({listed(sorted(path.name for path in folder.glob('*.py')))})" if kind_of(folder) else ""
+            msg = (
+                f"{where} wants to run Python code that comes with it{code}, and featurediff runs none. Take a model "
+                "whose architecture transformers has itself."
+            )
+            raise DataError(msg) from error
+        if isinstance(error, pickle.UnpicklingError):
+            msg = f"{where} has a pickle that is damaged or wants to run code. Save it again as safetensors."
+            raise DataError(msg) from error
+        reason = quoted(" ".join(str(error).split()))
+        local = "" if kind_of(folder) else " There is no such folder either."
+        msg = f"{where} cannot be loaded ({type(error).__name__}: {reason}).{local}"
         raise DataError(msg) from error
 
 

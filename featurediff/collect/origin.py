@@ -12,7 +12,6 @@ from featurediff.version import package_version
 
 if TYPE_CHECKING:
     from featurediff.collect.planning import Plan
-    from featurediff.collect.settings import Settings
     from featurediff.labels import Side
 
 _LIBRARIES = ("torch", "transformers", "sae-lens", "numpy")
@@ -24,6 +23,7 @@ _LONGEST_EXAMPLE = 10_000
 def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
     """Return the metadata of one model's result file."""
     model, trainer = plan.names
+    adapter = plan.models[side].adapter
     return {
         "source": f"{plan.folder.name}, {side}, collected by featurediff {package_version()}",
         "model_type": model,
@@ -40,6 +40,8 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
         "sae_config": plan.sae.config,
         "model_id": plan.models[side].name,
         "model_revision": plan.models[side].revision,
+        "adapter_base": adapter.base if adapter else None,
+        "adapter_base_revision": adapter.base_revision if adapter else None,
         "skipped_prompts": len(plan.notes),
         "rendered_prompts": {prompts: _shortened(example) for prompts, example in plan.examples.items()},
         "remarks": list(plan.remarks),
@@ -50,8 +52,9 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
 
 def facts(plan: Plan, dtype: str) -> dict[str, Any]:
     """Return what a result depends on, in plain Python values."""
+    has_adapter = any(model.adapter for model in plan.models.values())
     return {
-        "models": {side: [model.name, model.revision] for side, model in plan.models.items()},
+        "models": {side: [model.name, model.revision, *model.weights] for side, model in plan.models.items()},
         "sae": plan.settings.sae,
         "sae_block": plan.sae.block,
         "dtype": dtype,
@@ -62,7 +65,7 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
         "versions": {
             "featurediff": package_version(),
             "python": platform.python_version(),
-            **{library: version_of(library) for library in _LIBRARIES},
+            **{library: version_of(library) for library in (*_LIBRARIES, *(["peft"] if has_adapter else []))},
         },
     }
 
@@ -73,7 +76,8 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_EXAMPLE else f"{text[:half]} … {text[-half:]}"
 
 
-def local_files(settings: Settings) -> list[str]:
+def local_files(plan: Plan) -> list[str]:
     """Return the identity of every file of local models and SAEs, so that another run notices a change."""
-    folders = [Path(name) for name in (settings.base, settings.chat, settings.sae) if kind_of(Path(name)) == "folder"]
+    models = {name for model in plan.models.values() for name in model.names}
+    folders = [Path(name) for name in sorted({*models, plan.settings.sae}) if kind_of(Path(name)) == "folder"]
     return [str(file_identity(path)) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]

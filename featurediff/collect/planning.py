@@ -101,7 +101,7 @@ def plan(settings: Settings) -> Plan:
         chats,
         examples={prompts: found.example for prompts, found in read.items()},
         notes=tuple(why for prompts, file in files.items() for why in (*file.skipped, *read[prompts].skipped)),
-        remarks=(*sae.remarks([model.name for model in models.values()]), *say_repeats(files, chats)),
+        remarks=(*sae.remarks([name for model in models.values() for name in model.names]), *say_repeats(files, chats)),
         names=names,
         folder=folder,
     )

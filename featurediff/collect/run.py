@@ -63,7 +63,7 @@ def execute(plan: Plan, progress: Progress) -> Path:
     has_gpu = _count_gpus(plan.settings) > 0
     dtype = plan.settings.dtype or ("bfloat16" if has_gpu else "float32")
     shards = cut(plan.chats)
-    key = fingerprint({**facts(plan, dtype), "files": local_files(plan.settings)}, plan.chats)
+    key = fingerprint({**facts(plan, dtype), "files": local_files(plan)}, plan.chats)
     workshop = Workshop(plan.settings.out / f".collect-{key}")
     todo = [shard for shard in shards if not workshop.has(shard)]
     progress.start(sum(len(shard.chats) for shard in todo))

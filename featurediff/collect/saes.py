@@ -72,14 +72,15 @@ class Sae:
         said = []
         trained_on = self.module.cfg.metadata.get("model_name")
         if isinstance(trained_on, str) and _last_part(trained_on) not in map(_last_part, models):
+            others = listed(dict.fromkeys(models))
             said.append(
-                f"The SAE was trained on {quoted(trained_on)}, and the models are {listed(models)}. If neither was "
-                "made from it, the features mean nothing."
+                f"The SAE was trained on {quoted(trained_on)}, and the models are {others}. If neither was made from "
+                "it, the features mean nothing."
             )
         loaded_with = self.module.cfg.metadata.get("model_from_pretrained_kwargs")
-        others = {key: value for key, value in (loaded_with or {}).items() if value and key not in _HARMLESS}
-        if others:
-            how = ", ".join(f"{key[:80]}={quoted(value)}" for key, value in list(others.items())[:5])
+        ways = {key: value for key, value in (loaded_with or {}).items() if value and key not in _HARMLESS}
+        if ways:
+            how = ", ".join(f"{key[:80]}={quoted(value)}" for key, value in list(ways.items())[:5])
             said.append(f"The SAE was trained on a model that was loaded with {how}, and featurediff loads it without.")
         return tuple(said)
 

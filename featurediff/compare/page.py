@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from featurediff.charts.view import View
-from featurediff.compare.counts import counts, layer_series, short_names, side_by_side
-from featurediff.compare.figures import count_bars, layer_lines, overlap_map
-from featurediff.compare.overlap import group_by_sae, overlap
+from featurediff.charts.view import View, heading
+from featurediff.compare.count_words import number_or_dash
+from featurediff.compare.counts import counts, side_by_side
+from featurediff.compare.figures import count_bars, layer_lines
+from featurediff.compare.heat_map import overlap_map
+from featurediff.compare.naming import layer_series, short_names
+from featurediff.compare.overlap import group_by_sae, overlap, overlaps_of
+from featurediff.compare.same_prompts import SHARED_NOISE, sharing_in_words
+from featurediff.compare.summary import PUBLISHED
+from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_prompts, what_is_kept, what_is_shared
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
-from featurediff.features.evidence import ALPHA, CAVEAT
-from featurediff.labels import EXCLUSIVE, Labels
-from featurediff.wording import plural
+from featurediff.features.evidence import NOT_CORRECTED
+from featurediff.labels import PROMPTS, Labels
+from featurediff.wording import percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,22 +28,18 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from featurediff.compare.summary import Fault, Summary
+    from featurediff.features.questions import Asked, Family
     from featurediff.features.table import Thresholds
 
-HOW_TO_READ = "Pale bars and lines count kept features, solid ones the significant among them"
-"""What both charts of counts mean; the rule of significance follows."""
-
-HOW_TO_READ_CELLS = (
-    "A cell has the number of features that two sources share and, below, Jaccard’s index: their share of the features "
-    "in either. The diagonal has the number of each source’s own."
-)
+_LABELS = Labels()
 
 
 def comparison_page(
     sources: Sequence[Summary],
     faults: Sequence[Fault],
     thresholds: Thresholds,
-    max_q: float = ALPHA,
+    asked: Asked = PUBLISHED,
+    family: Family = "position",
     *,
     offline: bool = True,
 ) -> str:
@@ -47,62 +49,120 @@ def comparison_page(
     Parameters
     ----------
     sources : sequence of Summary
-        At least one.
+        At least one, tested.
     faults : sequence of Fault
         What could not be read: said on the page.
     thresholds : Thresholds
         What counted as exclusive.
-    max_q : float
-        The largest `evidence_q` that counts as significant.
+    asked : Asked
+        The question of the charts, the metric, and the largest q that is evidence.
+    family : {"position", "source"}
+        What q was corrected for together.
     offline : bool
         Whether plotly.js (4.8 MB) is inside; otherwise the page fetches it from Plotly's CDN.
     """
-    tidy = counts(sources, max_q)
-    title = f"Target-exclusive features of {plural(len(sources), 'source')}"
+    tidy = counts(sources, asked.alpha, asked.metric)
+    title = f"{heading(asked.question, _LABELS)}: {plural(len(sources), 'source')} compared"
     parts = [f"<h1>{html.escape(title)}</h1>"]
     if any(source.is_synthetic for source in sources):
         parts.append("<p><b>Synthetic demo data.</b></p>")
     for fault in faults:
         parts.append(f"<p><b>{html.escape(fault.name)} could not be read:</b> {html.escape(fault.message)}</p>")
+    parts += [f"<p>{html.escape(said)}</p>" for said in _remarks(sources, thresholds)]
     script: bool | str = True if offline else "cdn"
-    for heading, said, figures in _sections(sources, tidy, max_q):
-        parts.append(f'<h2>{html.escape(heading)}</h2>\n<p>{html.escape(said)}</p>\n<div class="charts">')
+    for above, said, figures in _sections(sources, tidy, asked, thresholds):
+        parts.append(f'<h2>{html.escape(above)}</h2>\n<p>{html.escape(said)}</p>\n<div class="charts">')
         for figure in figures:
             parts.append(figure.to_html(full_html=False, include_plotlyjs=script, config=PLOT_CONFIG))
             script = False
         parts.append("</div>")
     if reason := group_by_sae(sources).reason:
         parts.append(f"<p>{html.escape(reason)}</p>")
-    parts.append(f"<h2>All counts</h2>\n{_html_table(tidy)}")
-    facts = [("Exclusive means", View(thresholds=thresholds).rule()), ("Significant means", f"q at most {max_q:g}")]
-    for source in sources:
-        facts += [(f"{source.name}: {name}", f"SHA-256 {digest}") for name, digest in source.files.items()]
+    parts.append(f"<h2>All counts</h2>\n{_html_table(tidy)}\n<p>{html.escape(NOT_CORRECTED)}</p>")
+    facts = _facts(sources, thresholds, asked, family)
     return whole_page(title, "\n".join(parts), "Written by featurediff compare.", Provenance(tuple(facts)))
 
 
+def _facts(
+    sources: Sequence[Summary], thresholds: Thresholds, asked: Asked, family: Family
+) -> Iterator[tuple[str, str]]:
+    """Yield where the numbers come from."""
+    yield "Question", asked.question
+    yield "Exclusive means", View(thresholds=thresholds).rule()
+    yield "Evidence means", f"q at most {asked.alpha:g}"
+    yield "Metric", asked.metric
+    yield "Corrected for the features of", "all positions" if family == "source" else "each position"
+    for source in sources:
+        tests = sorted({test for test in source.evidence.tests.values() if test}) if source.evidence else []
+        yield f"{source.name}: tests of base against chat", ", ".join(tests) or "none"
+        for name, digest in source.files.items():
+            yield f"{source.name}: {name}", f"SHA-256 {digest}"
+
+
+def _remarks(sources: Sequence[Summary], thresholds: Thresholds) -> Iterator[str]:
+    """Yield what a reader must know of the prompts before comparing counts."""
+    if unequal := unequal_prompts(sources, thresholds, _LABELS):
+        yield unequal
+    if same := sharing_in_words(sources, _names(sources)):
+        yield " ".join([*same, SHARED_NOISE])
+
+
+def _names(sources: Sequence[Summary]) -> dict[str, str]:
+    return dict(zip((source.name for source in sources), short_names(sources), strict=True))
+
+
 def _sections(
-    sources: Sequence[Summary], tidy: pd.DataFrame, max_q: float
+    sources: Sequence[Summary], tidy: pd.DataFrame, asked: Asked, thresholds: Thresholds
 ) -> Iterator[tuple[str, str, list[go.Figure]]]:
     """Yield the charts with the heading above them and what they mean."""
-    names = dict(zip((source.name for source in sources), short_names(sources), strict=True))
-    said = f"{HOW_TO_READ}: q at most {max_q:g} in a model in which the feature is exclusive. {CAVEAT}"
-    yield "Kept and significant features", said, [count_bars(tidy, names)]
-    series = layer_series(tidy)
+    here = tidy[tidy["question"] == asked.question].reset_index(drop=True)
+    kept = what_is_kept(asked, thresholds, _LABELS)
+    said = f"{kept[:1].upper()}{kept[1:]}; a feature counts once per position. {how_to_read(asked)}"
+    yield "Features of each source", said, [count_bars(here, _names(sources))]
+    series = layer_series(here)
     if not series.empty:
         yield "Over the layers", "; ".join(series["series"].unique()), [layer_lines(series)]
-    for group in group_by_sae(sources).shared:
-        maps = [overlap_map(overlap(group, max_q=q), short_names(group)) for q in (None, max_q)]
-        said = f"Features kept at any position, and the significant ones among them. {HOW_TO_READ_CELLS}"
-        yield f"Shared features: {group[0].label}", said, maps
+    for found, shown in overlaps_of(sources, asked).items():
+        group = found.sources
+        maps = [overlap_map(found, short_names(group))]
+        said = what_is_shared(shown, asked, _LABELS)
+        if shown.question != "exclusive":
+            said = f"{said} The second map is of the features that the published rule keeps."
+            maps.append(overlap_map(overlap(group), short_names(group)))
+        yield f"Shared features: {group[0].label}", f"{said} {HOW_TO_READ_CELLS}", maps
 
 
 def _html_table(tidy: pd.DataFrame) -> str:
     """Return the counts side by side, escaped."""
     rows = side_by_side(tidy)
-    labels = Labels()
-    named = {exclusivity: labels.category(exclusivity) for exclusivity in EXCLUSIVE} | {"all": "All"}
     cells = {("", "Source"): rows["source"], ("", "Position"): rows["token_type"]}
-    for exclusivity, name in named.items():
-        cells |= {(name, value): rows[f"{exclusivity}_{value}"].map("{:,}".format) for value in ("kept", "significant")}
+    cells |= {("Prompts", _LABELS.of(prompts)): rows[f"n_{prompts}"] for prompts in PROMPTS}
+    for what, name in (("Groups", "groups"), ("Same prompts", "same")):
+        if rows[[f"{name}_{prompts}" for prompts in PROMPTS]].notna().any(axis=None):
+            cells |= {(what, _LABELS.of(prompts)): rows[f"{name}_{prompts}"].map(number_or_dash) for prompts in PROMPTS}
+    wanted = {
+        "exclusive": {"kept": "kept", "significant": "with evidence", "share": "share"},
+        "changed": {"kept": "kept", "increase": "up", "decrease": "down", "share": "of tested"},
+        "specific": {"kept": "kept", "increase": "up", "decrease": "down", "share": "of tested"},
+        "any": {"kept": "kept"},
+    }
+    for question, columns in wanted.items():
+        for value, name in columns.items():
+            write = _share if value == "share" else number_or_dash
+            cells[heading_of(question), name] = rows[f"{question}_{value}"].map(write)
     text: str = pd.DataFrame(cells).to_html(index=False, border=0)
     return text
+
+
+def heading_of(question: str) -> str:
+    """Return a question in a few words, for a table."""
+    return {
+        "exclusive": f"{_LABELS.target} only",
+        "changed": f"Changed on {_LABELS.target}",
+        "specific": f"More than on {_LABELS.control}",
+        "any": "Any of these",
+    }[question]
+
+
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{percent(value)} %"

@@ -1,38 +1,30 @@
-"""Several sources beside each other: what is kept and significant in each, also over the layers of a model."""
+"""Several sources beside each other: what a comparison keeps of each."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from functools import partial
-from multiprocessing import get_context
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from featurediff.charts.view import View
-from featurediff.compare.same_sae import SaeNames
-from featurediff.errors import DataError
-from featurediff.features.evidence_columns import evidence_q
-from featurediff.features.table import Thresholds
-from featurediff.sources.results import is_synthetic
-from featurediff.study import Study, load
+from featurediff.charts.view import DEFAULT_METRIC
+from featurediff.features.evidence_columns import is_among, question_q
+from featurediff.features.questions import EFFECTS, Asked, Question, effect_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from featurediff.compare.evidence import Evidence
+    from featurediff.compare.same_sae import SaeNames
+    from featurediff.labels import Prompts, Side
     from featurediff.meaning.pages import FeaturePages
-    from featurediff.sources.tree import Source
 
-_COLUMNS = ["feature_id", "token_type", "exclusivity", "base_q", "chat_q", "explanation"]
-_MAX_WORKERS = 4
-_WORTH_A_PROCESS = 4
-"""Sources that take about as long to read as a process takes to start."""
+PUBLISHED = Asked()
+"""The question that needs no evidence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,36 +61,113 @@ class Summary:
     is_synthetic: bool
     """Whether the demo made it."""
 
-    kept: pd.DataFrame
-    """The feature table, reduced to `_COLUMNS`."""
+    num_prompts: Mapping[tuple[Side, Prompts], int]
+    """Number of prompts of each model and prompt set."""
+
+    marks: Mapping[Prompts, frozenset[str]]
+    """What identifies the prompts, from `same_prompts.find_marks`."""
+
+    active: pd.DataFrame
+    """
+    A row per token type and feature that is active on any prompt in either model, in the order of token types, then of
+    ids: `feature_id` (int32), `token_type` and `exclusivity` (category; "neither" where the published rule does not
+    keep it).
+    """
+
+    texts: pd.Series
+    """Feature id → explanation, of those active features that have one."""
+
+    evidence: Evidence | None = None
+    """Of the rows of `active`; None until they are tested."""
 
     @property
     def label(self) -> str:
         """What a reader calls the SAE."""
         return f"{self.model} · SAE {self.trainer} · layer {self.layer}"
 
-    def ids(self, token_type: str | None = None, max_q: float | None = None) -> NDArray[np.int32]:
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The columns of `active`, and of `Evidence.table` where it is known."""
+        if self.evidence is None:
+            return self.active
+        return pd.concat([self.active, self.evidence.table], axis="columns")
+
+    def answers(self, question: Question, metric: str = DEFAULT_METRIC) -> bool:
+        """Whether it is known which features a question keeps: until a source is tested, by the published rule only."""
+        if self.evidence is None:
+            return question == "exclusive"
+        return self.evidence.is_tested(question, metric)
+
+    def keeps(self, asked: Asked) -> NDArray[np.bool_]:
         """
-        Return the kept features.
+        Tell which features a question keeps, as `features.table.feature_table` does.
 
         Parameters
         ----------
+        asked : Asked
+            A question that the source `answers`; any other keeps none.
+
+        Returns
+        -------
+        ndarray of shape (rows of `active`,), bool
+        """
+        exclusive = ~is_among(self.active["exclusivity"], ("neither",))
+        if asked.question == "exclusive":
+            return exclusive
+        if not self.answers(asked.question, asked.metric):
+            return np.zeros(len(self.active), dtype=bool)
+        if asked.question == "any":
+            tested = [self.rows[f"{effect}_q"].to_numpy() <= asked.alpha for effect in EFFECTS]
+            whole: NDArray[np.bool_] = np.logical_or.reduce([exclusive, *tested])
+            return whole
+        return self.q(asked) <= asked.alpha
+
+    def q(self, asked: Asked) -> NDArray[np.float64]:
+        """Return the q that a question goes by, see `question_q`; NaN until the source is tested."""
+        if self.evidence is None:
+            return np.full(len(self.active), np.nan)
+        return question_q(self.rows, asked.question, asked.metric)
+
+    def sign(self, asked: Asked) -> NDArray[np.int8]:
+        """Return 1 where chat uses a feature more, −1 where less, and 0 where neither is known."""
+        if self.evidence is None:
+            return np.zeros(len(self.active), dtype=np.int8)
+        return self.rows[f"{effect_of(asked.question, asked.metric)}_sign"].to_numpy()
+
+    def at(self, token_type: str | None) -> NDArray[np.bool_]:
+        """Return which rows of `active` are of a position; None for any."""
+        if token_type is None:
+            return np.ones(len(self.active), dtype=bool)
+        return is_among(self.active["token_type"], (token_type,))
+
+    def ids(
+        self, asked: Asked = PUBLISHED, token_type: str | None = None, *, only_evidence: bool = False
+    ) -> NDArray[np.int32]:
+        """
+        Return the features that a question keeps.
+
+        Parameters
+        ----------
+        asked : Asked
+            The question; by default the published rule.
         token_type : str, optional
             Only those kept at this position; by default at any.
-        max_q : float, optional
-            Only those with at most this `evidence_q`, at that position.
+        only_evidence : bool
+            Only those whose q of the question is at most alpha, at that position.
 
         Returns
         -------
         ndarray of shape (n,), int32
             Feature ids, ascending, each once.
         """
-        keep = np.ones(len(self.kept), dtype=bool)
-        if token_type is not None:
-            keep &= (self.kept["token_type"] == token_type).to_numpy()
-        if max_q is not None:
-            keep &= evidence_q(self.kept) <= max_q
-        return np.unique(self.kept["feature_id"].to_numpy()[keep])
+        keep = self.keeps(asked) & self.at(token_type)
+        if only_evidence:
+            keep &= self.q(asked) <= asked.alpha
+        return np.unique(self.active["feature_id"].to_numpy()[keep])
+
+    def active_ids(self, token_type: str | None = None) -> NDArray[np.int32]:
+        """Return the features that are active on any prompt, at a position or at any: ascending, each once."""
+        return np.unique(self.active["feature_id"].to_numpy()[self.at(token_type)])
 
 
 class Fault(NamedTuple):
@@ -109,90 +178,3 @@ class Fault(NamedTuple):
 
     message: str
     """What is wrong with it."""
-
-
-def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
-    """
-    Keep of a loaded source what a comparison needs.
-
-    Parameters
-    ----------
-    study : Study
-        The source.
-    thresholds : Thresholds, optional
-        What counts as exclusive.
-    """
-    meta, source = study.results.base.metadata, study.source
-    view = View(thresholds=thresholds or Thresholds())
-    named = source is not None and source.model is not None
-    return Summary(
-        name=source.name if source else meta.source,
-        model=(source.model if source and named else None) or meta.model_type,
-        trainer=(source.trainer if source and named else None) or meta.sae_trainer,
-        layer=source.layer if source and named and source.layer is not None else meta.sae_layer,
-        prompt_set=(source.prompt_set if source else None) or "",
-        token_types=study.results.token_types,
-        sae=SaeNames.of(study),
-        pages=study.pages,
-        files=study.files,
-        is_synthetic=is_synthetic(study.results),
-        kept=study.table_of(view, with_changes=False)[_COLUMNS].copy(),
-    )
-
-
-def read(source: Source, thresholds: Thresholds | None = None) -> Summary:
-    """
-    Load a source, and keep what a comparison needs.
-
-    Raises
-    ------
-    DataError
-        If its files break the format.
-    """
-    return summarise(replace(load(source.folder), source=source), thresholds)  # its name is the tree's
-
-
-def read_all(
-    sources: Sequence[Source], thresholds: Thresholds | None = None, workers: int | None = None
-) -> Iterator[Summary | Fault]:
-    """
-    Read sources in parallel processes; one that cannot be read does not stop the others.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        From `sources.find_sources`.
-    thresholds : Thresholds, optional
-        What counts as exclusive.
-    workers : int, optional
-        How many processes; by default one a core, at most four, as each holds a whole source, and no more than pay for
-        their start. One is this process. Others start from nothing, so that a script which calls this needs
-        `if __name__ == "__main__":`.
-
-    Yields
-    ------
-    Summary or Fault
-        One for each source, in their order.
-    """
-    usual = min(os.cpu_count() or 1, _MAX_WORKERS, len(sources) // _WORTH_A_PROCESS)
-    count = min(usual if workers is None else workers, len(sources))
-    if count <= 1:
-        yield from (try_read(source, thresholds) for source in sources)
-        return
-    done = 0
-    with ProcessPoolExecutor(count, get_context("spawn")) as pool:
-        try:
-            for found in pool.map(partial(try_read, thresholds=thresholds), sources):
-                yield found
-                done += 1
-        except BrokenProcessPool:
-            why = "A process that read the sources has died, perhaps for want of memory. Read with fewer at a time."
-            yield from (Fault(source.name, why) for source in sources[done:])
-
-
-def try_read(source: Source, thresholds: Thresholds | None = None) -> Summary | Fault:
-    """Load a source as `read` does, or say what is wrong with it."""
-    try:
-        return read(source, thresholds)
-    except DataError as error:
-        return Fault(source.name, str(error))

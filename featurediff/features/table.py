@@ -170,7 +170,7 @@ def _kept(
     base, chat = base[kept], chat[kept]
     columns: dict[str, NDArray[np.generic]] = {
         "feature_id": kept.astype(np.int32),
-        "exclusivity": np.select([base & chat, base, chat], [0, 1, 2], 3).astype(np.int8),
+        "exclusivity": _exclusivity_codes(base, chat),
         "inconsistent": (base & chat_control[kept]) | (chat & base_control[kept]),
         "kept_by": kept_by,
         "direction": _direction(changes, token_type, asked, kept),
@@ -179,6 +179,15 @@ def _kept(
         vectors = results.of(side).vectors[token_type]
         columns |= {f"{side}_{name}": vectors[name].take(kept) for name in results.vector_names}
     return columns
+
+
+def exclusivities(results: Results, token_type: str, thresholds: Thresholds) -> NDArray[np.int8]:
+    """Return in which models each feature is exclusive, as codes into `EXCLUSIVITIES`, shape (num_features,)."""
+    return _exclusivity_codes(*(_exclusive(results.of(side), token_type, thresholds)[0] for side in SIDES))
+
+
+def _exclusivity_codes(base: NDArray[np.bool_], chat: NDArray[np.bool_]) -> NDArray[np.int8]:
+    return np.select([base & chat, base, chat], [0, 1, 2], 3).astype(np.int8)
 
 
 def _answers(keeping: Mapping[str, NDArray[np.bool_]], question: Question) -> NDArray[np.bool_]:

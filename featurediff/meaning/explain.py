@@ -12,8 +12,9 @@ import pandas as pd
 from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
 from featurediff.files import read_whole, write_whole
-from featurediff.meaning.neuronpedia_api import API, Servers, Text, bulk_files, read_bulk, read_feature
+from featurediff.meaning.neuronpedia_api import Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
+from featurediff.meaning.neuronpedia_server import API, Servers
 from featurediff.wording import listed
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurediff.csv_files import parse_csv, read_header, unguarded
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
-from featurediff.meaning import delphi
+from featurediff.meaning import columns, delphi
+from featurediff.meaning.tables import read_table
+from featurediff.meaning.this_sae import rows_of
 from featurediff.wording import legible, listed, quoted
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_TEXT_COLUMNS = ("claude_desc", "description", "explanation")
-_KIND_COLUMNS = ("type", "model")
-_OURS = (
-    {"feature_id", "explanation", "type", "model", "url"},  # of `featurediff explain`
-    {"feature_id", "explanation", "exclusivity", "neuronpedia_url"},  # of `featurediff export`
-)
-"""Columns of the CSVs that featurediff writes, whose texts are guarded; in others `'-ing' endings` stays as it is."""
+    from featurediff.meaning.tables import Table
+    from featurediff.meaning.this_sae import ThisSae
 
 _DIGITS = 18
+_USED = frozenset(
+    columns.plain(name)
+    for wanted in (columns.ID_COLUMNS, columns.TEXT_COLUMNS, columns.TYPE_COLUMNS, columns.MODEL_COLUMNS)
+    for name in (*wanted, *columns.SAE_COLUMNS)
+)
 _FEATURE_ID = rf"-?[0-9]{{1,{_DIGITS}}}(\.0*)?"  # pandas writes ids as 12.0 when one of them is missing
 
 
@@ -56,6 +57,9 @@ class Explanations:
 
     skipped: int
     """Number of rows without a feature id."""
+
+    left_out: tuple[str, ...] = ()
+    """What else was left out, and why: a sentence each."""
 
     preferred: str | None = None
     """Type of explanation that is shown where a feature has one, instead of the feature's last."""
@@ -130,16 +134,18 @@ class Explanations:
         return replace(kept, outside=self.outside + len(self.texts) - len(kept.texts))
 
 
-def read_explanations(path: Path, num_features: int | None = None) -> Explanations:
+def read_explanations(path: Path, num_features: int | None = None, sae: ThisSae | None = None) -> Explanations:
     """
     Read an explanation file, or a folder of delphi's.
 
     Parameters
     ----------
     path : Path
-        The CSV file; or a folder with a text file per feature, as delphi writes them.
+        The file; or a folder with a text file per feature, as delphi writes them.
     num_features : int, optional
         Width of the SAE, to leave out features that it does not have.
+    sae : ThisSae, optional
+        The SAE, to leave out what is said of others.
 
     Returns
     -------
@@ -149,31 +155,35 @@ def read_explanations(path: Path, num_features: int | None = None) -> Explanatio
     Raises
     ------
     DataError
-        If the file cannot be read or breaks the format; see `parse_explanations` and `delphi.read_folder`.
+        If it cannot be read or breaks the format; see `parse_explanations` and `delphi.read_folder`.
     """
     if kind_of(path) != "folder":
-        return parse_explanations(read_whole(path), legible(path.name), num_features)
-    frame, digest = delphi.read_folder(path)
-    rows = _rows(frame, "explanation", frame["feature_id"].to_numpy())
-    explanations = Explanations(legible(path.name), digest, rows, 0, 0)
+        return parse_explanations(read_whole(path), legible(path.name), num_features, sae)
+    found = delphi.read_folder(path, sae.layer if sae else None)
+    rows = _rows(found.frame, ["explanation"], found.frame["feature_id"].to_numpy(), found.kinds)
+    explanations = Explanations(legible(path.name), found.digest, rows, 0, 0, found.left_out)
     return explanations if num_features is None else explanations.restricted(num_features)
 
 
-def parse_explanations(data: bytes, name: str, num_features: int | None = None) -> Explanations:
+def parse_explanations(
+    data: bytes, name: str, num_features: int | None = None, sae: ThisSae | None = None
+) -> Explanations:
     """
-    Find the text of each feature in a CSV with `feature_id` and one of `claude_desc`, `description`, `explanation`.
+    Find the text of each feature in a table with one of `columns.ID_COLUMNS` and one of `columns.TEXT_COLUMNS`.
 
-    The last row of a feature is shown; if its text is empty, the feature has no explanation. `type` and `model` may say
-    how each text was made and by which model.
+    The last row of a feature is shown; if its text is empty, the feature has no explanation. Where a table has several
+    columns of texts, each fills what the one before leaves blank.
 
     Parameters
     ----------
     data : bytes
-        The whole file, UTF-8 with or without a byte order mark.
+        The whole file: CSV, JSON or JSON lines, maybe zipped; see `tables.read_table`.
     name : str
         What it is called in messages.
     num_features : int, optional
         Width of the SAE, to leave out features that it does not have.
+    sae : ThisSae, optional
+        The SAE, to leave out rows that are of others; by default every row is taken for one of it.
 
     Returns
     -------
@@ -183,33 +193,70 @@ def parse_explanations(data: bytes, name: str, num_features: int | None = None) 
     Raises
     ------
     DataError
-        If the file is not UTF-8, not CSV, lacks the columns, or a feature id is not a whole number.
+        If the file is no such table, lacks the columns, a feature id is not a whole number, or no row is of the SAE.
     """
-    there = read_header(data, name)
-    column = next((column for column in _TEXT_COLUMNS if column in there), None)
-    if column is None or "feature_id" not in there:
+    table = read_table(data, name, _is_used)
+    ids, texts = (columns.find(table.columns, wanted) for wanted in (columns.ID_COLUMNS, columns.TEXT_COLUMNS))
+    if not ids or not texts:
         msg = (
-            f"`{name}` has the columns {listed(there)}, but expected `feature_id` "
-            f"and one of {', '.join(f'`{column}`' for column in _TEXT_COLUMNS)}."
+            f"`{name}` has the columns {listed(table.columns)}, but expected one of {_named(columns.ID_COLUMNS)}, "
+            f"and one of {_named(columns.TEXT_COLUMNS)}."
         )
         raise DataError(msg)
-    frame = parse_csv(data, name, ("feature_id", column, *_KIND_COLUMNS))
-    if any(ours <= set(there) for ours in _OURS):
-        frame = unguarded(frame)
-    has_id, ids = _parse_ids(frame["feature_id"], name)
+    frame, left_out = table.cells, table.left_out
+    if sae is not None:
+        keep, notes = rows_of(sae, _named_saes(table, sae), name)
+        frame, left_out = frame if keep.all() else frame[keep], [*left_out, *notes]
+    has_id, numbers = _parse_ids(frame[ids[0]], name, ids[0])
     if not has_id.all():
         frame = frame[has_id]
-    rows = _rows(frame, column, ids)
-    explanations = Explanations(name, sha256(data).hexdigest(), rows, 0, int((~has_id).sum()))
+    rows = _rows(frame, texts, numbers, _kinds(table, sae))
+    explanations = Explanations(name, sha256(data).hexdigest(), rows, 0, int((~has_id).sum()), tuple(left_out))
     return explanations if num_features is None else explanations.restricted(num_features)
 
 
-def _rows(frame: pd.DataFrame, text_column: str, ids: NDArray[np.int64]) -> pd.DataFrame:
+def _is_used(column: str) -> bool:
+    return columns.plain(column) in _USED
+
+
+def _named(wanted: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in wanted)
+
+
+def _named_saes(table: Table, sae: ThisSae) -> pd.DataFrame:
+    """Return what says of which SAE each row is, as `this_sae.rows_of` takes it."""
+    found = {columns.plain(column): table.cells[column] for column in columns.find(table.columns, columns.SAE_COLUMNS)}
+    if "model" in found and not sae.is_of_models(_different(found["model"])):
+        del found["model"]
+    return pd.DataFrame(found, index=table.cells.index)
+
+
+def _kinds(table: Table, sae: ThisSae | None) -> dict[str, str]:
+    """Return which columns say how each text was made and by which model: `explanation_type` → the file's column."""
+    types = columns.find(table.columns, columns.TYPE_COLUMNS)
+    models = columns.find(table.columns, columns.MODEL_COLUMNS)
+    kinds = {}
+    if types and (types[0] != "type" or columns.says_how(table.columns, _different(table.cells["type"]))):
+        kinds["explanation_type"] = types[0]
+    if models and (models[0] != "model" or sae is None or not sae.is_of_models(_different(table.cells["model"]))):
+        kinds["explanation_model"] = models[0]
+    return kinds
+
+
+def _different(cells: pd.Series[str]) -> list[str]:
+    """Return what stands in a column, each once, without blanks."""
+    return [text for text in cells.str.strip().unique() if text]
+
+
+def _rows(frame: pd.DataFrame, texts: list[str], ids: NDArray[np.int64], kinds: dict[str, str]) -> pd.DataFrame:
     """Return `Explanations.rows` of a file's cells."""
-    columns = {"explanation": frame[text_column]}
-    columns |= {f"explanation_{kind}": frame[kind].str.strip() for kind in _KIND_COLUMNS if kind in frame}
+    explanation = _without_blanks(frame[texts[0]])
+    for column in texts[1:]:
+        explanation = explanation.fillna(_without_blanks(frame[column]))
+    found = {"explanation": explanation}
+    found |= {kind: _without_blanks(frame[column].str.strip()) for kind, column in kinds.items()}
     index = pd.Index(ids, name="feature_id")
-    rows = pd.DataFrame({name: _without_blanks(cells) for name, cells in columns.items()}).set_axis(index)
+    rows = pd.DataFrame(found).set_axis(index)
     return rows if index.is_monotonic_increasing else rows.sort_index(kind="stable")
 
 
@@ -220,7 +267,7 @@ def _without_blanks(cells: pd.Series[str]) -> pd.Series[str]:
     return cells.mask(is_blank.to_numpy()) if pc.any(is_blank).as_py() else cells
 
 
-def _parse_ids(cells: pd.Series[str], name: str) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _parse_ids(cells: pd.Series[str], name: str, column: str) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return which rows have an id, of shape (rows,), and the ids of those."""
     arrow = pa.chunked_array(cells)
     if pc.all(pc.ascii_is_decimal(arrow)).as_py() and (pc.max(pc.binary_length(arrow)).as_py() or 0) <= _DIGITS:
@@ -232,8 +279,9 @@ def _parse_ids(cells: pd.Series[str], name: str) -> tuple[NDArray[np.bool_], NDA
     if is_bad.any():
         first = int(is_bad.to_numpy().argmax())
         row = int(np.flatnonzero(has_id)[first]) + 1
+        called = f"`{column}`" if column.isidentifier() else quoted(column)
         msg = (
-            f"`{name}`: `feature_id` in row {row} below the header is {quoted(ids.iloc[first])}, "
+            f"`{name}`: {called} in row {row} below the header is {quoted(ids.iloc[first])}, "
             f"but expected a whole number ({is_bad.sum()} such rows)."
         )
         raise DataError(msg)

@@ -153,6 +153,13 @@ def readings(model: str | None, trainer: str | None) -> list[registry.Facts]:
     return [{"width": said["width"]}] if said else []
 
 
+def models_on_neuronpedia(model: str) -> set[str]:
+    """Return what Neuronpedia calls a model that a folder names; empty for one that has no SAEs there."""
+    name = registry.plain_model(model)
+    same = {found for found in registry.models() if registry.plain_model(found) == name}
+    return same | {family.pages.partition("/")[0] for family in _families_of(model)}
+
+
 def _families_of(model: str) -> list[_Family]:
     return [family for family in _FAMILIES if registry.plain_model(model) in map(registry.plain_model, family.models)]
 

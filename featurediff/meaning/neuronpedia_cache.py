@@ -6,20 +6,24 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 import platformdirs
 
 from featurediff.errors import DataError
-from featurediff.files import kind_of, read_whole, write_whole
-from featurediff.meaning.neuronpedia_api import Text
+from featurediff.files import file_identity, kind_of, read_whole, write_whole
+from featurediff.meaning.neuronpedia_api import MAX_TEXT, Text
+from featurediff.meaning.neuronpedia_server import MAX_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 CACHE = "FEATUREDIFF_CACHE"
 """The environment variable that names another folder than the user's cache folder."""
+
+MAX_TEXTS = 5_000_000
+"""Explanations of one SAE; they take 2 GB."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,7 @@ class Cache:
     @classmethod
     def of(cls, source: str) -> Cache:
         """Return the cache of `modelId/sourceId`, in the user's cache folder or in the one that `CACHE` names."""
-        chosen = os.environ.get(CACHE)
-        root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
-        return cls(root / "explanations" / source)
+        return cls(answers_folder() / source)
 
     def has(self, name: str) -> bool:
         """Tell whether an answer is kept."""
@@ -68,13 +70,55 @@ class Cache:
         """
         texts: list[list[object]] = []
         for file in sorted(self.folder.glob("*.json")):
-            answer = read_whole(file)
-            try:
-                texts += json.loads(answer)
-            except ValueError as error:
-                msg = f"`{file}` is damaged. Delete it, and run the same command again."
-                raise DataError(msg) from error
+            texts += _parse(file)
+            if len(texts) > MAX_TEXTS:
+                msg = f"`{self.folder}` keeps more than {MAX_TEXTS:,} explanations. Delete it, and run this again."
+                raise DataError(msg)
         return pd.DataFrame(texts, columns=pd.Index(Text._fields)).drop_duplicates(keep="last")
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def cache_folder() -> Path:
+    """Return where featurediff keeps what can be had again: the user's cache folder, or the one that `CACHE` names."""
+    chosen = os.environ.get(CACHE)
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
+
+
+def answers_folder() -> Path:
+    """Return where the answers for all SAEs are."""
+    return cache_folder() / "explanations"
+
+
+def find_answers() -> list[Path]:
+    """Return the files of all answers, for every SAE."""
+    return [file for file in answers_folder().rglob("*.json") if kind_of(file) == "file"]
+
+
+def _parse(file: Path) -> list[list[object]]:
+    """Return the texts of one answer, each with the fields of `Text`."""
+    is_small = file_identity(file).size <= MAX_ANSWER
+    answer = read_whole(file) if is_small else b""
+    try:
+        texts = json.loads(answer)
+        is_right = isinstance(texts, list) and all(map(_is_text, texts))
+    except (ValueError, RecursionError):
+        is_right = False
+    if not is_right:
+        msg = f"`{file}` is damaged. Delete it, and run the same command again."
+        raise DataError(msg)
+    return cast("list[list[object]]", texts)
+
+
+def _is_text(row: object) -> bool:
+    """Tell whether a row has the fields of `Text`, as the answers are held to."""
+    if not isinstance(row, list) or len(row) != len(Text._fields):
+        return False
+    feature_id, *words = row
+    is_id = isinstance(feature_id, int) and not isinstance(feature_id, bool) and 0 <= feature_id < 10**9
+    return is_id and isinstance(words[0], str) and all(word is None or _is_word(word) for word in words)
+
+
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and 0 < len(word) <= MAX_TEXT and word == word.encode(errors="replace").decode()

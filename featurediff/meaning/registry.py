@@ -122,12 +122,13 @@ def plain_model(model: str) -> str:
 def is_other_model(model: str, other: str) -> bool:
     """Tell whether two names are of different models that the registry knows; an instruct model is its base model."""
     plain = {plain_model(name).removesuffix("it") for name in (model, other)}
-    return len(plain) == 2 and plain <= _models()
+    return len(plain) == 2 and plain <= {plain_model(known).removesuffix("it") for known in models()}
 
 
 @cache
-def _models() -> set[str]:
-    return {plain_model(sae.neuronpedia_id.partition("/")[0]).removesuffix("it") for sae in table().values()}
+def models() -> set[str]:
+    """Return the models of all Neuronpedia ids."""
+    return {sae.neuronpedia_id.partition("/")[0] for sae in table().values()}
 
 
 def width_of_page(neuronpedia_id: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -12,6 +13,7 @@ from featurediff.wording import MAX_NAME, is_name, quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _STRINGS = ("source", "model_type", "model_ver")
 _INTEGERS = {
     "sae_layer": (0, 10_000),
@@ -75,6 +77,9 @@ class Metadata:
     fit: Fit = field(default_factory=Fit)
     """How well the SAE reads the model, as far as the file says."""
 
+    prompt_files: Mapping[str, str] = field(default_factory=dict)
+    """"target" and "control" → SHA-256 of the file that the prompts came from; empty when the file does not say."""
+
     def num_prompts(self, prompts: Literal["target", "control"]) -> int:
         """Return the number of prompts of one set, the denominator of its rates."""
         return self.num_target_prompts if prompts == "target" else self.num_control_prompts
@@ -118,6 +123,7 @@ def parse_metadata(content: Mapping[Any, Any], name: str) -> tuple[Metadata, lis
         token_types=token_types,
         hook_name=_hook_name(fields),
         fit=parse_fit(fields, token_types, name),
+        prompt_files=_prompt_files(fields),
     )
     return metadata, [
         f"`{name}`: `{field}` in the metadata is {quoted(fields[field])}, but expected {_TEXT}. It is left out."
@@ -195,3 +201,11 @@ def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:
         _expect(is_new, f"token_types[{position}]", token_type, of_list, name)
         seen.add(token_type)
     return tuple(value)
+
+
+def _prompt_files(fields: dict[Any, Any]) -> dict[str, str]:
+    """Return the SHA-256 of each prompt file, as `featurediff collect` writes it; what is none is left out."""
+    files = fields.get("prompt_files")
+    said = {key: files.get(key) for key in ("target", "control")} if isinstance(files, dict) else {}
+    digests = {key: file.get("sha256") for key, file in said.items() if isinstance(file, dict)}
+    return {key: value for key, value in digests.items() if isinstance(value, str) and _SHA256.fullmatch(value)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole
-from featurediff.labels import Side
+from featurediff.labels import SIDES, Side
 from featurediff.sources.metadata import Metadata, parse_metadata
 from featurediff.sources.pt_archive import is_vector_name, load_archive
 from featurediff.sources.vectors import COUNTS, parse_vectors
-from featurediff.wording import listed, plural, quoted
+from featurediff.wording import legible, listed, plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OLDER_KEYS = ("all_mean", "all_std", "max", "num_active", "sparsity")
-_BASE_VERSIONS = {"base"}
-_CHAT_VERSIONS = {"chat", "instruct", "it"}
+_BASE, _CHAT = {"base"}, {"chat", "instruct", "it"}
+"""`model_ver` of the models as they are called without more words; any other word becomes a label."""
+
+_BASE_WORDS = _BASE | {"pretrained", "pretrain", "pt", "untuned", "original"}
+_CHAT_WORDS = _CHAT | {"instruction", "tuned", "finetuned", "finetune", "ft", "sft", "dpo", "rlhf", "lora"}
+_MOST = 40
 
 SYNTHETIC = "synthetic"
 """How `source` starts in the metadata of results that the demo made."""
@@ -250,15 +255,34 @@ def _check_versions(base: ModelResults, chat: ModelResults) -> None:
     if base.metadata == chat.metadata and base.sha256 == chat.sha256:
         msg = f"`{base.name}` and `{chat.name}` are the same file. Expected one of the base and one of the chat model."
         raise DataError(msg)
-    base_version, chat_version = (model.metadata.model_ver.strip().casefold() for model in (base, chat))
     said = f"`{base.name}` says model_ver {quoted(base.metadata.model_ver)}, `{chat.name}` says"
     said = f"{said} {quoted(chat.metadata.model_ver)}"
-    if base_version == chat_version:
+    if base.metadata.model_ver.strip().casefold() == chat.metadata.model_ver.strip().casefold():
         msg = f"{said}. Expected a base and a chat model. Is it the same model twice?"
         raise DataError(msg)
-    if base_version in _CHAT_VERSIONS or chat_version in _BASE_VERSIONS:
+    is_base = chat.metadata.model_ver.strip().casefold() in _BASE
+    if _kind(chat) == "base" and (_kind(base) == "chat" or (is_base and _kind(base) != "base")):
         msg = f"{said}. Expected 'base' and then 'chat'. Were the two files swapped?"
         raise DataError(msg)
+
+
+def _kind(model: ModelResults) -> Side | None:
+    """Return which of the two models a file's `model_ver` says that it is, by a word in it; None where it does not."""
+    words = set(re.split(r"[^a-z0-9]+", model.metadata.model_ver.casefold()))
+    return "chat" if words & _CHAT_WORDS else "base" if words & _BASE_WORDS else None
+
+
+def words_of_models(results: Results) -> dict[Side, str]:
+    """
+    Return what the files call the two models, where that is more than base, or chat and its synonyms.
+
+    Chat's word is left out only if base's is, too. Of a long word the first 40 characters, and of lines one.
+    """
+    said = {side: " ".join(legible(results.of(side).metadata.model_ver).split()) for side in SIDES}
+    words = {side: word if len(word) <= _MOST else f"{word[: _MOST - 1]}…" for side, word in said.items()}
+    is_usual = {"base": words["base"].casefold() in {"", *_BASE}, "chat": words["chat"].casefold() in {"", *_CHAT}}
+    is_usual["chat"] &= is_usual["base"] or not words["chat"]
+    return {side: word for side, word in words.items() if not is_usual[side]}
 
 
 def is_synthetic(results: Results) -> bool:

@@ -1,16 +1,37 @@
 """The comparison page: what it shows of several sources, and the ways to it and back."""
 
+import io
 import json
 import shutil
+from threading import Event
 
+import pandas as pd
 import pytest
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import count, held, link, markdown_texts, open_app, open_compare, said, send, title, warnings_of
+from dashboard import (
+    APP,
+    count,
+    held,
+    link,
+    markdown_texts,
+    open_app,
+    open_compare,
+    said,
+    send,
+    settled,
+    title,
+    warnings_of,
+)
+from paired import make_paired
+from streamlit.testing.v1 import AppTest
 
+from featurediff.app.comparison import compared
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.overlap import shared_features
-from featurediff.compare.summary import read
+from featurediff.compare.reading import read
+from featurediff.errors import DataError
+from featurediff.features.questions import Asked
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.sources.tree import find_sources
 
@@ -54,28 +75,36 @@ def element(at, key):
 
 
 def all_counts(at):
-    (frame,) = [frame.value for frame in at.dataframe if "all_kept" in frame.value]
+    (frame,) = [frame.value for frame in at.dataframe if "exclusive_kept" in frame.value]
     return frame
 
 
 def listed(at):
     """The shared features: (feature id, position)."""
     (frame,) = [frame.value for frame in at.dataframe if "first_q" in frame.value]
-    return list(zip(frame["feature_id"].tolist(), frame["token_type"].tolist(), strict=True))
+    return list(zip(map(int, frame["feature_id"]), frame["token_type"].tolist(), strict=True))
 
 
-def summaries(tree, *names, thresholds=None):
-    return [read(source, thresholds) for source in find_sources(tree) if not names or source.name in names]
+def summaries(tree, *names, thresholds=None, family="position"):
+    found = [source for source in find_sources(tree) if not names or source.name in names]
+    return [read(source, thresholds, family) for source in found]
 
 
-def expected(sources, max_q=0.05):
-    rows = side_by_side(counts(sources, max_q))
-    return rows[[name for name in rows if name.endswith(("_kept", "_significant"))]].to_numpy().tolist()
+FAMILIES = ("position", "source")
+COUNTS = ["exclusive_kept", "exclusive_significant"]
+COUNTS += [f"{q}_{part}" for q in ("changed", "specific") for part in ("kept", "increase", "decrease")]
+
+
+def as_list(frame):
+    return frame[COUNTS].astype("object").where(frame[COUNTS].notna(), None).to_numpy().tolist()
+
+
+def expected(sources, max_q=0.05, **asked):
+    return as_list(side_by_side(counts(sources, max_q, **asked)))
 
 
 def numbers(at):
-    frame = all_counts(at)
-    return frame[[name for name in frame if name.endswith(("_kept", "_significant"))]].to_numpy().tolist()
+    return as_list(all_counts(at))
 
 
 def test_without_results_five_demo_layers_are_compared(monkeypatch):
@@ -146,7 +175,7 @@ def test_another_q_and_other_thresholds_change_the_counts(tree):
     at.number_input(key="min_target").set_value(1.0)
     at.number_input(key="max_control").set_value(0.0).run()
     assert numbers(at) == expected(summaries(tree), 0)
-    assert "q at most 0 in a model" in said(at)
+    assert "q at most 0 for target over control in a model" in said(at)
 
 
 def test_thresholds_that_mean_nothing_are_said_and_not_used(tree):
@@ -191,7 +220,10 @@ def test_of_many_sources_the_first_twelve_are_compared(tree):
         ("unit", "shares", "unit=shares is none of prompts, percent"),
         ("token_types", "end", "token_types=end is none of model, newline, asst"),
         ("token_types", ["model", "newline"], "all but the last of the 2 values of token_types"),
-        ("among", "all", "among=all is none of kept, significant"),
+        ("among", "all", "among=all is none of auto, kept, significant, changed, specific"),
+        ("question", "all", "question=all is none of exclusive, changed, specific, any"),
+        ("metric", "target_max", "metric=target_max is none of target_all_mean, target_sparsity"),
+        ("family", "all", "family=all is none of position, source"),
         ("first", OTHER, f"first={OTHER} is none of {ONE}, {TWO}"),
         ("second", "x" * 90, f"second={'x' * 60} is none of {TWO}, {ONE}"),
         ("sae", OTHER, f"sae={OTHER} is none of {ONE}"),
@@ -225,8 +257,8 @@ def test_an_old_word_of_the_link_is_said_with_the_one_that_took_its_place(tree, 
 
 
 def test_a_word_that_only_the_other_page_knows_is_said():
-    at = open_compare(metric="target_max", max_q="0.1")
-    assert warnings_of(at) == ["Not used: metric=target_max, which only the dashboard knows."]
+    at = open_compare(chart="volcano", max_q="0.1")
+    assert warnings_of(at) == ["Not used: chart=volcano, which only the dashboard knows."]
     assert at.session_state["max_q"] == 0.1
     assert warnings_of(open_app(among="significant")) == [
         "Not used: among=significant, which only the comparison knows."
@@ -266,7 +298,7 @@ def test_a_file_that_was_replaced_is_read_again(tree):
     before = numbers(at)
     shutil.rmtree(tree / "results" / ONE)
     make_source(tree / "results" / ONE, num_features=16)
-    at.run()
+    settled(at.run())
     assert numbers(at) == expected(summaries(tree)) != before
 
 
@@ -289,7 +321,7 @@ def test_sources_of_one_sae_are_compared_and_the_other_is_not(tree):
 def test_a_position_narrows_what_is_shared(tree, position, number):
     at = open_compare(token_types=position)
     assert not at.warning
-    found = shared_features(*summaries(tree, ONE, TWO), position)
+    found = shared_features(*summaries(tree, ONE, TWO), token_type=position)
     assert len(found) == number
     assert ("These two sources share none." in said(at)) == (not number)
     if number:
@@ -299,7 +331,7 @@ def test_a_position_narrows_what_is_shared(tree, position, number):
 def test_significant_features_alone_can_be_compared(tree):
     at = open_compare(among="significant", max_q="0.01")
     assert not at.warning
-    found = shared_features(*summaries(tree, ONE, TWO), max_q=0.01)
+    found = shared_features(*summaries(tree, ONE, TWO), Asked(alpha=0.01), only_evidence=True)
     assert (len(found), len(shared_features(*summaries(tree, ONE, TWO)))) == (5, 19)
     assert listed(at) == list(zip(found["feature_id"].tolist(), found["token_type"].tolist(), strict=True))
 
@@ -331,6 +363,142 @@ def test_a_pair_that_is_no_longer_chosen_is_not_compared(tree):
     assert (at.session_state["first"], at.session_state["second"]) == (ONE, ONE), (
         "the first of all, and what was chosen"
     )
+
+
+# ----------------------------------------------------------------------------
+# Questions, and what they rest on.
+
+
+@pytest.mark.parametrize("question", ["exclusive", "changed", "specific", "any"])
+def test_charts_follow_the_question(tree, question):
+    at = open_compare(question=question)
+    assert not at.exception
+    assert not at.warning
+    assert link(at) == ({} if question == "exclusive" else {"question": [question]})
+    drawn = [trace for trace in chart(at, "bars")["data"] if "evidence" not in trace["name"]]
+    tidy = counts(summaries(tree), questions=[question])
+    assert sum(number or 0 for trace in drawn for number in trace["x"]) == tidy["kept"].sum()
+    assert numbers(at) == expected(summaries(tree)), "the table has every question"
+    at.radio(key="question").set_value("changed").run()
+    assert link(at) == {"question": ["changed"]}
+    assert "Counted: features whose mean activation changed from Base to Instruct on Target prompts" in said(at)
+
+
+def test_the_metric_is_that_of_the_tests(tree):
+    at = open_compare(question="changed", metric="target_sparsity")
+    assert not at.warning
+    assert numbers(at) == expected(summaries(tree), metric="target_sparsity") != expected(summaries(tree))
+    assert "whose activation frequency changed" in said(at)
+
+
+def test_the_family_is_that_of_the_tests(tree):
+    """At a largest q that lies between a feature's q of its position and its q of all positions."""
+    each, whole = ([source.q(Asked("changed"))[0] for source in summaries(tree, ONE, family=f)] for f in FAMILIES)
+    max_q = round((each[0] + whole[0]) / 2, 6)
+    at = open_compare(question="changed", family="source", max_q=str(max_q))
+    assert not at.warning
+    found = [expected(summaries(tree, family=family), max_q) for family in FAMILIES]
+    assert numbers(at) == found[1] != found[0]
+
+
+def open_compare_at_once(**link):
+    """The comparison after its first run, whatever is still being tested."""
+    at = AppTest.from_file(APP, default_timeout=60)
+    for name, value in link.items():
+        at.query_params[name] = value
+    return at.switch_page("featurediff/app/compare.py").run()
+
+
+def test_published_counts_are_there_at_once_and_others_when_they_are_tested(monkeypatch, tree):
+    """Nothing waits for the tests: what is not known is missing, and the page says that it will come."""
+    gate = Event()
+    tested = compared.read_evidence
+
+    def wait(*args):
+        gate.wait()
+        return tested(*args)
+
+    monkeypatch.setattr(compared, "read_evidence", wait)
+    monkeypatch.setattr(compared, "PATIENCE", 0)
+    make_source(tree / "results" / "new", num_features=24)  # one that no test has opened before
+    try:
+        at = open_compare_at_once(sources=["new"])
+        assert "What changed is still being tested in 1 source: “–” stands for what is not known yet." in said(at)
+        whole = expected(summaries(tree, "new"))
+        assert numbers(at) == [[row[0], *[None] * 7] for row in whole]
+        bars = chart(at, "bars")["data"]
+        assert {trace["name"] for trace in bars if any(trace["x"])} == {"model, kept", "newline, kept"}
+    finally:
+        gate.set()
+    assert numbers(settled(at)) == whole
+
+
+def test_a_source_that_goes_while_it_is_tested_is_said(monkeypatch, tree):
+    monkeypatch.setattr(compared, "read_evidence", refuse)
+    make_source(tree / "results" / "new", num_features=40)
+    at = open_compare(sources=["new"])
+    assert not at.exception
+    assert "new cannot be shown." in said(at)
+    assert "The files have gone." in said(at)
+    assert [row[0] for row in numbers(at)] == [row[0] for row in expected(summaries(tree, "new"))]
+    monkeypatch.undo()
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tree))
+    assert numbers(settled(at.run())) == expected(summaries(tree, "new")), "the next run tries again"
+
+
+def refuse(*_):
+    msg = "The files have gone."
+    raise DataError(msg)
+
+
+def test_overlaps_are_of_what_changed_where_base_and_chat_are_paired(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "paired"))
+    for i, name in enumerate("ab"):
+        make_paired(tmp_path / "paired" / SAE_FOLDER / name, seed=i)
+    at = open_compare()
+    assert not at.exception
+    said_of = "Features that changed on Target at any position (q at most 0.05); of those that the published rule keeps"
+    assert said_of in said(at)
+    first, second = summaries(tmp_path / "paired")
+    changed = shared_features(first, second, Asked("changed"))
+    assert 0 < len(changed) < len(shared_features(first, second))
+    assert listed(at) == list(zip(changed["feature_id"].tolist(), changed["token_type"].tolist(), strict=True))
+    same = "All sources have the same Target and Control prompts."
+    assert same in said(at), "they have the same texts"
+    assert all_counts(at)["same"].tolist() == ["1 + 1"] * 4
+    (frame,) = [frame.value for frame in at.dataframe if "first_q" in frame.value]
+    assert set(frame["first_direction"]) <= {"↑", "↓", "–"}
+    at.selectbox(key="among").set_value("kept").run()
+    assert listed(at) == [
+        (feature, name) for feature, name in shared_features(first, second)[["feature_id", "token_type"]].to_numpy()
+    ]
+    at.selectbox(key="among").set_value("specific").run()
+    assert "Features that changed on Target more than on Control at any position (q at most 0.05)." in said(at)
+
+
+def test_overlaps_of_unpaired_sources_are_of_the_published_rule_and_say_so():
+    at = open_compare()
+    why = "as not every source has tests of base and chat on the same prompts (activations.parquet)."
+    assert f"Features that the published rule keeps at any position, {why}" in said(at).replace("\\", "")
+
+
+def test_numbers_of_prompts_stand_beside_the_counts():
+    """Base has 8 target and 7 control prompts, chat 9 and 6."""
+    at = open_compare()
+    assert set(all_counts(at)["prompts"]) == {"8/9 + 7/6"}
+    assert "groups" not in all_counts(at), "no file names groups"
+    assert "same" not in all_counts(at), "nor prompts"
+    assert "Numbers of prompts differ (Target: 8, 9; Control: 6, 7)" in said(at).replace("\\", "")
+
+
+def test_the_counts_can_be_downloaded(tree, download):
+    open_compare(max_q="0.2")
+    frame = pd.read_csv(io.StringIO(download("comparison.csv")))
+    tidy = counts(summaries(tree), 0.2)
+    assert frame.columns.tolist() == tidy.columns.tolist()
+    assert frame["kept"].tolist() == tidy["kept"].tolist()
+    pairs = pd.read_csv(io.StringIO(download("overlaps.csv")))
+    assert pairs[["first", "second"]].to_numpy().tolist() == [[ONE, TWO]]
 
 
 # ----------------------------------------------------------------------------
@@ -368,6 +536,64 @@ def test_the_dashboard_is_found_as_it_was_left():
     assert (at.session_state["min_target"], at.session_state["max_q"]) == (3.0, 0.5), "and so is the comparison"
 
 
+def selected(*points):
+    return {"selection": {"points": list(points), "point_indices": [0], "box": [], "lasso": []}}
+
+
+def test_a_bar_opens_its_source_at_its_position_with_the_question():
+    """The features that the dashboard then shows are those that the bar counts."""
+    at = open_compare(question="changed", max_q="0.9", metric="target_sparsity", family="source", min_target="2")
+    row = next(i for i, source in enumerate(all_counts(at)["source"]) if source.endswith("second_40"))
+    changed = int(all_counts(at)["changed_kept"][row])
+    position = all_counts(at)["token_type"][row]
+    send(at, element(at, "bars"), selected({"customdata": [row]}))
+    assert not at.exception
+    assert held(at).opened == TWO
+    asked = {name: at.session_state[name] for name in ("question", "metric", "family", "alpha", "min_target")}
+    expected_state = ("changed", "target_sparsity", "source", 0.9, 2.0)
+    assert tuple(asked.values()) == expected_state
+    assert at.session_state["token_types"] == [position]
+    assert count(at).split()[0] == str(changed)
+
+
+def test_filters_that_would_hide_what_was_counted_are_dropped():
+    at = open_app(source=TWO, search="commas", ids="3", exclusivity="chat")
+    press(at, "compare")
+    settled(at)
+    send(at, element(at, "bars"), selected({"customdata": {"0": 0}}))
+    assert not at.exception
+    assert held(at).opened == ONE
+    assert at.session_state["search"] == ""
+    assert set(link(at)) == {"source", "token_types"}
+
+
+def click(at, key, row):
+    """Press a button in a row of a table, as the browser does."""
+    at.session_state[key] = {"row": row}
+    return at.run()
+
+
+def test_a_row_opens_its_source():
+    at = open_compare()
+    row = next(i for i, source in enumerate(all_counts(at)["source"]) if source.endswith("other_set"))
+    click(at, "open_source", row)
+    assert not at.exception
+    assert (held(at).opened, held(at).picked) == (OTHER, None)
+
+
+def test_a_shared_feature_opens_in_a_source_that_keeps_it():
+    at = open_compare(question="changed", among="kept")
+    (frame,) = [frame.value for frame in at.dataframe if "first_q" in frame.value]
+    missing = frame["first_exclusivity"] == "–"
+    assert missing.any()
+    row = int(missing.to_numpy().argmax())
+    feature, position = listed(at)[row]
+    click(at, "open_feature", row)
+    assert not at.exception
+    assert (held(at).opened, held(at).picked) == (TWO, (position, feature))
+    assert at.session_state["question"] == "changed"
+
+
 def test_the_labels_of_the_dashboard_are_used():
     at = open_app(base_label="Pre", chat_label="Post", target_label="Introspective")
     press(at, "compare")
@@ -388,8 +614,9 @@ def test_a_star_outlives_the_comparison():
 
 def test_words_of_strangers_are_shown_as_written(monkeypatch, tmp_path):
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "hostile"))
+    digests = {p: {"name": HOSTILE, "sha256": "a" * 64} for p in ("target", "control")}
     token_types = (HOSTILE, "</script><img src=x onerror=alert(1)>")
-    words = {"source": HOSTILE, "model_type": HOSTILE, "sae_trainer": HOSTILE}
+    words = {"source": HOSTILE, "model_type": HOSTILE, "sae_trainer": HOSTILE, "prompt_files": digests}
     folder = tmp_path / "hostile" / "![x](y)_trainer:red[z]_layer3"
     make_source(folder / "<b>p_40</b>", token_types=token_types, **words, sae_release="r", sae_id="i")
     make_source(folder / "*q*", token_types=token_types, **words, sae_release="r", sae_id="i")

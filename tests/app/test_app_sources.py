@@ -126,13 +126,13 @@ BAD = {
     "cut short": (lambda folder: os.truncate(folder / "base.pt", 900), "`base.pt`"),
     "empty": (lambda folder: os.truncate(folder / "base.pt", 0), "`base.pt`"),
     "no torch file": (lambda folder: (folder / "base.pt").write_text("hello"), "`base.pt`"),
-    "NaN": (
-        lambda folder: make_source(folder, **replace_vector("chat", "newline", COUNT, torch.full((8,), NAN))),
+    "no counts": (
+        lambda folder: make_source(folder, **replace_vector("chat", "newline", "target_num_active", None)),
         "`chat.pt`: token type 'newline', 'target_num_active'",
     ),
     "too short": (
-        lambda folder: make_source(folder, **replace_vector("base", "model", COUNT, torch.zeros(7))),
-        "`base.pt`: token type 'model', 'target_num_active'",
+        lambda folder: make_source(folder, **replace_vector("base", "model", "control_num_active", torch.zeros(7))),
+        "`base.pt`: token type 'model', 'control_num_active'",
     ),
     "counts": (
         lambda folder: make_source(folder, **replace_vector("base", "model", COUNT, torch.full((8,), 9))),
@@ -140,10 +140,6 @@ BAD = {
     ),
     "other width": (lambda folder: make_source(folder, chat=model_data("chat", num_features=9)), "has 9 features"),
     "no metadata": (lambda folder: torch.save({"model": {}}, folder / "base.pt"), "metadata"),
-    "explanations": (
-        lambda folder: (folder.parents[1] / "explanations" / f"{SAE_FOLDER}.csv").write_bytes(b"feature_id\n\xff\n"),
-        "is not UTF-8",
-    ),
 }  # fmt: skip
 
 
@@ -161,6 +157,22 @@ def test_a_bad_source_is_said_in_plain_text_and_others_can_be_chosen(tree, spoil
     assert not at.exception
     assert not at.error
     assert at.session_state["metric"] == "target_max"
+
+
+def test_explanations_that_cannot_be_used_leave_the_source_as_it_is(tree):
+    """A source could not be shown where its explanations could not be read."""
+    file = make_explanations(tree / "explanations" / f"{SAE_FOLDER}.csv")
+    file.write_bytes(b"feature_id\n\xff\n")
+    at = open_app()
+    assert not at.exception
+    assert not at.error
+    assert len(rows(at)) == 12
+    (warning,) = at.warning
+    assert "is not UTF-8" in warning.value.replace("\\", "")
+    make_explanations(file)
+    at.run()
+    assert not at.warning
+    assert "commas, and more" in set(table_of(at).value["explanation"])
 
 
 def test_a_link_is_held_against_the_first_source_that_can_be_shown(tree):
@@ -268,7 +280,7 @@ def test_uploads_are_asked_for():
     assert [uploader.proto.label for uploader in at.get("file_uploader")] == [
         "base.pt",
         "chat.pt",
-        "Explanations (CSV, optional)",
+        "Explanations (optional)",
     ]
     choose(at, OTHER)
     assert not at.exception

@@ -19,7 +19,7 @@ CELLS = """() => {
   return JSON.stringify(chart._fullData.filter((trace) => trace.customdata).flatMap((trace) =>
     Array.from(trace.customdata, ([row, column], i) => [row, column,
       left + xaxis._offset + xaxis.d2p(trace.x[i]), top + yaxis._offset + yaxis.d2p(trace.y[i]),
-      parseInt(trace.text[i].replace(',', ''))])));
+      parseInt(trace.text[i].replace(/<b>|,/g, ''))])));
 }"""
 
 
@@ -73,19 +73,20 @@ def test_five_demo_layers_are_compared_and_one_is_opened_and_left_again(screen):
     lines = screen.key("lines").locator(CHART)
     drawn = lines.evaluate("(chart) => chart._fullData.map((trace) => [trace.name, Array.from(trace.x)])")
     assert {name for name, _ in drawn} == {
-        f"{at}, {value}" for at in ("model", "newline") for value in ("kept", "significant")
+        f"{at}, {value}" for at in ("model", "newline") for value in ("kept", "with evidence")
     }
     assert all(layers == LAYERS for _, layers in drawn)
     bars = screen.key("bars").locator(CHART)
     assert bars.locator(".ytick text").all_text_contents()[0] == "layer 4 · synthetic_40"
     open_row(screen, 2)
-    assert screen.query() == "source=demo_trainer16k_layer8%2Fsynthetic_40"
+    at_position = "source=demo_trainer16k_layer8%2Fsynthetic_40&token_types=model"
+    assert screen.query() == at_position
     assert "residual stream after layer 8 · synthetic_40" in screen.text()
     assert screen.count() == len(screen.points())
     compare(screen)
     assert headings(screen)[0] == "Comparison of 7 sources"
     back(screen)
-    assert screen.query() == "source=demo_trainer16k_layer8%2Fsynthetic_40"
+    assert screen.query() == at_position
 
 
 def test_click_on_a_cell_lists_the_shared_features(screen):
@@ -107,7 +108,7 @@ def test_click_on_a_cell_lists_the_shared_features(screen):
     screen.page.mouse.click(x - 20, y - 20)
     expect(screen.page.get_by_role("heading", name=f"{own} features")).to_be_visible()
     screen.settle()
-    screen.press("among", "Significant")
+    screen.choose("among", "Active on Target only, with evidence")
     assert cells(screen)[0, 0][2] < own
 
 
@@ -141,7 +142,7 @@ def test_dashboard_is_found_as_it_was_left_also_on_the_browsers_way_back(screen)
 def test_choices_of_the_comparison_are_in_its_link(new_screen, chromium):
     screen = compare(new_screen().open())
     screen.choose("token_types", "newline")
-    screen.press("among", "Significant")
+    screen.choose("among", "Active on Target only, with evidence")
     screen.write("max_q", "0.2")
     screen.choose("second", "synthetic_40")
     before = headings(screen)

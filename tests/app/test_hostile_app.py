@@ -386,9 +386,6 @@ BROKEN = {
     "empty": ({"base": b""}, "is empty"),
     "a picture": ({"base": b"\x89PNG\r\n\x1a\n" + b"x" * 500}, "is not a torch file"),
     "text": ({"chat": b"hello"}, "is not a torch file"),
-    "explanations that are none": ({"explanations": b"\x00\xff,\n"}, "is not UTF-8"),
-    "explanations without columns": ({"explanations": b"a,b\n1,2\n"}, "but expected `feature_id`"),
-    "results as explanations": ({"explanations": "base"}, "is not UTF-8"),
     "a pickle that wants code": ({"base": saved({"metadata": re.compile("x")})}, "which is not run"),
 }  # fmt: skip
 
@@ -410,11 +407,36 @@ def test_broken_upload_is_said_and_the_next_one_shown(tree, spoilt, message):
     assert len(rows(at)) == 12
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        (b"\x00\xff,\n", "is not UTF-8"),
+        (b"a,b\n1,2\n", "has the columns 'a', 'b', but expected one of"),
+        ("base", "is not UTF-8"),
+        (b"![](http://127.0.0.1:9/x.png);b\n", "has semicolons between its columns"),
+    ],
+    ids=["no explanations", "without columns", "results", "semicolons"],
+)
+def test_broken_explanations_are_said_and_the_statistics_shown(tree, spoilt, message):
+    """They took the statistics away."""
+    good = {name: (tree / SOURCE / f"{name}.pt").read_bytes() for name in ("base", "chat")}
+    at = upload(open_app(source="upload"), **good, explanations=good.get(spoilt, spoilt))
+    assert not at.exception
+    assert not at.error
+    assert len(rows(at)) == 12
+    (warning,) = at.warning
+    assert message in warning.value.replace("\\", "").replace("\u2060", "")
+    assert "![](" not in warning.value
+    upload(at, explanations=b"feature_id,explanation\n2,fine\n")
+    assert not at.warning
+    assert "fine" in set(table_of(at).value["explanation"])
+
+
 def test_row_of_the_comparison_opens_what_stood_in_it_when_it_was_clicked(tree):
     """A source that broke meanwhile moved the rows below it up, so that a click opened another source."""
     make_source(tree / SAE_FOLDER / "third_40")
     at = open_compare()
-    (counts,) = [frame.value for frame in at.dataframe if "all_kept" in frame.value]
+    (counts,) = [frame.value for frame in at.dataframe if "exclusive_kept" in frame.value]
     at.session_state["open_source"] = {"row": counts["source"].tolist().index(":material/arrow_forward: second_40")}
     (tree / SOURCE / "chat.pt").unlink()
     at.run()

@@ -14,10 +14,15 @@ from builders import make_explanations, make_source, model_data
 from conftest import LINKED, LINKED_SAE, SAE_FOLDER
 from tables import make_results
 
-from featurediff.compare.counts import all_token_types, counts, layer_series, short_names, side_by_side
+from featurediff.compare.counts import counts, side_by_side
+from featurediff.compare.evidence import evidence_of
+from featurediff.compare.naming import all_token_types, layer_series, short_names
+from featurediff.compare.reading import read, read_all, summarise, try_read
 from featurediff.compare.same_sae import SAME_SAE, SaeNames
-from featurediff.compare.summary import Fault, Summary, read, read_all, summarise, try_read
+from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
+from featurediff.features.evidence_columns import question_q
+from featurediff.features.questions import EFFECTS, QUESTIONS, Asked
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import Source, describe_source, find_sources
@@ -44,7 +49,8 @@ def source_at(name, model=None, trainer=None, layer=None, prompt_set=None):
 
 def small(name="a", counts_of=COUNTS, **place):
     """A summary of counts in memory."""
-    return summarise(assemble(make_results(counts_of, PROMPTS), source_at(name, **place), None))
+    study = assemble(make_results(counts_of, PROMPTS), source_at(name, **place), None)
+    return replace(summarise(study), evidence=evidence_of(replace(study, source=None)))
 
 
 def dealt(name, model="gemma", trainer="16k", layer=1, prompt_set="p"):
@@ -53,20 +59,61 @@ def dealt(name, model="gemma", trainer="16k", layer=1, prompt_set="p"):
 
 
 def test_counts_worked_out_by_hand():
-    tidy = counts([small("a", model="m", trainer="t", layer=3, prompt_set="p")], max_q=0.05)
-    cells = ["a", "m", "t", 3, "p", 4]
+    tidy = counts([small("a", model="m", trainer="t", layer=3, prompt_set="p")], max_q=0.05, questions=["exclusive"])
     assert tidy.columns.tolist() == [
         *("source", "model", "trainer", "layer", "prompt_set", "num_features"),
-        *("token_type", "exclusivity", "kept", "significant"),
+        *("n_target", "n_control", "groups_target", "groups_control", "same_target", "same_control"),
+        *("token_type", "question", "part", "kept", "significant", "tested", "test"),
     ]
-    assert tidy.to_numpy().tolist() == [
-        [*cells, "model", "both", 0, 0],
-        [*cells, "model", "base", 2, 1],
-        [*cells, "model", "chat", 1, 1],
-        [*cells, "end", "both", 1, 1],
-        [*cells, "end", "base", 0, 0],
-        [*cells, "end", "chat", 0, 0],
+    about = tidy[tidy.columns[:6]].drop_duplicates().to_numpy().tolist()
+    assert about == [["a", "m", "t", 3, "p", 4]]
+    assert set(tidy["question"]) == {"exclusive"}
+    assert tidy[["token_type", "part", "kept", "significant", "tested"]].to_numpy().tolist() == [
+        ["model", "both", 0, 0, 3],
+        ["model", "base", 2, 1, 3],
+        ["model", "chat", 1, 1, 3],
+        ["end", "both", 1, 1, 1],
+        ["end", "base", 0, 0, 1],
+        ["end", "chat", 0, 0, 1],
     ]
+
+
+def test_counts_say_how_many_prompts_they_rest_on():
+    """Base has 8 target and 7 control prompts, chat 4 of each; no file names groups or prompts."""
+    tidy = counts([small()])
+    assert set(tidy["n_target"]) == {"8/4"}
+    assert set(tidy["n_control"]) == {"7/4"}
+    assert tidy[["groups_target", "groups_control", "same_target", "same_control"]].isna().all(axis=None)
+
+
+def test_changes_are_counted_by_direction():
+    """Of frequency: 8 of 8 target prompts in base, none of 4 in chat, is 1/495 by Fisher's test; the others are not."""
+    tidy = counts([small()], 0.05, "target_sparsity", ["changed"])
+    here = tidy[tidy["token_type"] == "model"]
+    assert here[["part", "kept", "significant", "tested", "test"]].to_numpy().tolist() == [
+        ["increase", 1, 1, 3, "fisher"],
+        ["decrease", 1, 1, 3, "fisher"],
+        ["none", 0, 0, 3, "fisher"],
+    ]
+    strict = counts([small()], 0.003, "target_sparsity", ["changed"])
+    assert strict["kept"].sum() == 0
+
+
+def test_what_has_no_test_is_missing_and_not_nothing():
+    """The files hold no standard deviations: means are not tested."""
+    tidy = counts([small()])
+    unknown = tidy[tidy["question"].isin(["changed", "specific"])]
+    assert unknown[["kept", "significant", "tested", "test"]].isna().all(axis=None)
+    assert tidy.loc[tidy["question"] == "any", "kept"].notna().all()
+
+
+def test_before_a_source_is_tested_only_the_published_rule_is_counted():
+    source = replace(small(), evidence=None)
+    tidy = counts([source])
+    published = tidy["question"] == "exclusive"
+    assert tidy.loc[published, "kept"].tolist() == [0, 2, 1, 1, 0, 0]
+    assert tidy.loc[~published, "kept"].isna().all()
+    assert tidy[["significant", "tested"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +123,7 @@ def test_counts_worked_out_by_hand():
 )
 def test_significant_means_at_most_the_largest_q(max_q, significant):
     """Feature 3 at "end" has q = 1/6435 in base."""
-    tidy = counts([small()], max_q)
+    tidy = counts([small()], max_q, questions=["exclusive"])
     assert tidy["significant"].sum() == significant
     assert tidy["kept"].sum() == 4
 
@@ -87,17 +134,32 @@ def test_counts_of_nothing_have_their_columns():
 
 
 def test_counts_side_by_side():
-    tidy = counts([small("b"), small("a")])
-    rows = side_by_side(tidy)
+    rows = side_by_side(counts([small("b"), small("a")], metric="target_sparsity"))
     assert list(zip(rows["source"], rows["token_type"], strict=True)) == [
         ("b", "model"),
         ("b", "end"),
         ("a", "model"),
         ("a", "end"),
     ]
-    numbers = ["both", "base", "chat", "all"]
-    assert rows[[f"{name}_kept" for name in numbers]].to_numpy().tolist() == [[0, 2, 1, 3], [1, 0, 0, 1]] * 2
-    assert rows[[f"{name}_significant" for name in numbers]].to_numpy().tolist() == [[0, 1, 1, 2], [1, 0, 0, 1]] * 2
+    columns = ["both", "base", "chat", "kept", "significant", "share"]
+    assert (
+        rows[[f"exclusive_{name}" for name in columns]].to_numpy().tolist()
+        == [
+            [0, 2, 1, 3, 2, 2 / 3],
+            [1, 0, 0, 1, 1, 1],
+        ]
+        * 2
+    )
+    columns = ["increase", "decrease", "none", "kept", "share"]
+    assert rows.loc[:1, [f"changed_{name}" for name in columns]].to_numpy().tolist() == [[1, 1, 0, 2, 2 / 3], [0] * 5]
+    assert rows["any_kept"].tolist() == [3, 1, 3, 1]
+
+
+def test_of_nothing_there_is_no_share():
+    silent = {at: {v: {p: [0, 0] for p in ("target", "control")} for v in ("base", "chat")} for at in ("model", "end")}
+    rows = side_by_side(counts([small(counts_of=silent)], metric="target_sparsity"))
+    assert rows[["exclusive_kept", "changed_kept"]].to_numpy().tolist() == [[0, 0], [0, 0]]
+    assert rows[["exclusive_share", "changed_share"]].isna().all(axis=None)
 
 
 def test_a_summary_names_what_it_is_of(source_dir, explanations_file):  # noqa: ARG001  found beside the results
@@ -114,13 +176,36 @@ def test_a_summary_names_what_it_is_of(source_dir, explanations_file):  # noqa: 
     assert found.files == study.files
     assert found.token_types == ("model", "newline")
     assert not found.is_synthetic
-    pd.testing.assert_frame_equal(found.kept, study.table()[found.kept.columns])
     assert found.sae == SaeNames(8, None, None, ("gemma", "131k-l0-114", 20))
+
+
+QUESTIONS_ASKED = [
+    Asked(question, metric, alpha)
+    for question in QUESTIONS
+    for metric in ("target_all_mean", "target_sparsity")
+    for alpha in (0.05, 0.9)
+]
+
+
+@pytest.mark.parametrize("asked", QUESTIONS_ASKED, ids=lambda asked: f"{asked.question}-{asked.metric}-{asked.alpha}")
+@pytest.mark.parametrize("family", ["position", "source"])
+def test_a_summary_keeps_what_the_feature_table_keeps(tmp_path, asked, family):
+    """The comparison and the dashboard must give the same numbers."""
+    folder = make_source(tmp_path / "results" / SAE_FOLDER / "personal_40", num_features=64)
+    found, study = read(describe_source(folder), family=family), load(folder)
+    table = study.table(question=asked.question, metric=asked.metric, alpha=asked.alpha, family=family)
+    rows = found.rows[found.keeps(asked)]
+    columns = ["feature_id", "token_type", "exclusivity", "base_q", "chat_q", *(f"{effect}_q" for effect in EFFECTS)]
+    expected = table[columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows[columns].reset_index(drop=True), expected)
+    sign = {"increase": 1, "decrease": -1}
+    assert found.sign(asked)[found.keeps(asked)].tolist() == [sign.get(way, 0) for way in table["direction"]]
+    np.testing.assert_array_equal(found.q(asked)[found.keeps(asked)], question_q(table, asked.question, asked.metric))
 
 
 def test_thresholds_narrow_a_summary(source_dir):
     found = read(describe_source(source_dir), Thresholds(Threshold(5)))
-    assert found.ids("model").tolist() == [0, 3, 7]
+    assert found.ids(token_type="model").tolist() == [0, 3, 7]
 
 
 def test_files_without_a_folder_are_named_by_what_they_say():
@@ -133,12 +218,15 @@ def test_files_without_a_folder_are_named_by_what_they_say():
 def test_ids_are_of_a_position_and_a_largest_q():
     source = small()
     assert source.ids().tolist() == [0, 1, 3]
-    assert source.ids("model").tolist() == [0, 1, 3]
-    assert source.ids("end").tolist() == [3]
-    assert source.ids("elsewhere").tolist() == []
-    assert source.ids("model", 0.05).tolist() == [0, 3]
-    assert source.ids(max_q=0.001).tolist() == [0, 3]
-    assert source.ids("model", max_q=0.001).tolist() == [0]
+    assert source.ids(token_type="model").tolist() == [0, 1, 3]
+    assert source.ids(token_type="end").tolist() == [3]
+    assert source.ids(token_type="elsewhere").tolist() == []
+    assert source.ids(token_type="model", only_evidence=True).tolist() == [0, 3]
+    strict = Asked(alpha=0.001)
+    assert source.ids(strict, only_evidence=True).tolist() == [0, 3]
+    assert source.ids(strict, "model", only_evidence=True).tolist() == [0]
+    edge = Asked("changed", "target_sparsity", source.q(Asked("changed", "target_sparsity"))[0])
+    assert 0 in source.ids(edge), "q at most alpha"
 
 
 # ----------------------------------------------------------------------------
@@ -266,7 +354,7 @@ def test_no_prompt_set_leaves_no_trace_in_the_name():
 def test_a_series_keeps_every_row_of_its_sources():
     sources = [dealt("b", layer=20), dealt("a", layer=9)]
     rows = layer_series(counts(sources))
-    assert rows["source"].tolist() == ["a"] * 6 + ["b"] * 6
+    assert rows["source"].tolist() == ["a"] * 24 + ["b"] * 24
     assert rows.columns.tolist() == ["series", *counts(sources).columns]
 
 
@@ -329,7 +417,7 @@ def test_all_sources_are_read_in_their_order_whatever_one_of_them_is(tree, worke
     expected = [read(source, Thresholds(Threshold(2))) for source in sources if source.name not in faults]
     pd.testing.assert_frame_equal(counts(good), counts(expected))
     for one, other in zip(good, expected, strict=True):
-        pd.testing.assert_frame_equal(one.kept, other.kept)
+        pd.testing.assert_frame_equal(one.rows, other.rows)
 
 
 def test_a_source_that_cannot_be_read_is_a_fault(tmp_path):
@@ -376,7 +464,7 @@ def test_demo_layers_are_different_saes_and_their_prompt_sets_one(tree):
         "demo_trainer16k_layer16/synthetic_40",
     ]
     planted = {
-        name: set(source.kept.loc[source.kept["explanation"].str.startswith("Planted:", na=False), "feature_id"])
+        name: set(source.texts.index[source.texts.str.startswith("Planted:")]) & set(source.ids())
         for name, source in found.items()
     }
     first, *others, middle, last = planted.values()
@@ -415,7 +503,7 @@ def test_demo_sources_share_as_much_as_their_names_say(tmp_path):
 def test_explanations_travel_with_a_summary(tmp_path):
     make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
     made = make_source(tmp_path / "results" / SAE_FOLDER / "personal_40")
-    assert read(describe_source(made)).kept["explanation"].dropna().unique().tolist() == [
+    assert read(describe_source(made)).texts.tolist() == [
         "the first feature",
         "commas, and more",
     ]

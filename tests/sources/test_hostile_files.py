@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import torch
 from builders import NUM_FEATURES, TOKEN_TYPES, make_source, model_data
-from corpus import ACTIVATIONS, EXPLANATIONS, LEFT_OUT, RAN, SOURCES, STARS, rewritten, saved
+from conftest import SAE_FOLDER
+from corpus import ACTIVATIONS, EXPLANATIONS, LEFT_OUT, PARTLY, RAN, SOURCES, STARS, rewritten, saved
 
 from featurediff import cli, load
 from featurediff.app.dashboard.stars import parse_stars
@@ -111,6 +112,32 @@ def test_bad_explanations_are_refused_by_name(name):
     with pytest.raises(DataError) as caught:
         parse_explanations(data, "e.csv")
     check(str(caught.value), says)
+
+
+@pytest.mark.parametrize("name", EXPLANATIONS)
+def test_bad_explanations_never_take_the_statistics_away(tmp_path, name):
+    """The whole source was refused, and `compare` went on without it."""
+    tree = tmp_path / "results" / SAE_FOLDER
+    folder = make_source(tree / "personal_40")
+    plain = load(folder)
+    (tmp_path / "explanations").mkdir()
+    file = tmp_path / "explanations" / f"{SAE_FOLDER}.csv"
+    file.write_bytes(EXPLANATIONS[name][0])
+    study = load(folder)
+    assert study.explanations is None
+    assert study.unexplained in study.notes()
+    check(study.unexplained.replace(file.name, "e.csv"), EXPLANATIONS[name][1])
+    assert study.unexplained.endswith(" So features are shown without explanations.")
+    pd.testing.assert_frame_equal(study.table(), plain.table())
+
+
+@pytest.mark.parametrize("name", PARTLY)
+def test_explanations_that_break_off_are_read_up_to_there(name):
+    data, says = PARTLY[name]
+    found = parse_explanations(data, "e.csv")
+    (note,) = found.left_out
+    check(note, says)
+    assert found.texts.to_dict().items() <= {1: "one", 2: "two"}.items()
 
 
 @pytest.mark.parametrize("name", STARS)

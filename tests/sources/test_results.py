@@ -18,7 +18,7 @@ from featurediff import files
 from featurediff.errors import DataError
 from featurediff.files import file_identity
 from featurediff.sources.notes import notes
-from featurediff.sources.results import ModelResults, Results, parse_results, read_results
+from featurediff.sources.results import ModelResults, Results, parse_results, read_results, words_of_models
 
 
 def saved(data, **options) -> bytes:
@@ -793,13 +793,43 @@ def test_different_saes(field, base, chat):
         parse_pair({field: base}, {field: chat})
 
 
-@pytest.mark.parametrize(("base", "chat"), [("chat", "base"), ("Instruct", "x"), ("IT", "base"), ("x", "Base")])
+@pytest.mark.parametrize(
+    ("base", "chat"),
+    [
+        ("chat", "base"),
+        ("Instruct", "base"),
+        ("IT", "Base "),
+        ("x", "Base"),
+        ("gemma-2-9b-it", "gemma-2-9b-pt"),
+        ("finetuned", "pretrained"),
+    ],
+)
 def test_swapped_files(base, chat):
     with refuses(
         f"`base.pt` says model_ver {base!r}, `chat.pt` says {chat!r}. "
         "Expected 'base' and then 'chat'. Were the two files swapped?"
     ):
         parse_pair({"model_ver": base}, {"model_ver": chat})
+
+
+@pytest.mark.parametrize(
+    ("base", "chat", "words"),
+    [
+        ("base", "chat", {}),
+        (" Base", "IT", {}),
+        ("base", "finetuned", {"chat": "finetuned"}),
+        ("chat", "finetuned", {"base": "chat", "chat": "finetuned"}),
+        ("instruct", "chat", {"base": "instruct", "chat": "chat"}),
+        ("google/gemma-2-9b", "google/gemma-2-9b-it", {"base": "google/gemma-2-9b", "chat": "google/gemma-2-9b-it"}),
+        ("pretrained", "base", {"base": "pretrained", "chat": "base"}),
+        ("v1", "v2", {"base": "v1", "chat": "v2"}),
+        ("", "tuned", {"chat": "tuned"}),
+        ("a\nb", "x" * 41, {"base": "a b", "chat": "x" * 39 + "…"}),
+    ],
+)
+def test_the_pair_is_what_the_files_say(base, chat, words):
+    """Two tuned models, `chat` against `finetuned`, were refused as swapped."""
+    assert words_of_models(parse_pair({"model_ver": base}, {"model_ver": chat})) == words
 
 
 def test_the_same_model_twice():

@@ -1,34 +1,71 @@
-"""All counts as a table, and the way from a row to its source in the dashboard."""
+"""All counts as a table, and the ways from a row, a bar or a feature to the dashboard."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import pandas as pd
 import streamlit as st
 
 from featurediff.app.safe_text import escape_markdown
-from featurediff.app.session import OPEN_SOURCE, session
+from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
+from featurediff.compare.count_words import groups_in_words
 from featurediff.csv_files import to_csv
-from featurediff.labels import EXCLUSIVE
+from featurediff.features.evidence import ALPHA
+from featurediff.labels import PROMPTS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from featurediff.app.comparison.choices import Choices
     from featurediff.labels import Labels
 
+_FILTERS = ("search", "ids", "min_value", "consistency", "exclusivity", "token_types")
+"""What would narrow the dashboard to other features than were counted."""
 
-def follow_row(rows: pd.DataFrame) -> None:
-    """Open the source whose row was clicked, as the rows stood then; and remember how they stand now."""
-    here = session()
-    if click := st.session_state.get(OPEN_SOURCE):
-        go_to(COMPARISON, DASHBOARD, {"source": here.listed[click["row"]], "feature": []})
-    here.listed = rows["source"].tolist()
+
+def follow_click(rows: pd.DataFrame, choices: Choices) -> None:
+    """
+    Open what was clicked: the source of a row or bar, as they stood then, or a shared feature.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `compare.side_by_side`: what is shown now, and is remembered.
+    choices : Choices
+        What is compared: the dashboard asks the same question.
+    """
+    here, state = session(), st.session_state
+    if click := state.get(OPEN_SOURCE):
+        source, token_type = here.listed[click["row"]]
+        open_in_dashboard(source, token_type, choices)
+    if click := state.get(OPEN_FEATURE):
+        source, token_type, feature_id = here.shared[click["row"]]
+        open_in_dashboard(source, token_type, choices, feature_id)
+    for point in ((state.get(BARS) or {}).get("selection") or {}).get("points", []):
+        at = point["customdata"]  # a list or a dict, depending on how it was sent
+        source, token_type = here.listed[int(next(iter(at.values())) if isinstance(at, dict) else at[0])]
+        open_in_dashboard(source, token_type, choices)
+    here.listed = list(zip(rows["source"].tolist(), rows["token_type"].tolist(), strict=True))
+
+
+def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id: int | None = None) -> NoReturn:
+    """Open a source at a position in the dashboard, with the question that was counted; or one of its features."""
+    asked, here = choices.asked, st.query_params
+    changes: dict[str, str | list[str]] = {name: [] for name in _FILTERS}
+    changes |= {"source": source, "token_types": [token_type] if feature_id is None else []}
+    changes["feature"] = [] if feature_id is None else f"{feature_id}@{token_type}"
+    changes |= {name: here.get_all(name) for name in ("question", "family", "unit", "min_target", "max_control")}
+    changes["alpha"] = [] if asked.alpha == ALPHA else f"{asked.alpha:.15g}"
+    if asked.question != "exclusive":
+        changes["metric"] = asked.metric
+    for name in _FILTERS:
+        st.session_state.pop(name, None)
+    go_to(COMPARISON, DASHBOARD, changes)
 
 
 def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> None:
-    """Show all counts as a table, with a download; `short` is name → what the table calls a source."""
+    """Show the counts of all questions as a table, with a download; `short` is name → what it calls a source."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("#### All counts", width="content")
         st.space("stretch")
@@ -40,30 +77,64 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
             key="download_counts",
             icon=":material/download:",
             on_click="ignore",
-            help="A row per source, position and exclusivity.",
+            help="A row per source, position, question and part, with numbers of prompts and groups.",
         )
+    cells = rows.assign(
+        source=":material/arrow_forward: " + rows["source"].map(short),
+        prompts=rows["n_target"] + " + " + rows["n_control"],
+        groups=[groups_in_words(row) for row in rows.to_dict("records")],
+        same=[_same(row) for row in rows.to_dict("records")],
+        exclusive_share=100 * rows["exclusive_share"],
+    )
     columns = describe_columns(labels)
+    for name in ("groups", "same"):
+        if (cells[name] == "–").all():
+            del columns[name]
     st.dataframe(
-        rows[list(columns)].assign(source=":material/arrow_forward: " + rows["source"].map(short)),
+        cells[list(columns)],
         key="counts",
         hide_index=True,
         column_config=columns,
         height="content" if len(rows) < 20 else 660,
+        placeholder="–",
     )
+
+
+def _same(row: dict[Any, Any]) -> str:
+    """Return the numbers of a row’s prompt sets: equal numbers are the same prompts."""
+    numbers = ["?" if pd.isna(row[f"same_{prompts}"]) else str(row[f"same_{prompts}"]) for prompts in PROMPTS]
+    return "–" if numbers == ["?", "?"] else " + ".join(numbers)
 
 
 def describe_columns(labels: Labels) -> dict[str, Any]:
     """Say what the table’s columns are called, in their order."""
-    named = {which: labels.short_category(which) for which in EXCLUSIVE} | {"all": "All"}
+    target, control = (escape_markdown(labels.of(prompts)) for prompts in PROMPTS)
+    chat, base = (escape_markdown(labels.of(side)) for side in ("chat", "base"))
+    sets = f"{target} + {control}"
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     columns: dict[str, Any] = {
         "source": st.column_config.ButtonColumn(
-            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=240, help="Opens it in the dashboard."
+            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=200, help="Opens it in the dashboard."
         ),
-        "token_type": st.column_config.TextColumn("Position", width=80),
+        "token_type": text("Position", width=70),
+        "prompts": text("Prompts", width=70, help=f"{sets}; base/chat where they differ."),
+        "groups": text("Groups", width=65, help=f"Groups of prompts: {sets}."),
+        "same": text(
+            "Same", width=60, help=f"{sets}: equal numbers are the same prompts, which share their noise; ?: not known."
+        ),
+        "exclusive_kept": number(f"{labels.target} only", width=80, format="localized", help="Active on target only."),
+        "exclusive_significant": number(
+            "evidence", width=70, format="localized", help="Those of them with evidence: q of target over control."
+        ),
+        "exclusive_share": number("share", width=60, format="%.2g %%", help="With evidence, of all that are kept."),
     }
-    for exclusivity, name in named.items():
-        for value, heading in (("kept", name), ("significant", f"{name} sig.")):
-            columns[f"{exclusivity}_{value}"] = st.column_config.NumberColumn(
-                heading, format="localized", width=80, help=f"{escape_markdown(name)}: {value} features."
-            )
+    for question, name, said in (
+        ("changed", "Changed", f"Changed on {target}."),
+        ("specific", "Specific", f"Changed on {target} more than on {control}."),
+    ):
+        columns |= {
+            f"{question}_kept": number(name, width=70, format="localized", help=said),
+            f"{question}_increase": number("↑", width=45, format="localized", help=f"{chat} uses it more than {base}."),
+            f"{question}_decrease": number("↓", width=45, format="localized", help=f"{chat} uses it less than {base}."),
+        }
     return columns

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
 from featurediff.app import thresholds
+from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
 from featurediff.app.thresholds import choose_thresholds
 from featurediff.app.url import COMPARISON, LABELS, MOST_LABEL, bad_numbers, settle, surplus
 from featurediff.features.evidence import ALPHA, CAVEAT
+from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 MOST_SOURCES = 12
+
+METRICS = {"target_all_mean": "mean", "target_sparsity": "frequency"}
+"""The metrics whose changes are tested."""
 
 
 def follow_link() -> Labels:
@@ -35,11 +41,29 @@ def follow_link() -> Labels:
     return Labels()
 
 
-def choose_sources(offered: Collection[str], labels: Labels) -> tuple[list[str], float, Thresholds]:
-    """Draw the sidebar’s widgets, and return the names of the sources, the largest q and the thresholds."""
+@dataclass(frozen=True)
+class Choices:
+    """What is compared."""
+
+    names: list[str]
+    """Of the sources."""
+
+    asked: Asked
+    """The question, the metric, and the largest q that is evidence."""
+
+    family: Family
+    """What q is corrected for together."""
+
+    thresholds: Thresholds
+    """What counts as exclusive."""
+
+
+def choose(offered: Collection[str], labels: Labels) -> Choices:
+    """Draw the sidebar’s widgets, and return what they say."""
     names = list(offered)
     settle("sources", names, many=True)
     with st.sidebar:
+        question = choose_question(labels)
         chosen = st.multiselect(
             "Sources",
             names,
@@ -47,16 +71,60 @@ def choose_sources(offered: Collection[str], labels: Labels) -> tuple[list[str],
             placeholder=f"The first {MOST_SOURCES}" if len(names) > MOST_SOURCES else "All",
             help=f"Folders with base.pt and chat.pt. None chosen: all, but no more than the first {MOST_SOURCES}.",
         )
-        max_q = st.number_input(
-            "Significant: q at most",
-            min_value=0.0,
-            max_value=1.0,
-            value=ALPHA,
-            step=0.01,
-            key="max_q",
-            bind="query-params",
-            format="%g",
-            help=f"In a model in which the feature is exclusive. {CAVEAT}",
-        )
+        metric, max_q, family = choose_tests()
         rule = choose_thresholds(labels)
-    return chosen or names[:MOST_SOURCES], max_q, rule
+    return Choices(chosen or names[:MOST_SOURCES], Asked(question, metric, max_q), family, rule)
+
+
+def choose_question(labels: Labels) -> Question:
+    """Draw the widget of the question, and return it."""
+    settle("question", QUESTIONS)
+    names = {
+        "exclusive": f"Active on {labels.target} only",
+        "changed": f"Changed on {labels.target}",
+        "specific": f"Changed on {labels.target} more than on {labels.control}",
+        "any": "Any of these",
+    }
+    return st.radio(
+        "Question",
+        QUESTIONS,
+        key="question",
+        format_func=lambda name: escape_markdown(names[name]),
+        help="Which features are counted and drawn. “Active on … only” is the published rule: active on target prompts "
+        "and on no control prompt. “Changed”: the chat model uses the feature more or less than the base model does.",
+    )
+
+
+def choose_tests() -> tuple[str, float, Family]:
+    """Draw the widgets of the tests, and return the metric, the largest q and what is corrected for together."""
+    max_q = st.number_input(
+        "Evidence: q at most",
+        min_value=0.0,
+        max_value=1.0,
+        value=ALPHA,
+        step=0.01,
+        key="max_q",
+        bind="query-params",
+        format="%g",
+        help=f"“Changed” keeps features with at most this q. {CAVEAT}",
+    )
+    with st.expander("What counts as changed", icon=":material/science:"):
+        settle("metric", tuple(METRICS))
+        metric = st.segmented_control(
+            "Change of the",
+            tuple(METRICS),
+            required=True,
+            key="metric",
+            format_func=lambda name: METRICS[name],
+            help="Mean activation over all prompts, or the share of prompts on which a feature is active.",
+        )
+        settle("family", ("position", "source"))
+        family = st.segmented_control(
+            "Corrected for",
+            ("position", "source"),
+            required=True,
+            key="family",
+            format_func=lambda name: {"position": "each position", "source": "all positions"}[name],
+            help="q corrects for the features of one position, or of all positions of the source.",
+        )
+    return str(metric), float(max_q), cast("Family", family)

@@ -1,7 +1,8 @@
-"""The sources that are compared: each read once for all sessions of a server, and counted and drawn together."""
+"""The sources that are compared: each read and tested once for all sessions of a server, counted and drawn together."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -10,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from featurediff.app.dashboard.findings import PATIENCE
 from featurediff.app.sources import written
-from featurediff.compare.counts import counts, layer_series, short_names
+from featurediff.compare.counts import counts
+from featurediff.compare.evidence import Evidence, read_evidence
 from featurediff.compare.figures import count_bars, layer_lines
-from featurediff.compare.summary import Fault, Summary, try_read
+from featurediff.compare.naming import layer_series, short_names
+from featurediff.compare.reading import try_read
+from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
+from featurediff.features.questions import Asked, Family
 from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
 from featurediff.sources.tree import Source, in_one_state
@@ -28,35 +34,51 @@ class Compared:
     """The sources that are compared."""
 
     key: str
-    """Identifies their files and thresholds."""
+    """Identifies their files, their thresholds, and which of them are tested."""
 
     sources: list[Summary]
     """Those that could be read, named as in the URL."""
 
     faults: list[Fault]
-    """Why the others could not."""
+    """Why the others could not be read, or could not be tested."""
+
+    waiting: tuple[Future[Evidence], ...]
+    """Tests that are not done."""
 
     def short_names(self) -> dict[str, str]:
         """Return name → what charts and tables call it."""
         return dict(zip((source.name for source in self.sources), short_names(self.sources), strict=True))
 
 
-KEYS: dict[str | type[Any], Any] = {Compared: attrgetter("key"), Thresholds: repr, Labels: repr}
+KEYS: dict[str | type[Any], Any] = {Compared: attrgetter("key"), Thresholds: repr, Labels: repr, Asked: repr}
 """What caches go by, by the type of an argument; see `dashboard.opened.KEYS`."""
 
 
 @st.cache_resource(max_entries=128, show_spinner="Reading the sources…", hash_funcs=KEYS)
 def summarise(identity: tuple[str, ...], thresholds: Thresholds, _source: Source) -> Summary | Fault:
-    """Read a source, or say what is wrong with it; `identity` is that of its files."""
+    """Read a source without its tests, or say what is wrong with it; `identity` is that of its files."""
     del identity
-    return try_read(_source, thresholds)
+    return try_read(_source, thresholds, family=None)
 
 
-def read_sources(sources: dict[str, Source], thresholds: Thresholds) -> Compared:
-    """Read sources, named as in the URL."""
+@st.cache_resource(show_spinner=False)
+def tester() -> ThreadPoolExecutor:
+    """Return what tests one source after the other, for all sessions: each takes a core, and memory."""
+    return ThreadPoolExecutor(1)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def start_tests(identity: tuple[str, ...], family: Family, _source: Source) -> Future[Evidence]:
+    """Start to test a source, beside the page; `identity` is that of its files."""
+    return tester().submit(read_evidence, identity, _source, family)
+
+
+def read_sources(sources: dict[str, Source], thresholds: Thresholds, family: Family) -> Compared:
+    """Read sources, named as in the URL, with the tests of those that are done or soon will be."""
     good: list[Summary] = []
     faults: list[Fault] = []
-    identities: list[object] = []
+    identities: list[tuple[str, ...]] = []
+    tests: list[Future[Evidence]] = []
     for name, listed in sources.items():
         try:
             source = written(listed)
@@ -70,22 +92,48 @@ def read_sources(sources: dict[str, Source], thresholds: Thresholds) -> Compared
             found = Fault(name, str(error))
         if isinstance(found, Summary):
             good.append(found)
-            identities.append((name, identity))
+            identities.append(identity)
+            tests.append(start_tests(identity, family, _source=source))
         else:
             faults.append(found)
-    return Compared(repr((thresholds, identities)), good, faults)
+    wait(tests, PATIENCE)
+    done = [test.done() for test in tests]
+    for i, (identity, test) in enumerate(zip(identities, tests, strict=True)):
+        if not done[i]:
+            continue
+        try:
+            good[i] = replace(good[i], evidence=test.result())
+        except DataError as error:
+            faults.append(Fault(good[i].name, str(error)))
+            start_tests.clear(identity, family)
+    names = [source.name for source in good]
+    key = repr((thresholds, family, names, identities, [source.evidence is not None for source in good]))
+    return Compared(key, good, faults, tuple(test for test, is_done in zip(tests, done, strict=True) if not is_done))
+
+
+@st.fragment(run_every=1.0)
+def show_waiting(compared: Compared) -> None:
+    """Say how many sources are being tested, and show the whole page again when another one is done."""
+    if any(test.done() for test in compared.waiting):
+        st.rerun()
+    number = len(compared.waiting)
+    st.caption(
+        f":material/hourglass_top: What changed is still being tested in {number} source{'s' * (number != 1)}: “–” "
+        "stands for what is not known yet."
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS)
-def count(compared: Compared, max_q: float) -> pd.DataFrame:
-    """Return the counts of the sources, a row for each position and exclusivity."""
-    return counts(compared.sources, max_q)
+def count(compared: Compared, asked: Asked) -> pd.DataFrame:
+    """Return the counts of all questions, with the metric and the largest q of this one."""
+    return counts(compared.sources, asked.alpha, asked.metric)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS)
-def draw(compared: Compared, max_q: float, labels: Labels) -> tuple[go.Figure, go.Figure | None]:
+def draw(compared: Compared, asked: Asked, labels: Labels) -> tuple[go.Figure, go.Figure | None]:
     """Return the bars of all sources, and the lines over layers where there are any."""
-    tidy = count(compared, max_q)
-    series = layer_series(tidy)
-    bars = count_bars(tidy, compared.short_names(), labels)
+    tidy = count(compared, asked)
+    here = tidy[tidy["question"] == asked.question].reset_index(drop=True)
+    series = layer_series(here)
+    bars = count_bars(here, compared.short_names(), labels, hint="<br>Click to open it.")
     return bars, None if series.empty else layer_lines(series, labels)

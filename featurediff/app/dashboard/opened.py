@@ -17,7 +17,7 @@ from featurediff.charts.view import View
 from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.questions import Family, Question, quantity_of
 from featurediff.features.table import Thresholds, count_answers
-from featurediff.meaning.explanations import Explanations, parse_explanations
+from featurediff.meaning.explanations import parse_explanations
 from featurediff.sources.results import parse_results
 from featurediff.sources.tree import Source
 from featurediff.study import Study, assemble, read
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from featurediff.features.evidence import Changes
+    from featurediff.meaning.explanations import Explanations
+    from featurediff.meaning.this_sae import ThisSae
     from featurediff.sources.activations import Activations
 
 
@@ -72,11 +74,13 @@ def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study | Refusal:
 
 def _parse(base: Any, chat: Any, texts: Any) -> Study:  # noqa: ANN401  Streamlit's UploadedFile, or None
     results = parse_results(base.getvalue(), chat.getvalue(), base.name, chat.name)
-    explanations: Explanations | None = None
-    if texts:
+    study = assemble(results, None, None)
+
+    def read_texts(sae: ThisSae) -> Explanations:
         check_size(texts, MAX_EXPLANATIONS)
-        explanations = parse_explanations(texts.getvalue(), texts.name, results.num_features)
-    return assemble(results, None, explanations)
+        return parse_explanations(texts.getvalue(), texts.name, sae.num_features, sae)
+
+    return study.explained(read_texts) if texts else study
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

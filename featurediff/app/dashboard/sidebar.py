@@ -66,7 +66,7 @@ def choose_view(
     first, kinds, search = above
     legend, below = st.sidebar.container(), st.sidebar.container()
     with below, st.expander("Labels and links", icon=":material/label:"):
-        labels = choose_labels()
+        labels = study.labelled(choose_labels())
         choose_links(types)
     if labels.are_alike:
         below.warning("Two labels are the same, so the default ones are used.", icon=":material/label_off:")
@@ -258,7 +258,8 @@ def choose_labels() -> Labels:
             key=f"{name}_label",
             bind="query-params",
             max_chars=MOST_LABEL,
-            help="What charts, table and exported pages call it. Empty: the default.",
+            help="What charts, table and exported pages call it. Where a model has the default word or none, it is "
+            "called what its file calls it.",
         )
         for name, text in (
             ("base", "Base model"),

@@ -80,13 +80,16 @@ UNEXPLAINED = 26
 
 
 def say_unexplained(study: Study) -> None:
-    """Say that a source has no explanations, with the command that gets them."""
+    """Say why a source has no explanations, or else which command gets them."""
     folder = study.source.folder if study.source else "SOURCE"
     how = f"featurediff explain {folder} gets them."
     if study.pages.template is None:
         how = "A CSV with feature_id and explanation, called like the SAE’s folder, goes into explanations/."
     with st.container(height=UNEXPLAINED, border=False):
-        st.caption("This source has no explanations.", help=escape_markdown(how))
+        if study.unexplained:
+            st.caption(":material/warning: " + escape_markdown(study.unexplained))
+        else:
+            st.caption("This source has no explanations.", help=escape_markdown(how))
 
 
 def show_table(rows: Rows, view: View, size: Size) -> None:

@@ -95,6 +95,11 @@ function placeRing() {
   ring.style.top = `${yaxis._offset + y - SIZE / 2}px`;
 }
 
+// While a drag draws a box, a double click of Plotly's only removes the box: it should end a zoom too.
+function onDoubleClick() {
+  state.chart.querySelector(".modebar-btn[data-val=reset]")?.click();
+}
+
 const LISTENERS = {
   plotly_hover: (event) => (state.hovered = event.points[0]),
   plotly_unhover: () => (state.hovered = null),
@@ -114,6 +119,7 @@ function attach() {
   found.addEventListener("mousedown", onDown, true); // adding the same listener again changes nothing
   found.addEventListener("click", onUp, true);
   found.addEventListener("wheel", onWheel, true);
+  found.addEventListener("dblclick", onDoubleClick);
   placeRing();
 }
 
