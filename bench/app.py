@@ -40,7 +40,7 @@ Change = tuple[str, Any]
 
 METRICS = ("target_sparsity", "target_max", "target_all_std", "control_all_mean", "control_sparsity", "control_max")
 FILTERS: tuple[Change, ...] = (
-    ("consistency", "consistent"),
+    ("consistency", ["consistent"]),
     ("token_types", ["model"]),
     ("token_types", []),
     ("exclusivity", ["chat"]),
@@ -48,7 +48,7 @@ FILTERS: tuple[Change, ...] = (
     ("min_value", 0.02),
     ("min_value", None),
     ("search", "nor"),
-    ("max_q", 0.9),
+    ("evidence", True),
 )
 """Set one after the other, the metric changed after each while there are any, so that no view comes twice."""
 

@@ -500,8 +500,8 @@ MUTANTS = (
     Mutant("app/dashboard/stars", "guard(note)) for", "note) for", "csv_files stars", "a note that a spreadsheet runs"),
     Mutant(
         "app/dashboard/stars",
-        'stars[unguard(row["source"] or ""), int(feature_id)] = note',
-        'stars.setdefault((unguard(row["source"] or ""), int(feature_id)), note)',
+        "in read_small_csv(data, name, COLUMNS[:2], COLUMNS[2:])",
+        "in reversed(list(read_small_csv(data, name, COLUMNS[:2], COLUMNS[2:])))",
         "stars",
         "the first of several notes",
     ),
@@ -551,8 +551,8 @@ MUTANTS = (
     ),
     Mutant(
         "app/dashboard/events",
-        "order[rows[0]] if rows",
-        "order[rows[-1] - 1] if rows",
+        'order[chosen["cells"][0][0]]',
+        'order[chosen["cells"][0][0] - 1]',
         "app",
         "the feature of another row",
     ),

@@ -1,0 +1,337 @@
+"""The one screen: sorting, marks, chips, the legend's counts, the evidence switch, and how its room is shared out."""
+
+import math
+
+import pandas as pd
+import pytest
+from builders import make_explanations, make_source, model_data
+from conftest import SAE_FOLDER
+from dashboard import (
+    chips,
+    click_header,
+    click_row,
+    column,
+    count,
+    draw_box,
+    held,
+    help_of_count,
+    legend,
+    open_app,
+    remove_chip,
+    rows,
+    shown_of,
+    significant,
+    table_of,
+    warnings_of,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurediff import load
+from featurediff.app.dashboard.room import GAP, NARROW, Room
+from featurediff.charts.view import View
+from featurediff.features.evidence_columns import question_q
+from featurediff.features.questions import QUESTIONS
+from featurediff.labels import EXCLUSIVITIES
+
+MEAN, KEPT = "target_all_mean", 12
+SOURCE = f"{SAE_FOLDER}/personal_40"
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch, tmp_path):
+    """A results tree of one source with explanations of two types."""
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path))
+    file = make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+    file.write_text("feature_id,explanation,type\n0,the first,acts\n2,commas,logits\n7,a last one,acts\n", "utf-8")
+    return make_source(tmp_path / "results" / SOURCE)
+
+
+# Sorting
+
+
+def values_of(study, name):
+    """What a column is sorted by, row by row, in the order of the kept features."""
+    kept, n = study.table(), study.origin.num_prompts
+    found = {
+        "effect": kept[f"chat_{MEAN}"] - kept[f"base_{MEAN}"],
+        "difference": kept[f"chat_{MEAN}"] - kept[f"base_{MEAN}"],
+        "q": question_q(kept, "exclusive", MEAN),
+        "token_type": kept["token_type"].astype("str"),
+        "exclusivity": [EXCLUSIVITIES.index(name) for name in kept["exclusivity"]],
+        "share": kept["chat_target_num_active"] / n["chat", "target"]
+        - kept["base_target_num_active"] / n["base", "target"],
+        "control_share": kept["chat_control_num_active"] / n["chat", "control"]
+        - kept["base_control_num_active"] / n["base", "control"],
+    }
+    return list(found[name] if name in found else kept[name])
+
+
+def in_order(study, name, *, falling):
+    """The kept features by a column: what is missing comes last, and ties stay as they are."""
+    kept, values = study.table(), values_of(study, name)
+    keys = list(zip(kept["token_type"], kept["feature_id"], strict=True))
+    known = [i for i, value in enumerate(values) if not pd.isna(value)]
+    known.sort(key=values.__getitem__, reverse=falling)
+    return [keys[i] for i in known + [i for i, value in enumerate(values) if pd.isna(value)]]
+
+
+@pytest.mark.parametrize(
+    ("name", "falls_first"),
+    [
+        ("feature_id", False),
+        ("token_type", False),
+        ("effect", True),
+        ("q", False),
+        ("explanation", False),
+        ("share", True),
+        ("control_share", True),
+        ("exclusivity", False),
+        (f"base_{MEAN}", True),
+        (f"chat_{MEAN}", True),
+        ("difference", True),
+        ("base_q", False),
+        ("chat_q", False),
+        ("exclusive_positions", True),
+        ("explanation_type", False),
+    ],
+)
+def test_a_click_on_a_header_sorts_and_the_next_one_the_other_way(results, name, falls_first):
+    study = load(results)
+    at = open_app()
+    called = column(at, name)[0]
+    for falling in (falls_first, not falls_first, falls_first):
+        click_header(at, name)
+        assert not at.exception
+        assert rows(at) == in_order(study, name, falling=falling)
+        assert column(at, name)[0] == f"{called} {'↓' if falling else '↑'}"
+
+
+def test_rows_that_miss_a_value_come_last_both_ways():
+    at = open_app()
+    for _ in range(2):
+        click_header(at, "explanation")
+        texts = table_of(at).value["explanation"].tolist()
+        assert texts.index("") == sum(text != "" for text in texts)
+
+
+def test_stars_can_be_sorted_to_the_top():
+    at = open_app(feature="2@model")
+    at.button(key="star").click().run()
+    click_header(at, "mark")
+    assert {feature_id for _, feature_id in rows(at)[:2]} == {2}
+    assert table_of(at).value["mark"].tolist()[:3] == ["▸★", "★", ""]
+
+
+def test_previous_next_and_mark_follow_the_order():
+    at = open_app()
+    click_header(at, "feature_id")
+    click_header(at, "feature_id")
+    order = rows(at)
+    click_row(at, 1)
+    assert held(at).picked == order[1]
+    at.button(key="step1").click().run()
+    assert held(at).picked == order[2]
+    at.button(key="step-1").click().run()
+    at.button(key="step-1").click().run()
+    assert held(at).picked == order[0]
+    assert at.button(key="step-1").disabled
+    assert rows(at) == order, "a step does not sort again"
+
+
+def test_the_order_outlives_filters_and_picks():
+    at = open_app()
+    click_header(at, "feature_id")
+    at.pills(key="token_types").set_value(["newline"]).run()
+    ids = [feature_id for _, feature_id in rows(at)]
+    assert ids == sorted(ids)
+    click_row(at, 3)
+    assert [feature_id for _, feature_id in rows(at)] == ids
+    assert column(at, "feature_id")[0] == "Feature ↑"
+
+
+@pytest.mark.parametrize("name", ["explanation_type", "base_target_all_std", "neuronpedia_url"])
+def test_an_order_by_what_another_source_lacks_is_dropped(tmp_path, name):
+    models = {model: model_data(model) for model in ("base", "chat")}
+    for data in models.values():
+        for token_type in ("model", "newline"):
+            del data[token_type]["target_all_std"]
+    make_source(tmp_path / "results" / "odd" / "set", **models)
+    at = open_app(metric="target_all_std")
+    click_header(at, name)
+    at.selectbox(key="source").set_value("odd/set").run()
+    assert not at.exception
+    assert len(rows(at)) == KEPT
+    assert not [label for label, _ in (column(at, one) for one in table_of(at).value) if label.endswith(("↓", "↑"))]
+
+
+def test_an_order_by_a_metric_that_is_no_longer_shown_is_dropped():
+    """Nothing on the screen would say what the rows are sorted by."""
+    at = open_app()
+    click_header(at, f"base_{MEAN}")
+    at.selectbox(key="metric").set_value("target_max").run()
+    assert not at.exception
+    fresh = open_app(metric="target_max")
+    assert rows(at) == rows(fresh)
+
+
+# Marks
+
+
+def test_the_picked_row_is_marked_and_no_other():
+    at = open_app()
+    assert set(table_of(at).value["mark"]) == {""}
+    for row in (3, 0):
+        click_row(at, row)
+        marks = table_of(at).value["mark"].tolist()
+        assert marks == ["▸" if i == row else "" for i in range(KEPT)]
+    at.button(key="close").click().run()
+    assert set(table_of(at).value["mark"]) == {""}
+
+
+def test_a_feature_that_the_link_picks_is_marked_in_its_row():
+    at = open_app(feature="2@newline")
+    assert table_of(at).value["mark"].tolist().index("▸") == rows(at).index(("newline", 2))
+
+
+# Chips
+
+CHIPPED = {
+    "token_types": ({"token_types": "model"}, "position model"),
+    "exclusivity": ({"exclusivity": "base"}, "exclusive in Base"),
+    "consistency": ({"consistency": "consistent"}, "consistent only"),
+    "search": ({"search": "commas"}, "explanation contains “commas”"),
+    "ids": ({"ids": "2, 3"}, "2 feature ids"),
+    "min_value": ({"min_value": "401"}, "Mean activation at least 401"),
+    "max_q": ({"evidence": "true"}, "q at most 0.05"),
+}
+
+
+@pytest.mark.parametrize(("name", "asked", "says"), [(name, *chip) for name, chip in CHIPPED.items()])
+def test_a_click_on_a_chip_removes_its_filter(name, asked, says):
+    at = open_app(**asked)
+    assert chips(at) == [says]
+    assert len(rows(at)) < KEPT
+    remove_chip(at, name)
+    assert not at.exception
+    assert chips(at) == []
+    assert count(at) == f"{KEPT} features"
+    assert len(rows(at)) == KEPT
+
+
+def test_a_click_on_one_chip_leaves_the_others():
+    at = open_app(token_types="model", exclusivity="base", search="commas")
+    assert len(chips(at)) == 3
+    remove_chip(at, "search")
+    assert chips(at) == ["position model", "exclusive in Base"]
+    assert sorted(rows(at)) == [("model", 1), ("model", 2)]
+
+
+def test_rule_box_and_stars_have_chips():
+    at = open_app(min_target="5", feature="2@model")
+    (rule,) = chips(at)
+    assert rule.startswith("exclusive: active on at least 5")
+    remove_chip(at, "rule")
+    assert (chips(at), count(at)) == ([], f"{KEPT} features")
+    draw_box(at, [{"legendgroup": "model", "customdata": 2}, {"legendgroup": "model", "customdata": 3}])
+    at.button(key="star").click().run()
+    at.toggle(key="starred").set_value(True).run()
+    assert chips(at) == ["inside the box", "starred"]
+    assert rows(at) == [("model", 2)]
+    remove_chip(at, "starred")
+    assert sorted(rows(at)) == [("model", 2), ("model", 3)]
+    remove_chip(at, "box")
+    assert (chips(at), held(at).subset, len(rows(at))) == ([], (), KEPT)
+
+
+# The legend, and evidence
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("key", ["token_types", "exclusivity", "consistency"])
+def test_the_legend_counts_what_the_table_then_shows(question, key):
+    at = open_app(question=question)
+    kept = len(rows(at))
+    named = legend(at, key)
+    assert sum(named.values()) == kept
+    for value, number in zip(options_of(key), named.values(), strict=True):
+        at.pills(key=key).set_value([value]).run()
+        assert count(at) == shown_of(number, kept)
+        assert legend(at, key) == named, "it counts what the question keeps, whatever is chosen"
+        assert len(rows(at)) == number if number else at.info
+    at.pills(key=key).set_value(options_of(key)).run()
+    assert len(rows(at)) == kept
+
+
+def options_of(key):
+    return {
+        "token_types": ["model", "newline"],
+        "exclusivity": list(EXCLUSIVITIES),
+        "consistency": ["consistent", "inconsistent"],
+    }[key]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_evidence_shows_as_many_as_its_switch_says(results, question):
+    at = open_app(question=question)
+    kept = load(results).table_of(View(question=question))
+    found = question_q(kept, question, MEAN) <= 0.05
+    assert significant(at) == found.sum()
+    at.toggle(key="evidence").set_value(True).run()
+    assert count(at) == shown_of(significant(at), len(kept))
+    expected = kept[found]
+    assert sorted(rows(at)) == sorted(zip(expected["token_type"], expected["feature_id"], strict=True))
+    at.toggle(key="evidence").set_value(False).run()
+    assert len(rows(at)) == len(kept)
+
+
+def test_the_count_says_of_how_many():
+    assert help_of_count(open_app()) == "Of 8 in the SAE. A feature counts once per position."
+
+
+# Ids
+
+
+def test_each_fault_of_the_ids_is_said_with_its_line():
+    """The whole list was refused for one word, with no place."""
+    at = open_app()
+    at.text_area(key="ids").set_value("0, 2\nseven\n\n3; 1.5 x-1\n").run()
+    assert warnings_of(at) == [
+        "Line 2: 'seven' is not a feature id.",
+        "Line 4: '1.5' is not a feature id.",
+        "Line 4: 'x-1' is not a feature id.",
+    ]
+    assert {feature_id for _, feature_id in rows(at)} == {0, 2, 3}
+
+
+def test_many_faults_of_the_ids_are_counted():
+    at = open_app()
+    at.text_area(key="ids").set_value("2\n" + "\n".join("abcdefgh")).run()
+    assert warnings_of(at) == [
+        *(f"Line {line}: '{word}' is not a feature id." for line, word in enumerate("abcde", 2)),
+        "3 more words are not feature ids.",
+    ]
+    assert {feature_id for _, feature_id in rows(at)} == {2}
+
+
+# Room
+
+
+@given(st.integers(0, 5_000), st.integers(0, 5_000))
+def test_chart_table_and_details_fill_the_room(width, height):
+    room = Room.within(width, height)
+    if room.is_narrow:
+        assert room.chart.width == room.table.width == room.details.width == room.width < NARROW
+        return
+    assert room.chart.width + GAP + room.table.width == room.details.width == room.width
+    assert room.chart.height == room.table.height
+    assert room.chart.width >= 400
+    assert room.chart.height >= 320
+    assert room.table.width >= 300
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 800), (1060, 900), (1540, 1080)])
+def test_all_of_it_is_in_view_in_usual_windows(width, height):
+    room = Room(width, height)
+    assert 262 + room.chart.height + GAP + room.details.height <= height
+    assert math.isclose(room.chart.width / width, 0.45, abs_tol=0.01)
