@@ -9,6 +9,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import Drawn
+    from featurediff.features.questions import Asked
 
 # Keys of widgets that are read elsewhere than where they are drawn. A widget with `bind="query-params"` has its key in
 # the URL too.
@@ -97,6 +98,9 @@ class Session:
 
     shared: list[tuple[str, str, int]] = field(default_factory=list)
     """(source, token_type, feature_id) of each row of the comparison's shared features, likewise."""
+
+    shared_by: Asked | None = None
+    """The question that keeps these features."""
 
     @property
     def table_key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,7 +42,7 @@ def follow_click(rows: pd.DataFrame, choices: Choices) -> None:
         open_in_dashboard(source, token_type, choices)
     if click := state.get(OPEN_FEATURE):
         source, token_type, feature_id = here.shared[click["row"]]
-        open_in_dashboard(source, token_type, choices, feature_id)
+        open_in_dashboard(source, token_type, replace(choices, asked=here.shared_by or choices.asked), feature_id)
     for point in ((state.get(BARS) or {}).get("selection") or {}).get("points", []):
         at = point["customdata"]  # a list or a dict, depending on how it was sent
         source, token_type = here.listed[int(next(iter(at.values())) if isinstance(at, dict) else at[0])]
@@ -55,7 +56,8 @@ def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id
     changes: dict[str, str | list[str]] = {name: [] for name in _FILTERS}
     changes |= {"source": source, "token_types": [token_type] if feature_id is None else []}
     changes["feature"] = [] if feature_id is None else f"{feature_id}@{token_type}"
-    changes |= {name: here.get_all(name) for name in ("question", "family", "unit", "min_target", "max_control")}
+    changes |= {name: here.get_all(name) for name in ("family", "unit", "min_target", "max_control")}
+    changes["question"] = [] if asked.question == "exclusive" else asked.question
     changes["alpha"] = [] if asked.alpha == ALPHA else f"{asked.alpha:.15g}"
     if asked.question != "exclusive":
         changes["metric"] = asked.metric
@@ -87,9 +89,10 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
         exclusive_share=100 * rows["exclusive_share"],
     )
     columns = describe_columns(labels)
-    for name in ("groups", "same"):
-        if (cells[name] == "–").all():
-            del columns[name]
+    if (cells["groups"] == "–").all():
+        del columns["groups"]
+    if len(set(cells["same"])) == 1:  # all of them, or none that are known: a sentence above says so
+        del columns["same"]
     st.dataframe(
         cells[list(columns)],
         key="counts",
@@ -114,7 +117,7 @@ def describe_columns(labels: Labels) -> dict[str, Any]:
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     columns: dict[str, Any] = {
         "source": st.column_config.ButtonColumn(
-            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=200, help="Opens it in the dashboard."
+            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=180, help="Opens it in the dashboard."
         ),
         "token_type": text("Position", width=70),
         "prompts": text("Prompts", width=70, help=f"{sets}; base/chat where they differ."),
@@ -122,7 +125,7 @@ def describe_columns(labels: Labels) -> dict[str, Any]:
         "same": text(
             "Same", width=60, help=f"{sets}: equal numbers are the same prompts, which share their noise; ?: not known."
         ),
-        "exclusive_kept": number(f"{labels.target} only", width=80, format="localized", help="Active on target only."),
+        "exclusive_kept": number(f"{labels.target} only", width=75, format="localized", help="Active on target only."),
         "exclusive_significant": number(
             "evidence", width=70, format="localized", help="Those of them with evidence: q of target over control."
         ),
