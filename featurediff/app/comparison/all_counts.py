@@ -6,18 +6,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import pandas as pd
 import streamlit as st
 
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
-from featurediff.compare.count_words import groups_in_words
+from featurediff.compare.count_words import groups_in_words, prompts_in_words, same_in_words
 from featurediff.csv_files import to_csv
 from featurediff.features.evidence import ALPHA
 from featurediff.labels import PROMPTS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from featurediff.app.comparison.choices import Choices
     from featurediff.labels import Labels
 
@@ -81,11 +82,12 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
             on_click="ignore",
             help="A row per source, position, question and part, with numbers of prompts and groups.",
         )
+    records = rows.to_dict("records")
     cells = rows.assign(
         source=":material/arrow_forward: " + rows["source"].map(short),
-        prompts=rows["n_target"] + " + " + rows["n_control"],
-        groups=[groups_in_words(row) for row in rows.to_dict("records")],
-        same=[_same(row) for row in rows.to_dict("records")],
+        prompts=[prompts_in_words(row) for row in records],
+        groups=[groups_in_words(row) for row in records],
+        same=[same_in_words(row) for row in records],
         exclusive_share=100 * rows["exclusive_share"],
     )
     columns = describe_columns(labels)
@@ -101,12 +103,6 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
         height="content" if len(rows) < 20 else 660,
         placeholder="–",
     )
-
-
-def _same(row: dict[Any, Any]) -> str:
-    """Return the numbers of a row’s prompt sets: equal numbers are the same prompts."""
-    numbers = ["?" if pd.isna(row[f"same_{prompts}"]) else str(row[f"same_{prompts}"]) for prompts in PROMPTS]
-    return "–" if numbers == ["?", "?"] else " + ".join(numbers)
 
 
 def describe_columns(labels: Labels) -> dict[str, Any]:
