@@ -199,47 +199,6 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
                 path.unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """
-    Let one process at a time change a file; another one waits here.
-
-    Parameters
-    ----------
-    path : Path
-        The file; the lock is a hidden file beside it, which is gone when nobody holds it.
-
-    Raises
-    ------
-    DataError
-        If the hidden file cannot be made.
-    """
-    import fcntl  # not on Windows, where nothing else needs it
-
-    lock = path.with_name(f".{path.name}.lock")
-    with _writing(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = lock.open("a")
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file.fileno(), lock):
-                break
-            file.close()  # its holder has removed it meanwhile
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        file.close()
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    """Tell whether an open file is the one that a path names now."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _put_aside(folder: Path, data: bytes, *, lasts: bool = False) -> Path:
     """Write a file of a temporary name; one that lasts is on the disk before it gets its own name."""
     _sweep(folder)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,8 @@ import pytest
 from featurediff import files
 from featurediff.cli import main
 from featurediff.errors import DataError
-from featurediff.files import OLD, locked, sweep, write_together, write_whole
+from featurediff.files import OLD, sweep, write_together, write_whole
+from featurediff.locks import alone
 from featurediff.meaning.explain import Explained, add_rows, write_rows
 from featurediff.meaning.explanations import read_explanations
 from featurediff.sources.demo import make_demo
@@ -69,26 +71,21 @@ def test_rows_replace_what_is_there_only_where_that_is_asked_for(tmp_path):
     assert read_explanations(path).texts.to_dict() == {1: "text"}
 
 
-def test_lock_is_held_by_one_and_leaves_nothing(tmp_path):
-    path = tmp_path / "e.csv"
-    with locked(path):
-        (lock,) = tmp_path.iterdir()
-        with lock.open("a") as other, pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def test_lock_that_is_waited_for(tmp_path):
+    lock = tmp_path / ".e.csv.lock"
+    with ThreadPoolExecutor(1) as pool:
+        with alone(lock, "run", wait=True):
+            (at,) = tmp_path.iterdir()
+            waiting = pool.submit(hold, lock)
+            with at.open("a") as other, pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            assert not waiting.done()
+        waiting.result(timeout=60)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lock_of_a_run_that_was_killed_keeps_nobody_out(tmp_path):
-    (tmp_path / ".e.csv.lock").write_text("")
-    with locked(tmp_path / "e.csv"):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_folder_that_cannot_be_locked_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    message = f"`{tmp_path}/file/.e.csv.lock` cannot be written (File exists). Is there room, and may you write there?"
-    with pytest.raises(DataError, match=f"^{re.escape(message)}$"), locked(tmp_path / "file" / "e.csv"):
+def hold(lock):
+    with alone(lock, "run", wait=True):
         pass
 
 

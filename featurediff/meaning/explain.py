@@ -11,7 +11,8 @@ import pandas as pd
 
 from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
-from featurediff.files import locked, read_whole, write_whole
+from featurediff.files import read_whole, write_whole
+from featurediff.locks import alone
 from featurediff.meaning.neuronpedia_api import Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
 from featurediff.meaning.neuronpedia_server import API, Servers
@@ -214,7 +215,7 @@ def add_rows(path: Path, explained: Explained, *, replace: bool = False) -> None
     DataError
         If something else wrote the file, or it cannot be written.
     """
-    with locked(path):
+    with alone(path.with_name(f".{path.name}.lock"), "run of explain", wait=True):
         write_rows(path, explained, None if replace else written_rows(path))
 
 
