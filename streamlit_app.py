@@ -175,7 +175,7 @@ with sidebar:
     only_starred = choose_stars()
 kept = keep(opened, view)
 if here.box and not here.is_caught:
-    here.subset, here.is_caught = catch_points(opened, view, here.box), True
+    here.subset, here.is_caught = catch_points(opened, view, here.box, room.chart), True
 shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
 if here.picked:
     token_type, feature_id = here.picked

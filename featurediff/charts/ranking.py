@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,9 @@ ABOVE, BELOW = 66, 14
 
 TITLE = 50
 """Pixels of the title."""
+
+LINE = 64
+"""Characters of a line of the name of the axis: what fits beside a table."""
 
 LABEL_WIDTH = 60
 """Characters of an explanation above its interval."""
@@ -184,7 +188,7 @@ def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> dict[str
         "xaxis": {
             "range": [low - pad, high + pad],
             "side": "top",
-            "title": {"text": text(name), "standoff": 8, "font": {"size": 13}},
+            "title": {"text": "<br>".join(map(text, textwrap.wrap(name, LINE))), "standoff": 8, "font": {"size": 12}},
             "gridcolor": GRID,
             "zeroline": True,
             "zerolinecolor": "gray",

@@ -316,24 +316,24 @@ def test_axis_holds_all_intervals_and_no_change():
     assert low < 0 < high
     assert fig.layout.xaxis.zeroline
     assert (
-        fig.layout.xaxis.title.text
+        fig.layout.xaxis.title.text.replace("<br>", " ")
         == "Change of mean activation on Introspective (Tuned − Ancestor), 95 % interval; faded: q &gt; 0.05"
     )
-    assert draw(TABLE[TABLE["sparsity_specific_q"] <= 0.05], question="specific").layout.xaxis.title.text == (
-        "Change of activation frequency on Introspective more than on Other (Tuned − Ancestor), 95 % interval"
-    )
+    assert draw(TABLE[TABLE["sparsity_specific_q"] <= 0.05], question="specific").layout.xaxis.title.text.replace(
+        "<br>", " "
+    ) == ("Change of activation frequency on Introspective more than on Other (Tuned − Ancestor), 95 % interval")
 
 
 def test_without_intervals():
     fig = draw(metric=MAX, question="specific")
     title = "Change of maximum activation on Introspective (Tuned − Ancestor), which nothing tests"
-    assert fig.layout.xaxis.title.text == title
+    assert fig.layout.xaxis.title.text.replace("<br>", " ") == title
     assert all(trace.error_x.array is None for trace in fig.data)
     assert {trace.opacity for trace in fig.data} == {FADED}
     assert fig.layout.annotations[0].text == "<b>newline: more in Tuned</b>"
     control = TABLE.assign(**{f"{side}_control_max": TABLE[f"{side}_target_max"] for side in ("base", "chat")})
     title = "Change of maximum activation on Other prompts (Tuned − Ancestor), which nothing tests"
-    assert draw(control, metric="control_max").layout.xaxis.title.text == title
+    assert draw(control, metric="control_max").layout.xaxis.title.text.replace("<br>", " ") == title
 
 
 def test_hover():
