@@ -728,8 +728,8 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ],
         [
             "SAE",
-            "What the SAE explains on Target at model is not recorded; L0 3.5 and 3.78 (by its name 114) · "
-            "What the SAE explains on Target at newline is not recorded; L0 3.5 and 3.78 (by its name 114)",
+            "SAE fit on Target at model not recorded; L0 3.5 and 3.8 (by its name 114) · "
+            "SAE fit on Target at newline not recorded; L0 3.5 and 3.8 (by its name 114)",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],

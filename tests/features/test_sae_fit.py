@@ -50,7 +50,7 @@ def test_l0_is_counted_and_what_is_not_said_is_unknown(tmp_path):
     ]
     view = View(labels=LABELS, filters=Filters(token_types=("newline",)))
     assert study.reading_in_words(view) == (
-        "What the SAE explains on Target at newline is not recorded; L0 3.5 and 3.78 (by its name 114)"
+        "SAE fit on Target at newline not recorded; L0 3.5 and 3.8 (by its name 114)"
     )
 
 
