@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from featurediff.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = ".featurediff-"
+"""How a file is called until it is written whole."""
+
+OLD = 24 * 60 * 60
+"""Seconds after which such a file is swept: the run that wrote it was killed."""
 
 MAX_READS = 3
 """How often a file is read that changes each time, before it is given up."""
@@ -141,23 +154,95 @@ def write_whole(path: Path, content: str | bytes) -> None:
         If the folder cannot be made or the file cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    made = None
-    try:
+    with _writing(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".featurediff-", dir=path.parent)
-        made = Path(name)
+        made = _put_aside(path.parent, data)
+        try:
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """
+    Write files that belong together, so that nobody ever finds a new one beside an old one.
+
+    A run that is killed leaves the old files, the new ones, or some of them missing, which is noticed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go; other files in it stay.
+    files : mapping
+        Name → content.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be made or a file cannot be written; the old files then stay.
+    """
+    made: dict[str, Path] = {}
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for name, data in files.items():
+                made[name] = _put_aside(folder, data, lasts=True)
+            for name in list(files)[1:]:
+                (folder / name).unlink(missing_ok=True)
+            for name, path in made.items():
+                path.replace(folder / name)
+        finally:
+            for path in made.values():
+                path.unlink(missing_ok=True)
+
+
+def _put_aside(folder: Path, data: bytes, *, lasts: bool = False) -> Path:
+    """Write a file of a temporary name; one that lasts is on the disk before it gets its own name."""
+    _sweep(folder)
+    handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
+    made = Path(name)
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            if lasts:
+                file.flush()
+                os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         made.chmod(0o666 & ~umask)
-        made.replace(path)
+    except OSError:
+        made.unlink(missing_ok=True)
+        raise
+    return made
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove what runs that were killed left in a folder, once for each folder and process."""
+    sweep(folder, PREFIX)
+
+
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove files and folders that start with a prefix and were last changed over a day ago."""
+    for path in folder.glob(f"{prefix}*"):
+        try:
+            if time.time() - path.lstat().st_mtime < OLD:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError:  # another run sweeps too, or it is somebody else's
+            continue
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         msg = f"`{path}` cannot be written ({error.strerror}). Is there room, and may you write there?"
         raise DataError(msg) from error
-    finally:
-        if made:
-            made.unlink(missing_ok=True)

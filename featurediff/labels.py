@@ -100,6 +100,10 @@ class Labels:
         how = {1: "more than", 0: "as much as", -1: "less than"}[sign]
         return f"Exclusive, but {self.chat} uses it {how} {self.base} on {self.target} prompts"
 
+    def explain_on_control(self) -> str:
+        """Say in words that a feature's effect is one of the control prompts rather than of the target prompts."""
+        return f"It changed more on {self.control} than on {self.target} prompts"
+
     def statistic(self, name: str) -> str:
         """Name a vector with its prompt set first, such as "Control: mean activation"."""
         prompts, _, statistic = name.partition("_")

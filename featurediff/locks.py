@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def alone(lock: Path, what: str) -> Iterator[None]:
+def alone(lock: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """
     Hold a lock file, which is there as long as somebody is at work; a file that a killed process left is taken over.
 
@@ -31,15 +31,17 @@ def alone(lock: Path, what: str) -> Iterator[None]:
         The lock file; its folder is made.
     what : str
         What only one process may do at a time, such as "run of collect".
+    wait : bool
+        Whether to wait for another process, instead of refusing: for what takes a moment.
 
     Raises
     ------
     DataError
-        If another process holds the lock, or the file cannot be written.
+        If another process holds the lock and is not waited for, or the file cannot be written.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = _take(lock, what)
+        handle = _take(lock, what, wait=wait)
     except OSError as error:
         msg = f"`{lock}` cannot be written ({error.strerror}). Is there room, and may you write there?"
         raise DataError(msg) from error
@@ -50,12 +52,12 @@ def alone(lock: Path, what: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _take(lock: Path, what: str) -> int:
+def _take(lock: Path, what: str, *, wait: bool) -> int:
     """Lock the file, and write into it who holds it; return its open handle."""
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             since = datetime.fromtimestamp(os.fstat(handle).st_mtime).astimezone()
             who = os.pread(handle, 200, 0).decode(errors="replace")

@@ -1,5 +1,6 @@
 """Sources of which it is known which feature was how active on which prompt."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -110,4 +111,36 @@ def make_paired(folder, seed=0, *, sizes=None, texts="prompt {}", **metadata):
     listed = [(prompts, i, texts.format(f"{prompts} {i}")) for prompts, n in sizes.items() for i in range(n)]
     written = pd.DataFrame(listed, columns=["prompt_set", "prompt_id", "content"]).assign(seed=seed)
     written.to_parquet(folder / "prompts.parquet", index=False)
+    return folder
+
+
+def write_source(folder, cells, groups=None, *, with_activations=True):
+    """Write the two files of activations as in `from_activations`, and the activations and groups beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results, _ = from_activations(cells)
+    rows = []
+    for side in SIDES:
+        model = results.of(side)
+        metadata = {name: value for name, value in asdict(model.metadata).items() if value is not None}
+        metadata["token_types"] = list(model.metadata.token_types)
+        tensors = {
+            token_type: {name: torch.tensor(cells) for name, cells in vectors.items()}
+            for token_type, vectors in model.vectors.items()
+        }
+        torch.save(tensors | {"metadata": metadata}, folder / f"{side}.pt")
+        for token_type, of_sides in cells.items():
+            for prompts, values in of_sides[side].items():
+                rows += [
+                    (side, prompts, token_type, int(i), int(feature), float(values[i][feature]))
+                    for i, feature in zip(*np.nonzero(values), strict=True)
+                ]
+    names = ["model", "prompt_set", "token_type", "prompt_id", "feature_id", "activation"]
+    if with_activations:
+        pd.DataFrame(rows, columns=names).to_parquet(folder / "activations.parquet")
+    if groups:
+        texts = [
+            (prompts, i, f"prompt {i}", f"{prompts} {g}") for prompts in PROMPTS for i, g in enumerate(groups[prompts])
+        ]
+        columns = ["prompt_set", "prompt_id", "content", "group"]
+        pd.DataFrame(texts, columns=columns).to_parquet(folder / "prompts.parquet")
     return folder

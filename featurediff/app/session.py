@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.groups import Groups
     from featurediff.app.dashboard.room import Room
     from featurediff.app.dashboard.rows import Sort
+    from featurediff.features.questions import Asked
 
 # Keys of widgets that are read elsewhere than where they are drawn. A widget with `bind="query-params"` has its key in
 # the URL too.
@@ -130,6 +131,9 @@ class Session:
 
     shared: list[tuple[str, str, int]] = field(default_factory=list)
     """(source, token_type, feature_id) of each row of the comparison's shared features, likewise."""
+
+    shared_by: Asked | None = None
+    """The question that keeps these features."""
 
     @property
     def table_key(self) -> str:

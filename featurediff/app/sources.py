@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from featurediff.errors import DataError
-from featurediff.files import kind_of
+from featurediff.files import kind_of, sweep
 from featurediff.sources import demo
 from featurediff.sources.tree import FILES, Source, describe_source, find_sources
 
@@ -57,8 +57,10 @@ def demo_sources() -> dict[str, Source]:
     DataError
         If there is no place to write them.
     """
+    prefix = "featurediff-demo-"
     try:
-        tree = Path(tempfile.mkdtemp(prefix="featurediff-demo-"))
+        sweep(Path(tempfile.gettempdir()), prefix)
+        tree = Path(tempfile.mkdtemp(prefix=prefix))
     except OSError as error:
         msg = f"The demo cannot be written ({error.strerror}). TMPDIR names the folder for it: is there room?"
         raise DataError(msg) from error

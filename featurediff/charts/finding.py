@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurediff.features.evidence_columns import goes_against, is_among
+from featurediff.features.evidence_columns import changes_on_control, goes_against, is_among
 from featurediff.features.questions import effect_of
 from featurediff.features.table import Thresholds
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from featurediff.charts.view import View
     from featurediff.features.evidence import Changes
-
-
-_TIE = 1e-9
-"""Two changes that differ by less than this share are equal."""
 
 
 class Found(NamedTuple):
@@ -52,9 +48,8 @@ def count_found(table: pd.DataFrame, metric: str) -> Found:
         The metric shown: it selects mean or frequency.
     """
     up, down = (int(is_among(table["direction"], (way,)).sum()) for way in ("increase", "decrease"))
-    change, specific = (table[effect_of(question, metric)].to_numpy() for question in ("changed", "specific"))
-    on_control = np.abs(change - specific) > np.abs(change) * (1 + _TIE)
-    return Found(len(table), up, down, int(goes_against(table, metric).sum()), int(on_control.sum()))
+    against, on_control = (int(found(table, metric).sum()) for found in (goes_against, changes_on_control))
+    return Found(len(table), up, down, against, on_control)
 
 
 def finding(
@@ -112,9 +107,7 @@ def plural_of(number: int) -> str:
 def _published(found: Found, view: View, chance: pd.DataFrame, *, is_first: bool = False) -> str:
     """Say what the published rule keeps, and what chance would."""
     words = view.labels
-    by_chance = chance["either_expected"].sum()
-    number = f"{by_chance:,.0f}" if by_chance >= 1 else f"{by_chance:.1f}"
-    expected = f"{'at least' if chance['is_least'].any() else 'about'} {number}"
+    expected = _expected(float(chance["either_expected"].sum()), is_least=bool(chance["is_least"].any()))
     is_published = view.thresholds == Thresholds()
     if is_first and is_published:
         said = f"{plural_of(found.kept)} {_verb(found.kept, 'is', 'are')} active on {words.target} only"
@@ -123,6 +116,14 @@ def _published(found: Found, view: View, chance: pd.DataFrame, *, is_first: bool
     else:
         said = f"The {'published rule' if is_published else 'rule with these thresholds'} keeps {found.kept:,}"
     return f"{said}; {expected} would be expected if {words.target} and {words.control} did not differ."
+
+
+def _expected(number: float, *, is_least: bool) -> str:
+    """Write how many features chance would keep."""
+    written = f"{number:,.0f}" if number >= 1 else f"{number:.1f}"
+    if written == "0.0":
+        return "at least 0" if is_least else "hardly any"
+    return f"{'at least' if is_least else 'about'} {written}"
 
 
 def _going_against(found: Found) -> str:

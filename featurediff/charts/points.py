@@ -11,7 +11,7 @@ from featurediff.charts.packing import MARKER
 from featurediff.charts.style import colours, hover_label
 from featurediff.charts.texts import hover_texts, text
 from featurediff.charts.view import View
-from featurediff.features.evidence_columns import goes_against
+from featurediff.features.evidence_columns import changes_on_control, goes_against
 from featurediff.features.questions import Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Labels, test_in_words
 from featurediff.sources.origin import Origin
@@ -105,36 +105,34 @@ def point_traces(
 
 def _ends(table: pd.DataFrame, view: View, texts: NDArray[np.object_] | None) -> NDArray[np.object_] | None:
     """Return what ends each point's hover text; None where no point has any."""
-    explained = len(table) <= EXPLAINED_POINTS
-    against = np.flatnonzero(goes_against(table, view.metric))
-    if not explained and not len(against):
-        return None
-    if explained:
-        ends = hover_texts(table) if texts is None else texts[table.index]
-    else:
-        ends = np.full(len(table), "", dtype=object)
-    if len(against):
-        ends = ends.copy()
-        notes = _against(table.iloc[against], view.metric, view.labels)
-        ends[against] = [f"<b>{note}</b><br>{end}" for note, end in zip(notes, ends[against], strict=True)]
+    notes = notes_on_class(table, view)
+    if len(table) > EXPLAINED_POINTS:
+        return notes if notes.any() else None
+    ends: NDArray[np.object_] = notes + (hover_texts(table) if texts is None else texts[table.index])
     return ends
 
 
-def _against(rows: pd.DataFrame, metric: str, labels: Labels) -> list[str]:
-    """Say of each row how chat uses the feature compared with base."""
-    ways = {sign: text(labels.explain_change(sign)) for sign in (-1, 0, 1)}
-    return [ways[int(sign)] for sign in np.sign(rows[effect_of("exclusive", metric)])]
+def notes_on_class(rows: pd.DataFrame, view: View) -> NDArray[np.object_]:
+    """Say what a reader of a row's class or effect may not expect: lines of hover text, "" where there is nothing."""
+    found = np.full(len(rows), "", dtype=object)
+    against = goes_against(rows, view.metric)
+    sign = np.sign(rows[effect_of("exclusive", view.metric)].to_numpy())
+    for way in (-1, 0, 1):
+        found[against & (sign == way)] += f"<b>{text(view.labels.explain_change(way))}</b><br>"
+    if view.question == "specific":
+        found[changes_on_control(rows, view.metric)] += f"<b>{text(view.labels.explain_on_control())}</b><br>"
+    return found
 
 
-def class_lines(rows: pd.DataFrame, metric: str, labels: Labels) -> list[str]:
+def class_lines(rows: pd.DataFrame, view: View) -> list[str]:
     """Say of each row in which models it is exclusive, and what speaks against that; lines of hover text."""
-    against = np.flatnonzero(goes_against(rows, metric))
-    notes = dict(zip(against.tolist(), _against(rows.iloc[against], metric, labels), strict=True))
     said = []
-    for i, (exclusivity, inconsistent) in enumerate(zip(rows["exclusivity"], rows["inconsistent"], strict=True)):
-        lines = [text(labels.explain(exclusivity))]
-        lines += [text(labels.explain_inconsistent(exclusivity))] * inconsistent
-        said.append("<br>".join(f"<b>{line}</b>" for line in [*lines, *filter(None, [notes.get(i)])]))
+    for exclusivity, inconsistent, note in zip(
+        rows["exclusivity"], rows["inconsistent"], notes_on_class(rows, view), strict=True
+    ):
+        lines = [text(view.labels.explain(exclusivity))]
+        lines += [text(view.labels.explain_inconsistent(exclusivity))] * inconsistent
+        said.append("".join(f"<b>{line}</b><br>" for line in lines) + note)
     return said
 
 

@@ -127,7 +127,7 @@ def _dots(
     effect, low, high = (rows[name].to_numpy() for name in ("effect", "low", "high"))
     numbers = tuple(rows[name].to_numpy() for name in ("base", "chat", "change"))
     bars = {"type": "data", "symmetric": False, "array": high - effect, "arrayminus": effect - low}
-    said = class_lines(rows, view.metric, labels)
+    said = class_lines(rows, view)
     lines = [
         f"<b>Feature %{{customdata[0]:d}}</b> at {text(token_type)}",
         *value_lines(view.metric, labels),
@@ -149,7 +149,7 @@ def _dots(
         "opacity": 1 if is_evident else FADED,
         "marker": {"size": 8, "color": colour},
         "customdata": custom_data(rows, numbers, effect_of(view.question, view.metric)),
-        "text": [f"{one}<br><br>{other}" for one, other in zip(said, wrap(rows["explanation"]), strict=True)],
+        "text": [f"{one}<br>{other}" for one, other in zip(said, wrap(rows["explanation"]), strict=True)],
         "hovertemplate": "<br>".join(lines) + "<extra></extra>",
         "hoverlabel": hover_label(colour),
     }

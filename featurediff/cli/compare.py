@@ -11,13 +11,20 @@ from rich.table import Table
 
 from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, read_thresholds
 from featurediff.cli.terminal import err, out, print_table, printable, show_progress
-from featurediff.compare.count_words import groups_in_words, number_or_dash, parts_shown, question_of, values_of
+from featurediff.compare.count_words import (
+    groups_in_words,
+    number_or_dash,
+    parts_shown,
+    prompts_in_words,
+    question_of,
+    values_of,
+)
 from featurediff.csv_files import to_csv
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.files import write_whole
-from featurediff.labels import PROMPTS, Labels
+from featurediff.labels import Labels
 from featurediff.sources.tree import find_sources
 
 if TYPE_CHECKING:
@@ -109,8 +116,7 @@ def _check_outputs(given: Mapping[str, Path | None]) -> None:
 
 def _row(row: Mapping[Any, Any]) -> list[str]:
     """Return what every table of counts starts with: source, position, numbers of prompts and groups."""
-    prompts = " + ".join(row[f"n_{name}"] for name in PROMPTS)
-    return [row["source"], row["token_type"], prompts, groups_in_words(row)]
+    return [row["source"], row["token_type"], prompts_in_words(row), groups_in_words(row)]
 
 
 def _table(columns: Sequence[str]) -> Table:

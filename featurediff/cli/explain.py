@@ -12,7 +12,7 @@ from featurediff.cli.options import MaxControl, MinTarget, SourceDir, Template, 
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
-from featurediff.meaning.explain import Via, explain, write_rows, written_rows
+from featurediff.meaning.explain import Via, add_rows, explain, written_rows
 from featurediff.meaning.neuronpedia_server import API, EXPORTS, Servers
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations
@@ -51,12 +51,13 @@ def explain_source(
             "for explanations. Name a file with --out."
         )
         raise DataError(msg)
-    written = None if force else written_rows(path)
+    if not force:
+        written_rows(path)  # refuses a file of somebody else's before anything is asked for
     servers = Servers.at(api, exports)
     with show_progress() as progress:
         track = partial(progress.track, description="Getting explanations")
         explained = explain(pages, kept, types=types or (), via=via, servers=servers, track=track)
-    write_rows(path, explained, written)
+    add_rows(path, explained, replace=force)
     err.print(printable(f"{path}: {plural(len(explained.rows), 'explanation')}"))
     err.print(f"{explained.explained:,} of {explained.wanted:,} kept features have an explanation.")
     if explained.unasked:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+from hashlib import sha256
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,8 +48,15 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
         "rendered_prompts": {prompts: _shortened(example) for prompts, example in plan.examples.items()},
         "remarks": list(plan.remarks),
         "command": plan.settings.command,
+        "pair_id": _identify(plan, dtype),
         **facts(plan, dtype),
     }
+
+
+def _identify(plan: Plan, dtype: str) -> str:
+    """Return an id of the run, the same for both models."""
+    said = json.dumps([plan.folder.name, facts(plan, dtype)], sort_keys=True)
+    return sha256(said.encode()).hexdigest()[:16]
 
 
 def facts(plan: Plan, dtype: str) -> dict[str, Any]:

@@ -108,6 +108,17 @@ def number_or_dash(value: Any, how: str = ",") -> str:  # noqa: ANN401  a cell o
     return "–" if pd.isna(value) else format(value, how)
 
 
+def prompts_in_words(row: Mapping[Any, Any]) -> str:
+    """Say how many prompts a row of `compare.counts` rests on, such as "40 + 37/35", target first."""
+    return " + ".join(row[f"n_{prompts}"] for prompts in PROMPTS)
+
+
+def same_in_words(row: Mapping[Any, Any]) -> str:
+    """Return the numbers of a row’s prompt sets, target first: equal numbers are the same prompts; "?": not known."""
+    numbers = ["?" if pd.isna(row[f"same_{prompts}"]) else str(row[f"same_{prompts}"]) for prompts in PROMPTS]
+    return "–" if set(numbers) == {"?"} else " + ".join(numbers)
+
+
 def groups_in_words(row: Mapping[Any, Any]) -> str:
     """
     Say how many groups of prompts a row of `compare.counts` rests on.

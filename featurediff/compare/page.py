@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from featurediff.charts.view import View, heading
-from featurediff.compare.count_words import number_or_dash
+from featurediff.compare.count_words import groups_in_words, number_or_dash, prompts_in_words, same_in_words
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.figures import count_bars, layer_lines
 from featurediff.compare.heat_map import overlap_map
@@ -19,11 +19,11 @@ from featurediff.compare.summary import PUBLISHED
 from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_prompts, what_is_kept, what_is_shared
 from featurediff.export import PLOT_CONFIG, Provenance, whole_page
 from featurediff.features.evidence import NOT_CORRECTED
-from featurediff.labels import PROMPTS, Labels
+from featurediff.labels import Labels
 from featurediff.wording import percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import plotly.graph_objects as go
 
@@ -32,6 +32,17 @@ if TYPE_CHECKING:
     from featurediff.features.table import Thresholds
 
 _LABELS = Labels()
+
+_TABLE_STYLE = (
+    "<style>.counts { overflow-x: auto } .counts td, .counts th "
+    "{ white-space: nowrap; overflow-wrap: normal; padding: 3px 7px }</style>"
+)
+"""A table that is too wide scrolls by itself, and keeps its names in one piece."""
+
+_BELOW = (
+    "Share: of the published rule, those with evidence; else of the features tested. Same: equal numbers are the same "
+    f"prompts; ?: no file says which they were. {NOT_CORRECTED}"
+)
 
 
 def comparison_page(
@@ -78,7 +89,7 @@ def comparison_page(
         parts.append("</div>")
     if reason := group_by_sae(sources).reason:
         parts.append(f"<p>{html.escape(reason)}</p>")
-    parts.append(f"<h2>All counts</h2>\n{_html_table(tidy)}\n<p>{html.escape(NOT_CORRECTED)}</p>")
+    parts.append(f"<h2>All counts</h2>\n{_html_table(tidy, _names(sources))}\n<p>{html.escape(_BELOW)}</p>")
     facts = _facts(sources, thresholds, asked, family)
     return whole_page(title, "\n".join(parts), "Written by featurediff compare.", Provenance(tuple(facts)))
 
@@ -132,18 +143,21 @@ def _sections(
         yield f"Shared features: {group[0].label}", f"{said} {HOW_TO_READ_CELLS}", maps
 
 
-def _html_table(tidy: pd.DataFrame) -> str:
-    """Return the counts side by side, escaped."""
+def _html_table(tidy: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Return the counts side by side, escaped; `names` is source → what the page calls it."""
     rows = side_by_side(tidy)
-    cells = {("", "Source"): rows["source"], ("", "Position"): rows["token_type"]}
-    cells |= {("Prompts", _LABELS.of(prompts)): rows[f"n_{prompts}"] for prompts in PROMPTS}
-    for what, name in (("Groups", "groups"), ("Same prompts", "same")):
-        if rows[[f"{name}_{prompts}" for prompts in PROMPTS]].notna().any(axis=None):
-            cells |= {(what, _LABELS.of(prompts)): rows[f"{name}_{prompts}"].map(number_or_dash) for prompts in PROMPTS}
+    records = rows.to_dict("records")
+    cells = {
+        ("", "Source"): rows["source"].map(names),
+        ("", "Position"): rows["token_type"],
+        (f"{_LABELS.target} + {_LABELS.control}", "prompts"): [prompts_in_words(row) for row in records],
+        (f"{_LABELS.target} + {_LABELS.control}", "groups"): [groups_in_words(row) for row in records],
+        (f"{_LABELS.target} + {_LABELS.control}", "same"): [same_in_words(row) for row in records],
+    }
     wanted = {
-        "exclusive": {"kept": "kept", "significant": "with evidence", "share": "share"},
-        "changed": {"kept": "kept", "increase": "up", "decrease": "down", "share": "of tested"},
-        "specific": {"kept": "kept", "increase": "up", "decrease": "down", "share": "of tested"},
+        "exclusive": {"kept": "kept", "significant": "evidence", "share": "share"},
+        "changed": {"kept": "kept", "increase": "up", "decrease": "down", "share": "share"},
+        "specific": {"kept": "kept", "increase": "up", "decrease": "down", "share": "share"},
         "any": {"kept": "kept"},
     }
     for question, columns in wanted.items():
@@ -151,7 +165,7 @@ def _html_table(tidy: pd.DataFrame) -> str:
             write = _share if value == "share" else number_or_dash
             cells[heading_of(question), name] = rows[f"{question}_{value}"].map(write)
     text: str = pd.DataFrame(cells).to_html(index=False, border=0)
-    return text
+    return f'{_TABLE_STYLE}\n<div class="counts">\n{text}\n</div>'
 
 
 def heading_of(question: str) -> str:

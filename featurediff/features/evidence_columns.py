@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from featurediff.features.evidence import ALPHA
-from featurediff.features.questions import EFFECTS, Question, effect_of
+from featurediff.features.questions import CONTRASTS, EFFECTS, Question, effect_of, quantity_of
 from featurediff.labels import SIDES
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from featurediff.features.evidence import Changes, Exclusive, TestedEffect
 
     Floats = NDArray[np.float64]
+
+
+_TIE = 1e-9
+"""Two changes that differ by less than this share are equal."""
 
 
 def with_evidence(table: pd.DataFrame, exclusive: Exclusive, changes: Changes | None) -> pd.DataFrame:
@@ -153,6 +157,27 @@ def goes_against(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
     change = table[effect_of("exclusive", metric)].to_numpy()
     in_base, in_chat = (is_among(table["exclusivity"], (side,)) for side in SIDES)
     found: NDArray[np.bool_] = (in_base & (change >= 0)) | (in_chat & (change <= 0))
+    return found
+
+
+def changes_on_control(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
+    """
+    Return which features changed more on control than on target prompts, up or down.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `with_evidence`.
+    metric : str
+        The metric shown: it selects mean or frequency.
+
+    Returns
+    -------
+    ndarray of shape (rows,), bool
+        |chat − base| on control is larger than on target. False where nothing is known.
+    """
+    change, specific = (table[f"{quantity_of(metric)}_{contrast}"].to_numpy() for contrast in CONTRASTS)
+    found: NDArray[np.bool_] = np.abs(change - specific) > np.abs(change) * (1 + _TIE)
     return found
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
 from featurediff.files import read_whole, write_whole
+from featurediff.locks import alone
 from featurediff.meaning.neuronpedia_api import Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
 from featurediff.meaning.neuronpedia_server import API, Servers
@@ -194,6 +195,28 @@ def written_rows(path: Path) -> pd.DataFrame | None:
         raise DataError(msg)
     rows = unguarded(parse_csv(data, path.name))
     return rows.mask(rows == "")  # so that what is missing stays missing when it is written again
+
+
+def add_rows(path: Path, explained: Explained, *, replace: bool = False) -> None:
+    """
+    Add rows to an explanation file as it is by now: another run, or a person, may have changed it meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it may not exist yet.
+    explained : Explained
+        The new rows.
+    replace : bool
+        Whether to write the new rows alone.
+
+    Raises
+    ------
+    DataError
+        If something else wrote the file, or it cannot be written.
+    """
+    with alone(path.with_name(f".{path.name}.lock"), "run of explain", wait=True):
+        write_rows(path, explained, None if replace else written_rows(path))
 
 
 def write_rows(path: Path, explained: Explained, written: pd.DataFrame | None) -> None:

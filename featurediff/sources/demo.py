@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from featurediff.errors import DataError
-from featurediff.files import write_whole
+from featurediff.files import write_together, write_whole
 from featurediff.labels import PROMPTS, SIDES, Prompts, Side
 from featurediff.sources.results import SYNTHETIC
 
@@ -88,8 +89,7 @@ class Demo:
     def write(self, out: Path) -> Path:
         """Write a results tree below `out` and return the source's folder."""
         folder = folder_of(out, self.layer, self.prompt_set)
-        write_whole(folder / "base.pt", self.base)
-        write_whole(folder / "chat.pt", self.chat)
+        write_together(folder, {"base.pt": self.base, "chat.pt": self.chat})
         write_whole(out / "explanations" / f"{folder.parent.name}.csv", self.explanations)
         return folder
 
@@ -206,7 +206,8 @@ def make_demo(
         for side, token_type, name in ((v, t, n) for v in SIDES for t in TOKEN_TYPES for n in content[v][t]):
             vectors = content[side][token_type]
             vectors[name] = np.where(is_alike, vectors[name], other[side][token_type][name])
-    base, chat = (_pack(content[side], side, num_features, sizes, seed, layer) for side in SIDES)
+    pair_id = _identify(content)
+    base, chat = (_pack(content[side], side, num_features, sizes, seed, layer, pair_id) for side in SIDES)
     return Demo(base, chat, explanations, layer, prompt_set)
 
 
@@ -320,6 +321,16 @@ def _statistics(
     }
 
 
+def _identify(content: dict[Side, dict[str, Vectors]]) -> str:
+    """Return an id of both models' numbers together."""
+    digest = sha256()
+    for side in SIDES:
+        for vectors in content[side].values():
+            for vector in vectors.values():
+                digest.update(vector.tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _pack(
     content: dict[str, Vectors],
     side: str,
@@ -327,6 +338,7 @@ def _pack(
     sizes: dict[str, int],
     seed: int,
     layer: int,
+    pair_id: str,
 ) -> bytes:
     """Return what `torch.save` writes."""
     import torch
@@ -342,6 +354,7 @@ def _pack(
         "num_control_prompts": sizes["control"],
         "num_features": num_features,
         "token_types": list(content),
+        "pair_id": pair_id,
     }
     tensors = {
         token_type: {name: torch.from_numpy(vector) for name, vector in vectors.items()}

@@ -25,7 +25,7 @@ _INTEGERS = {
 
 _TEXT = f"a string of at most {MAX_NAME} Unicode characters"
 _MAX_TOKEN_TYPES = 1000
-_OPTIONAL = ("sae_release", "sae_id", "neuronpedia_id")
+_OPTIONAL = ("sae_release", "sae_id", "neuronpedia_id", "pair_id")
 _HOOKS = ("hook_name", "hf_hook_name", "hook_point", "hookpoint", "sae_hook_name", "submodule_name")
 _CONFIGS = ("sae_config", "sae_cfg", "config", "cfg")
 """What the configuration of the SAE may be called, in which the hook's name stands, perhaps in its `metadata`."""
@@ -70,6 +70,9 @@ class Metadata:
 
     neuronpedia_id: str | None
     """Model and SAE on Neuronpedia, "model/sae"; None when the file does not say."""
+
+    pair_id: str | None = None
+    """The same in both files of one run; None when the file does not say."""
 
     hook_name: str | None = None
     """Where the SAE reads the model, as its library calls it; None when the file does not say."""

@@ -215,6 +215,12 @@ def _pair(base: ModelResults, chat: ModelResults) -> Results:
             "Were they made with the same SAE?"
         )
         raise DataError(msg)
+    if None not in (ours.pair_id, theirs.pair_id) and ours.pair_id != theirs.pair_id:
+        msg = (
+            f"{names[1]} says pair_id {quoted(theirs.pair_id)} but {names[0]} says {quoted(ours.pair_id)}. "
+            "They are of two runs: was one of them replaced? Write both again."
+        )
+        raise DataError(msg)
     for said in ("sae_layer", "sae_trainer", "sae_release", "sae_id"):
         base_value, chat_value = getattr(ours, said), getattr(theirs, said)
         if base_value != chat_value and base_value is not None and chat_value is not None:

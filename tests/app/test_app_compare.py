@@ -465,7 +465,7 @@ def test_overlaps_are_of_what_changed_where_base_and_chat_are_paired(monkeypatch
     assert listed(at) == list(zip(changed["feature_id"].tolist(), changed["token_type"].tolist(), strict=True))
     same = "All sources have the same Target and Control prompts."
     assert same in said(at), "they have the same texts"
-    assert all_counts(at)["same"].tolist() == ["1 + 1"] * 4
+    assert "same" not in all_counts(at), "where all are alike a column says nothing more"
     (frame,) = [frame.value for frame in at.dataframe if "first_q" in frame.value]
     assert set(frame["first_direction"]) <= {"↑", "↓", "–"}
     at.selectbox(key="among").set_value("kept").run()
@@ -489,6 +489,16 @@ def test_numbers_of_prompts_stand_beside_the_counts():
     assert "groups" not in all_counts(at), "no file names groups"
     assert "same" not in all_counts(at), "nor prompts"
     assert "Numbers of prompts differ (Target: 8, 9; Control: 6, 7)" in said(at).replace("\\", "")
+
+
+def test_sources_of_the_same_prompts_have_equal_numbers(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "paired"))
+    for i, name in enumerate("abc"):
+        make_paired(tmp_path / "paired" / SAE_FOLDER / name, seed=i, texts="{} of c" if name == "c" else "{}")
+    make_source(tmp_path / "paired" / SAE_FOLDER / "d")
+    at = open_compare()
+    assert all_counts(at)["same"].tolist()[::2] == ["1 + 1", "1 + 1", "2 + 2", "–"]
+    assert "a, b have the same Target and Control prompts." in said(at)
 
 
 def test_the_counts_can_be_downloaded(tree, download):
@@ -591,6 +601,19 @@ def test_a_shared_feature_opens_in_a_source_that_keeps_it():
     click(at, "open_feature", row)
     assert not at.exception
     assert (held(at).opened, held(at).picked) == (TWO, (position, feature))
+    assert at.session_state["question"] == "exclusive", "by which it is kept, not that of the bars"
+
+
+def test_a_shared_feature_opens_under_the_question_that_keeps_it(monkeypatch, tmp_path):
+    """Features that changed are listed below the counts of the published rule, which need not keep them."""
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "paired"))
+    for i, name in enumerate("ab"):
+        make_paired(tmp_path / "paired" / SAE_FOLDER / name, seed=i)
+    at = open_compare()
+    feature, position = listed(at)[0]
+    click(at, "open_feature", 0)
+    assert not at.exception
+    assert held(at).picked == (position, feature)
     assert at.session_state["question"] == "changed"
 
 

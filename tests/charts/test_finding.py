@@ -1,10 +1,12 @@
 """The finding in words says what the table holds."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from builders import activation_rows, make_source
+from paired import write_source
 
 from featurediff import load
 from featurediff.charts.finding import Found, count_found
@@ -117,3 +119,96 @@ def test_other_thresholds_are_not_called_the_published_rule(source_dir):
     rule = "active on at least 2 of a model’s Self prompts and on at most 1 of its Other prompts"
     assert study.finding(view).startswith(f"{kept} features are {rule}; at least ")
     assert f"The rule with these thresholds keeps {kept}; " in study.finding(replace(view, question="changed"))
+
+
+# ----------------------------------------------------------------------------
+# Every number of every sentence, of sources of every kind.
+
+KINDS = ("published", "demo", "paired", "groups", "nothing")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    home = tmp_path_factory.mktemp("kinds")
+    rng = np.random.default_rng(1)
+    base = rng.gamma(1, 1, (24, 30)) * (rng.random((24, 30)) < 0.3)
+    pushed = base + (np.arange(30) < 9) * rng.gamma(3, 1, (24, 30))
+    cells = {
+        "model": {"base": {"target": base, "control": base[::-1]}, "chat": {"target": pushed, "control": base[::-1]}},
+        "asst": {"base": {"target": base, "control": 0 * base}, "chat": {"target": base, "control": base}},
+    }
+    alike = {
+        name: {side: {"target": base, "control": base[::-1]} for side in ("base", "chat")} for name in ("model", "x")
+    }
+    groups = {"target": np.arange(24) // 2, "control": np.arange(24) // 2}
+    return {
+        "published": load(make_source(home / "published")),
+        "demo": load(demo.make_demo().write(home / "demo")),
+        "paired": load(write_source(home / "paired", cells)),
+        "groups": load(write_source(home / "groups", cells, groups)),
+        "nothing": load(write_source(home / "nothing", alike)),
+    }
+
+
+def counted(study, view):
+    """What a finding should say, counted feature by feature: kept, up, down, exclusive, against, on control."""
+    found = dict.fromkeys(("kept", "up", "down", "exclusive", "against", "on control", "tested"), 0)
+    quantity = "sparsity" if view.metric == "target_sparsity" else "all_mean"
+    changes = study.changes()
+    for name in study.results.token_types:
+        base, chat = study.results.base.vectors[name], study.results.chat.vectors[name]
+        effects = {key: changes.effects[f"{quantity}_{key}", name] for key in ("change", "specific")}
+        others = [changes.effects[f"{q}_{key}", name] for q in ("all_mean", "sparsity") for key in effects]
+        asked = effects["specific" if view.question == "specific" else "change"]
+        for at, i in enumerate(changes.features[name].tolist()):
+            in_base, in_chat = (m["target_num_active"][i] > 0 and m["control_num_active"][i] == 0 for m in (base, chat))
+            change, specific = (effects[key].value[at] for key in ("change", "specific"))
+            found["exclusive"] += in_base or in_chat
+            found["against"] += bool((in_base > in_chat and change >= 0) or (in_chat > in_base and change <= 0))
+            found["tested"] += bool(np.isfinite(asked.tested.p[at]))
+            answers = {
+                "exclusive": in_base or in_chat,
+                "any": in_base or in_chat or any(other.tested.q[at] <= view.alpha for other in others),
+            }
+            if answers.get(view.question, asked.tested.q[at] <= view.alpha):
+                found["kept"] += 1
+                found["up"] += bool(asked.value[at] > 0)
+                found["down"] += bool(asked.value[at] < 0)
+                found["on control"] += bool(abs(specific - change) > abs(change) * (1 + 1e-9))
+    return found
+
+
+@pytest.mark.parametrize("metric", ["target_all_mean", "target_sparsity"])
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_is_that_of_the_files(sources, kind, question, metric):
+    study, view = sources[kind], View(metric, question=question, labels=MINE)
+    found, by_chance = counted(study, view), study.by_chance()["either_expected"].sum()
+    chance = [] if by_chance < 0.05 else [round(by_chance) if by_chance >= 1 else round(by_chance, 1)]
+    published = [found["exclusive"], *chance]
+    if question == "exclusive":
+        expected = [*published, *[found["against"]] * (found["against"] > 0)]
+    elif question == "any":
+        expected = [found["kept"], *published]
+    elif found["kept"]:
+        on_control = [found["on control"]] * (question == "specific" and found["on control"] > 0)
+        expected = [found["kept"], 0.05, found["up"], found["down"], *on_control, *published]
+    else:
+        expected = [0.05, found["tested"], *published]
+    said = study.finding(view)
+    written = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", said)]
+    assert written == pytest.approx(expected, abs=1e-9), said
+    assert len(study.table_of(view)) == found["kept"]
+    assert study.finding(view, study.table_of(view)) == said
+
+
+def test_kinds_of_sources_are_what_they_are_called(sources):
+    """Otherwise the test above holds nothing: each must find something of its own, and one nothing at all."""
+    assert all(sources[kind].pairs is None for kind in ("published", "demo"))
+    assert sources["groups"].pairs.groups["target"] is not None
+    assert sources["paired"].pairs.groups["target"] is None
+    for kind in KINDS[:-1]:
+        assert len(sources[kind].table(question="changed"))
+        assert len(sources[kind].table(question="specific"))
+    for question in ("changed", "specific"):
+        assert sources["nothing"].finding(View(question=question)).startswith("No feature changed on Target")

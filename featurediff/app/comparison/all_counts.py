@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import pandas as pd
 import streamlit as st
 
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
-from featurediff.compare.count_words import groups_in_words
+from featurediff.compare.count_words import groups_in_words, prompts_in_words, same_in_words
 from featurediff.csv_files import to_csv
 from featurediff.features.evidence import ALPHA
 from featurediff.labels import PROMPTS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from featurediff.app.comparison.choices import Choices
     from featurediff.labels import Labels
 
@@ -41,7 +43,7 @@ def follow_click(rows: pd.DataFrame, choices: Choices) -> None:
         open_in_dashboard(source, token_type, choices)
     if click := state.get(OPEN_FEATURE):
         source, token_type, feature_id = here.shared[click["row"]]
-        open_in_dashboard(source, token_type, choices, feature_id)
+        open_in_dashboard(source, token_type, replace(choices, asked=here.shared_by or choices.asked), feature_id)
     for point in ((state.get(BARS) or {}).get("selection") or {}).get("points", []):
         at = point["customdata"]  # a list or a dict, depending on how it was sent
         source, token_type = here.listed[int(next(iter(at.values())) if isinstance(at, dict) else at[0])]
@@ -55,7 +57,8 @@ def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id
     changes: dict[str, str | list[str]] = {name: [] for name in _FILTERS}
     changes |= {"source": source, "token_types": [token_type] if feature_id is None else []}
     changes["feature"] = [] if feature_id is None else f"{feature_id}@{token_type}"
-    changes |= {name: here.get_all(name) for name in ("question", "family", "unit", "min_target", "max_control")}
+    changes |= {name: here.get_all(name) for name in ("family", "unit", "min_target", "max_control")}
+    changes["question"] = [] if asked.question == "exclusive" else asked.question
     changes["alpha"] = [] if asked.alpha == ALPHA else f"{asked.alpha:.15g}"
     if asked.question != "exclusive":
         changes["metric"] = asked.metric
@@ -79,17 +82,19 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
             on_click="ignore",
             help="A row per source, position, question and part, with numbers of prompts and groups.",
         )
+    records = rows.to_dict("records")
     cells = rows.assign(
         source=":material/arrow_forward: " + rows["source"].map(short),
-        prompts=rows["n_target"] + " + " + rows["n_control"],
-        groups=[groups_in_words(row) for row in rows.to_dict("records")],
-        same=[_same(row) for row in rows.to_dict("records")],
+        prompts=[prompts_in_words(row) for row in records],
+        groups=[groups_in_words(row) for row in records],
+        same=[same_in_words(row) for row in records],
         exclusive_share=100 * rows["exclusive_share"],
     )
     columns = describe_columns(labels)
-    for name in ("groups", "same"):
-        if (cells[name] == "–").all():
-            del columns[name]
+    if (cells["groups"] == "–").all():
+        del columns["groups"]
+    if len(set(cells["same"])) == 1:  # all of them, or none that are known: a sentence above says so
+        del columns["same"]
     st.dataframe(
         cells[list(columns)],
         key="counts",
@@ -100,12 +105,6 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
     )
 
 
-def _same(row: dict[Any, Any]) -> str:
-    """Return the numbers of a row’s prompt sets: equal numbers are the same prompts."""
-    numbers = ["?" if pd.isna(row[f"same_{prompts}"]) else str(row[f"same_{prompts}"]) for prompts in PROMPTS]
-    return "–" if numbers == ["?", "?"] else " + ".join(numbers)
-
-
 def describe_columns(labels: Labels) -> dict[str, Any]:
     """Say what the table’s columns are called, in their order."""
     target, control = (escape_markdown(labels.of(prompts)) for prompts in PROMPTS)
@@ -114,7 +113,7 @@ def describe_columns(labels: Labels) -> dict[str, Any]:
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     columns: dict[str, Any] = {
         "source": st.column_config.ButtonColumn(
-            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=200, help="Opens it in the dashboard."
+            "Source", type="tertiary", alignment="left", key=OPEN_SOURCE, width=180, help="Opens it in the dashboard."
         ),
         "token_type": text("Position", width=70),
         "prompts": text("Prompts", width=70, help=f"{sets}; base/chat where they differ."),
@@ -122,7 +121,7 @@ def describe_columns(labels: Labels) -> dict[str, Any]:
         "same": text(
             "Same", width=60, help=f"{sets}: equal numbers are the same prompts, which share their noise; ?: not known."
         ),
-        "exclusive_kept": number(f"{labels.target} only", width=80, format="localized", help="Active on target only."),
+        "exclusive_kept": number(f"{labels.target} only", width=75, format="localized", help="Active on target only."),
         "exclusive_significant": number(
             "evidence", width=70, format="localized", help="Those of them with evidence: q of target over control."
         ),

@@ -171,7 +171,7 @@ def show_shared(pair: tuple[Summary, Summary], short: dict[str, str], chosen: Ch
     number = shared["feature_id"].nunique()
     title = f"{number:,} shared feature{'s' * (number != 1)}" if first is not second else plural(number, "feature")
     st.markdown(f"#### {title}")
-    session().shared = []
+    session().shared, session().shared_by = [], chosen.shown
     if shared.empty:
         st.caption("These two sources share none.")
         return

@@ -9,7 +9,7 @@ import streamlit as st
 from featurediff.app.dashboard.chart import link_chart
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.events import write_picked
-from featurediff.app.dashboard.rows import list_rows
+from featurediff.app.dashboard.rows import can_sort, list_rows
 from featurediff.app.dashboard.share import show_share
 from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
@@ -36,6 +36,8 @@ def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
         st.rerun()
     write_picked()
     here = session()
+    if not can_sort(here.sort, shown, view):
+        here.sort = None
     rows = list_rows(opened, view, shown, tuple(sorted(stars_here())), here.sort)
     with places.link:
         link_chart(screen)

@@ -22,7 +22,7 @@ from featurediff.wording import p_text, with_sign
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from featurediff.labels import Labels
+    from featurediff.labels import Labels, Prompts
     from featurediff.sources.origin import Origin
 
 MOST_ROWS = 1_000
@@ -97,6 +97,23 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
     return Rows(keys, _fill(rows, view, opened.study.origin, stars))
 
 
+def can_sort(sort: Sort | None, shown: Shown, view: View) -> bool:
+    """Whether the table has the column that it is to be sorted by: another source or metric may lack it."""
+    columns = {
+        "feature_id",
+        "mark",
+        "token_type",
+        "effect",
+        "q",
+        "explanation",
+        "share",
+        "control_share",
+        "exclusivity",
+    }
+    columns |= {f"base_{view.metric}", f"chat_{view.metric}", "difference", "base_q", "chat_q", "exclusive_positions"}
+    return sort is None or sort.column in columns | ({"explanation_type"} & set(shown.kept))
+
+
 def _order(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...], sort: Sort) -> NDArray[np.intp]:
     """Return the order of rows, by number; ties keep their order, and what is missing comes last."""
     values = _values(rows, view, origin, stars, sort.column)
@@ -116,8 +133,9 @@ def _values(
         return question_q(rows, view.question, view.metric)
     if column == "mark":
         return np.isin(rows["feature_id"], stars)
-    if column == "share":
-        base, chat = (rows[f"{side}_target_num_active"] / origin.num_prompts[side, "target"] for side in SIDES)
+    if column in ("share", "control_share"):
+        prompts: Prompts = "target" if column == "share" else "control"
+        base, chat = (rows[f"{side}_{prompts}_num_active"] / origin.num_prompts[side, prompts] for side in SIDES)
         return chat - base
     if column == "difference":
         return rows[f"chat_{view.metric}"] - rows[f"base_{view.metric}"]
