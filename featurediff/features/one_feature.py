@@ -12,7 +12,7 @@ from featurediff.features.evidence import contrast_of
 from featurediff.features.exact_tests import wilson
 from featurediff.features.questions import EFFECTS, Asked, effect_of
 from featurediff.labels import PROMPTS, SIDES, Labels, Side, test_in_words
-from featurediff.wording import p_text, percent, quoted, signed
+from featurediff.wording import p_text, percent, quoted, signed, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
         for side in SIDES:
             model = results.of(side)
             vectors = model.vectors[token_type]
-            columns[f"{token_type} · {_named(side, labels)}"] = [
+            columns[f"{visible(token_type)} · {_named(side, labels)}"] = [
                 f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
                 if name == f"{prompts}_num_active"
                 else f"{vectors[name][feature_id]:.4g}".replace("nan", "–")

@@ -17,7 +17,7 @@ from featurediff.features.evidence_columns import question_q
 from featurediff.features.listing import order_by_evidence
 from featurediff.features.questions import effect_of
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.wording import p_text, with_sign
+from featurediff.wording import p_text, visible, with_sign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,7 +156,9 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
     cells: dict[str, object] = {
         "feature_id": rows["feature_id"],
         "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
-        "token_type": rows["token_type"].astype("str"),
+        "token_type": rows["token_type"]
+        .astype("str")
+        .map({name: visible(name) for name in rows["token_type"].cat.categories}),
         "effect": _effects(rows, effect_of(view.question, metric)),
         "q": [p_text(q) if np.isfinite(q) else "–" for q in question_q(rows, view.question, metric).tolist()],
         "explanation": rows["explanation"].fillna(""),
