@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import secrets
 import socket
+import subprocess
+import sys
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,10 +28,16 @@ if TYPE_CHECKING:
     from featurediff.collect.encoder import Encoder, Recipe
     from featurediff.collect.shards import Shard
 
+PATIENCE = 30
+"""Seconds that a cluster has to answer."""
+
 
 def connect(address: str) -> int:
     """
-    Join a Ray cluster.
+    Join a Ray cluster, and say in the log where it listens.
+
+    Ray listens on every address of a machine, and runs the code of whoever has its token. The token's file is made so
+    that only its owner can read it.
 
     Parameters
     ----------
@@ -40,15 +52,17 @@ def connect(address: str) -> int:
     Raises
     ------
     DataError
-        If there is no cluster at the address.
+        If there is no cluster at the address, or it does not answer in time.
     """
     if not ray.is_initialized():
         try:
             _knock(address)
+            _guard_token(makes=address == "auto")
             ray.init(address=None if address == "auto" else address, log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError, RuntimeError) as error:
             msg = f"No Ray cluster answers at {address!r} ({type(error).__name__}: {error})."
             raise DataError(msg) from error
+        logging.getLogger(__name__).warning(_where())
     return int(ray.cluster_resources().get("GPU", 0))
 
 
@@ -149,10 +163,51 @@ class Worker:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at HOST:PORT, for which Ray would wait for minutes."""
+    """
+    Raise OSError where nobody listens at HOST:PORT, or what listens is no Ray that lets us in.
+
+    `ray.init` waits for minutes for the first, and for what is not Ray without end.
+    """
     at = urlsplit(address if "://" in address else f"//{address}")
-    if at.hostname and at.port:
-        socket.create_connection((at.hostname, at.port), timeout=10).close()
+    if not (at.hostname and at.port):
+        return
+    socket.create_connection((at.hostname, at.port), timeout=10).close()
+    if at.scheme:  # a Ray client's address, which answers in another language
+        return
+    ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        msg = f"no answer in {PATIENCE} seconds"
+        raise TimeoutError(msg) from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason"])[-1][:300]
+        raise ConnectionError(reason)
+
+
+def _guard_token(*, makes: bool) -> None:
+    """Let only its owner read the file of Ray's token; Ray itself makes one that all users of a machine can read."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    if path.exists():
+        if path.stat().st_uid == os.getuid():
+            path.chmod(0o600)
+        return
+    if not makes:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+def _where() -> str:
+    """Say where the cluster listens, and what keeps others out."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    ports = [f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}, {node['ObjectManagerPort']}" for node in nodes]
+    mode = os.environ.get("RAY_AUTH_MODE")
+    kept = "Only who has the token can use it." if mode == "token" else "WITHOUT a token: all who reach it can use it."
+    return f"Ray listens at {ray.get_runtime_context().gcs_address} and {'; '.join(ports)}. {kept}"
 
 
 def _share_gpus(each: int) -> tuple[int, int]:
