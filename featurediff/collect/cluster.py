@@ -18,14 +18,15 @@ import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 
-from featurediff.collect.shards import Encoded
 from featurediff.errors import DataError
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from featurediff.collect.encoder import Encoder, Recipe
+    from featurediff.collect.encoder import Encoder
+    from featurediff.collect.recipe import Recipe
+    from featurediff.collect.responses import Writer
     from featurediff.collect.shards import Shard
 
 PATIENCE = 30
@@ -68,7 +69,7 @@ def connect(address: str) -> int:
 
 def encode_on_ray(
     recipe: Recipe, shards: Sequence[Shard], workers: int | None, advance: Callable[[int], None]
-) -> Iterator[tuple[Shard, Encoded]]:
+) -> Iterator[tuple[Shard, pa.Table]]:
     """
     Encode shards on the cluster that was joined.
 
@@ -88,7 +89,7 @@ def encode_on_ray(
 
     Yields
     ------
-    shard, found : Shard, Encoded
+    shard, table : Shard, Table
         In the order in which they are done.
 
     Raises
@@ -112,8 +113,7 @@ def encode_on_ray(
                 raise DataError(row["refused"])
             shard = shards[row["shard"]]
             advance(len(shard.chats))
-            found = pa.ipc.open_stream(row["encoded"]).read_all()
-            yield shard, Encoded.from_table(found, shard.chats.positions.shape[1])
+            yield shard, pa.ipc.open_stream(row["table"]).read_all()
     except RayTaskError:  # a bug
         raise
     except RayError as error:
@@ -140,7 +140,7 @@ class Worker:
         self._recipe = recipe
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _loaded(self) -> Encoder | Writer:
         """Not made with the actor: what goes wrong there is lost in Ray's report that the actor died."""
         return self._recipe.load()
 
@@ -153,13 +153,13 @@ class Worker:
         """
         (index,) = batch["item"].tolist()
         try:
-            ((_, encoded),) = self._encoder.encode([self._shards[index]])
+            ((_, table),) = self._loaded.work([self._shards[index]])
         except DataError as error:
-            return {"shard": [index], "encoded": [b""], "refused": [str(error)]}
-        table, sink = encoded.to_table(), pa.BufferOutputStream()
+            return {"shard": [index], "table": [b""], "refused": [str(error)]}
+        sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
-        return {"shard": [index], "encoded": [sink.getvalue().to_pybytes()], "refused": [""]}
+        return {"shard": [index], "table": [sink.getvalue().to_pybytes()], "refused": [""]}
 
 
 def _knock(address: str) -> None:
