@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.collect.decoder import Decoder
+    from featurediff.collect.pools import Pooled
     from featurediff.collect.shards import Shard, Workshop
     from featurediff.labels import Prompts, Side
 
@@ -55,6 +56,9 @@ class Shape(NamedTuple):
 
     num_features: int
     """Width of the SAE."""
+
+    pooled: tuple[Pooled, ...]
+    """How the tokens of each position become one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +169,7 @@ def _write_difference(
     for prompts in PROMPTS:
         base, chat = (found[side, prompts].means for side in SIDES)
         if base and chat:
-            of_set, table = compare(base, chat, decoder, shape.token_types, prompts)
+            of_set, table = compare(base, chat, decoder, shape, prompts)
             tables.append(table)
             for token_type, of_type in of_set.items():
                 said[token_type][prompts] = of_type

@@ -66,7 +66,7 @@ class Plan:
     @property
     def shape(self) -> Shape:
         """Positions and features."""
-        return Shape(self.positions.token_types, self.sae.num_features)
+        return Shape(self.positions.token_types, self.sae.num_features, self.positions.pooled)
 
 
 def plan(settings: Settings) -> Plan:
