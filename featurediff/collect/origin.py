@@ -15,6 +15,7 @@ from featurediff.version import package_version
 if TYPE_CHECKING:
     from featurediff.collect.answers import Answered
     from featurediff.collect.planning import Plan
+    from featurediff.collect.settings import Settings
     from featurediff.labels import Side
 
 _LIBRARIES = ("torch", "transformers", "sae-lens", "numpy")
