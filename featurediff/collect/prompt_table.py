@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurediff.collect.models import load_tokenizer
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def _responses(plan: Plan, answered: Answered) -> list[tuple[str, pa.DataType, l
         return [("response", pa.string(), given)]
     if answered.generated is None:
         return []
+    from featurediff.collect.models import load_tokenizer
+
     tokenizer = load_tokenizer(plan.models["chat"])
     written: dict[Side, list[str]] = {
         side: [
