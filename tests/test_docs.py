@@ -275,6 +275,7 @@ def columns(study, table_columns):
         *DIFFERENCE.names,
         *PROMPT_TEXTS.names,
         "group",
+        *(f"{side}{name}" for side in ("", "base_", "chat_") for name in ("response", "tokens_said")),
         *STARS,
     }
 
