@@ -18,6 +18,7 @@ import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 
+from featurediff.collect.loading import load
 from featurediff.errors import DataError
 from featurediff.wording import listed
 
@@ -142,7 +143,7 @@ class Worker:
     @cached_property
     def _loaded(self) -> Encoder | Writer:
         """Not made with the actor: what goes wrong there is lost in Ray's report that the actor died."""
-        return self._recipe.load()
+        return load(self._recipe)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.collect.decoder import Decoder
-    from featurediff.collect.output import Shape
+    from featurediff.collect.shape import Shape
 
     Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import product
 from operator import add
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.collect.decoder import Decoder
-    from featurediff.collect.pools import Pooled
+    from featurediff.collect.shape import Shape
     from featurediff.collect.shards import Shard, Workshop
     from featurediff.labels import Prompts, Side
 
@@ -46,19 +46,6 @@ ACTIVATIONS = pa.schema(
 """`activations.parquet`: a row for each feature that is active on a prompt; "base" or "chat", "target" or "control"."""
 
 _REPEATED = ["model", "prompt_set", "token_type", "prompt_id"]
-
-
-class Shape(NamedTuple):
-    """The size of what is written."""
-
-    token_types: tuple[str, ...]
-    """Names of the positions."""
-
-    num_features: int
-    """Width of the SAE."""
-
-    pooled: tuple[Pooled, ...]
-    """How the tokens of each position become one."""
 
 
 @dataclass(frozen=True, eq=False)

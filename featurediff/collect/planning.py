@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from featurediff.collect.chat import Chats, Tokenised, tokenise
 from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
-from featurediff.collect.output import Shape
 from featurediff.collect.pools import Pool, parse_pools
 from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
 from featurediff.collect.prompts import PromptFile, read_prompts
 from featurediff.collect.remarks import say_adapters, say_context, say_repeats
 from featurediff.collect.saes import Sae, load_sae
+from featurediff.collect.shape import Shape
 from featurediff.collect.templates import parse_options, read_template
 from featurediff.errors import DataError
 from featurediff.files import kind_of

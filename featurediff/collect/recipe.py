@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featurediff.collect.encoder import Encoder
-from featurediff.collect.models import describe_model
-from featurediff.collect.responses import Writer
-from featurediff.collect.saes import load_sae
-
 if TYPE_CHECKING:
     from featurediff.collect.pools import Pooled
-    from featurediff.collect.saes import Sae
 
 
 @dataclass(frozen=True)
@@ -48,10 +42,3 @@ class Recipe:
 
     generate: int | None = None
     """New tokens to generate for each prompt; None to read prompts."""
-
-    def load(self, sae: Sae | None = None) -> Encoder | Writer:
-        """Load the model, and the SAE where it is needed and not given."""
-        model = describe_model(self.model, self.revision)
-        if self.generate:
-            return Writer(model, self)
-        return Encoder(model, sae or load_sae(self.sae, self.layer), self)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from featurediff.collect.answers import Answered, answer
 from featurediff.collect.encoder import Encoder
+from featurediff.collect.loading import load
 from featurediff.collect.origin import facts, local_files, metadata
 from featurediff.collect.output import write_files
 from featurediff.collect.planning import refuse_existing
@@ -135,7 +136,7 @@ def _run(plan: Plan, recipe: Recipe, shards: Sequence[Shard], progress: Progress
     ray = plan.settings.ray
     verb = "Asking" if recipe.generate else "Running"
     if ray is None:
-        loaded = recipe.load(plan.sae)
+        loaded = load(recipe, plan.sae)
         if isinstance(loaded, Encoder):
             loaded.warm_up(max(shards, key=lambda shard: shard.chats.lengths.max()).chats)
         progress.stage(f"{verb} {recipe.model}")
