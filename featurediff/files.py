@@ -81,6 +81,11 @@ def kind_of(path: Path) -> Literal["file", "folder"] | None:
     return "folder" if stat.S_ISDIR(mode) else "file"
 
 
+def may_access(path: Path, mode: int) -> bool:
+    """Tell whether a file or folder may be read, written to or entered: `mode` is made of `os.R_OK` and the like."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
 def file_identity(path: Path) -> FileIdentity:
     """
     Return what changes when a file changes, without reading it.
