@@ -262,6 +262,16 @@ def _exclusive(
     return on_target & ~on_control, on_control
 
 
+def class_of(results: Results, token_type: str, feature_id: int, thresholds: Thresholds) -> tuple[str, bool]:
+    """Return in which models one feature is exclusive at one position, and whether it is inconsistent."""
+    base, base_control = _exclusive(results.base, token_type, thresholds)
+    chat, chat_control = _exclusive(results.chat, token_type, thresholds)
+    in_base, in_chat = bool(base[feature_id]), bool(chat[feature_id])
+    names = {(True, True): "both", (True, False): "base", (False, True): "chat", (False, False): "neither"}
+    inconsistent = (in_base and chat_control[feature_id]) or (in_chat and base_control[feature_id])
+    return names[in_base, in_chat], bool(inconsistent)
+
+
 def values(table: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a metric's values for base and for chat, each of shape (rows,)."""
     return table[f"base_{metric}"].to_numpy(), table[f"chat_{metric}"].to_numpy()
