@@ -258,7 +258,7 @@ def _devices(num_gpus: int) -> dict[str, Any]:
     if num_gpus <= 1:
         return {"device_map": "cuda:0" if found else "cpu"}
     if found < num_gpus:
-        msg = f"--tensor-parallel {num_gpus} needs as many GPUs, but {found} can be seen."
+        msg = f"--gpus-per-model {num_gpus} needs as many GPUs, but {found} can be seen."
         raise DataError(msg)
     from accelerate.utils import get_max_memory
 
