@@ -181,7 +181,7 @@ MUTANTS = (
     ),
     Mutant(
         "charts/texts",
-        "html.escape(legible(written), quote=False)",
+        "html.escape(visible(written), quote=False)",
         "written",
         "scatter hostile_pages",
         "a missing escape",
