@@ -50,6 +50,22 @@ def go_to(here: str, there: str, changes: Mapping[str, str | list[str]] | None =
     st.switch_page(there, query_params={})
 
 
+def enter(page: str) -> bool:
+    """
+    Return whether this page was not the last one that ran, so that it must read its link.
+
+    On the browser’s way back nobody calls `go_to`: what the other page holds under a name that both have would then
+    count before the link.
+    """
+    here = session()
+    is_new = here.page != page
+    if is_new and here.page:
+        for name in _IN_BOTH:
+            st.session_state.pop(name, None)
+    here.page = page
+    return is_new
+
+
 def come_back(page: str, choice: str | None = None) -> None:
     """
     Show what a page showed when it was left, where its address does not say what to show.

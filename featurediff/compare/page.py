@@ -174,7 +174,7 @@ def heading_of(question: str) -> str:
         "exclusive": f"{_LABELS.target} only",
         "changed": f"Changed on {_LABELS.target}",
         "specific": f"More than on {_LABELS.control}",
-        "any": "Any of these",
+        "any": "Any",
     }[question]
 
 
