@@ -27,7 +27,7 @@ from featurediff.files import file_identity, kind_of
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.hook_points import words_of_place
-from featurediff.meaning.pages import FeaturePages, find_page, user_page
+from featurediff.meaning.pages import FeaturePages, user_page
 from featurediff.meaning.registry import nominal_l0
 from featurediff.meaning.source_sae import page_of_source, sae_of_source
 from featurediff.sources.activations import Activations, find_activations
@@ -177,7 +177,7 @@ class Study:
         """
         if template is None and explanation_type is None:
             return self
-        pages = find_page(model=None, trainer=None, layer=None, template=template) if template else self.pages
+        pages = user_page(template) if template else self.pages
         explanations = self.explanations and self.explanations.preferring(explanation_type)
         return replace(self, explanations=explanations, pages=pages)
 
