@@ -14,7 +14,7 @@ from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.shown import Shown
 from featurediff.charts.view import View
 from featurediff.features.evidence_columns import goes_against, question_q
-from featurediff.features.listing import order_by_evidence
+from featurediff.features.listing import list_features, order_by_evidence
 from featurediff.features.questions import effect_of
 from featurediff.features.sae_fit import share_in_words
 from featurediff.labels import PROMPTS, SIDES
@@ -71,7 +71,7 @@ class Rows:
 
 def _what_cells_say(view: View) -> str:
     """Identify the part of a view that order and cells depend on, beside which rows there are."""
-    return repr((view.metric, view.labels, view.question))
+    return repr((view.metric, view.labels, view.question, view.by))
 
 
 @st.cache_resource(
@@ -92,11 +92,14 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
     sort : Sort or None
         The order; None for evidence first, see `listing.order_by_evidence`.
     """
+    listed = shown.rows()
+    if view.by == "feature":
+        listed = list_features(listed, view.metric, view.question, view.by)
     if sort is None:
-        order = order_by_evidence(shown.rows(), view.metric, view.question, MOST_ROWS)
+        order = order_by_evidence(listed, view.metric, view.question, MOST_ROWS)
     else:
-        order = _order(shown.rows(), view, opened.study.origin, stars, sort)[:MOST_ROWS]
-    rows = shown.kept.iloc[np.take(shown.at, order)]
+        order = _order(listed, view, opened.study.origin, stars, sort)[:MOST_ROWS]
+    rows = listed.iloc[order]
     keys = list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
     return Rows(keys, _fill(rows, view, opened.study.origin, stars))
 
@@ -163,9 +166,7 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
     cells: dict[str, object] = {
         "feature_id": rows["feature_id"],
         "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
-        "token_type": rows["token_type"]
-        .astype("str")
-        .map({name: visible(name) for name in rows["token_type"].cat.categories}),
+        "token_type": _positions(rows),
         "effect": _effects(rows, effect_of(view.question, metric)),
         "q": [p_text(q) if np.isfinite(q) else "–" for q in question_q(rows, view.question, metric).tolist()],
         "explanation": rows["explanation"].fillna(""),
@@ -187,6 +188,16 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
     if rows["neuronpedia_url"].isna().all():
         del cells["neuronpedia_url"]
     return pd.DataFrame(cells).reset_index(drop=True)
+
+
+def _positions(rows: pd.DataFrame) -> pd.Series:
+    """Write positions; where a feature is listed once, the other ones after its best."""
+    names = {name: visible(name) for name in rows["token_type"].cat.categories}
+    written = rows["token_type"].astype("str").map(names)
+    if "other_positions" not in rows:
+        return written
+    others = rows["other_positions"].fillna("").str.split(";")
+    return written + [f" ({', '.join(map(visible, found))})" if found != [""] else "" for found in others]
 
 
 def _effects(rows: pd.DataFrame, effect: str) -> list[str]:
