@@ -113,15 +113,24 @@ def _write_demo(folder: str, _source: Source) -> Source:
 
 
 def short_names(sources: Mapping[str, Source]) -> dict[str, str]:
-    """Name sources in few words; by its path where no folder names the SAE, or where two would be called the same."""
-    words = {name: _in_few_words(source) for name, source in sources.items()}
+    """
+    Name sources in few words; by its path where no folder names the SAE, or where two would be called the same.
+
+    What tells them apart stands first: the box in the sidebar shows no more than the beginning of a name.
+    """
+    parts = {name: _parts_of(source) for name, source in sources.items()}
+    columns = list(zip(*(row for row in parts.values() if row), strict=True))
+    order = sorted(range(len(columns)), key=lambda i: len(set(columns[i])) == 1)
+    words = {name: " · ".join(row[i] for i in order if row[i]) if row else "" for name, row in parts.items()}
     often = Counter(words.values())
     return {name: text if text and often[text] == 1 else sources[name].name for name, text in words.items()}
 
 
-def _in_few_words(source: Source) -> str:
-    parts = (source.model, f"layer {source.layer}", source.trainer, source.prompt_set)
-    return " · ".join(part for part in parts if part) if source.model else ""
+def _parts_of(source: Source) -> tuple[str, ...]:
+    """Return model, layer, SAE and prompt set of a source; nothing where no folder names the SAE."""
+    if not source.model:
+        return ()
+    return source.model, f"layer {source.layer}", source.trainer or "", source.prompt_set or ""
 
 
 class Offered(NamedTuple):

@@ -95,6 +95,7 @@ def on_box() -> None:
     here.subset, here.box = tuple(dict.fromkeys(found)), outline(selection)
     here.is_caught = not (here.box and here.drawn and here.drawn.is_thinned)  # a density is no point that is caught
     if here.is_caught and not here.subset:
+        here.cleared += here.box is not None  # a box round nothing would fade the whole chart
         here.box = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,11 @@ SVG_POINTS = 3_000
 """Points up to which SVG is drawn faster than WebGL."""
 
 MARGINS = {"l": 58, "r": 34, "t": 32, "b": 46}
+VOLCANO_MARGINS = MARGINS | {"l": 72, "b": 60}
 """Pixels round the plot; Plotly’s own buttons stand in the right one."""
+
+LETTER = 6.3
+"""Pixels of a letter of an axis’ name, on average."""
 
 STANDOFF = 6
 """Pixels between the numbers of an axis and its name."""
@@ -136,15 +141,12 @@ def draw(
     as_svg(drawing)
     # Width and mode of clicks are what Streamlit would set; otherwise the browser redraws all points.
     layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
+    margins = MARGINS if view.chart == "scatter" else VOLCANO_MARGINS
     if not ranked:
-        layout |= {"height": size.height, "margin": MARGINS, "dragmode": "select", "modebar": {"orientation": "v"}}
-    if not ranked:
-        for axis in (
-            "xaxis",
-            "yaxis",
-        ):  # turned ticks and wider margins would make the plot smaller than it is packed for
-            title = layout[axis]["title"] | {"standoff": STANDOFF}
-            layout[axis] = layout[axis] | {"tickangle": 0, "automargin": False, "title": title}
+        layout |= {"height": size.height, "margin": margins, "dragmode": "select", "modebar": {"orientation": "v"}}
+    if not ranked:  # turned ticks and wider margins would make the plot smaller than it is packed for
+        for axis, pixels in zip(("xaxis", "yaxis"), plot_of(size, square=view.chart == "scatter"), strict=True):
+            layout[axis] = name_axis(layout[axis], pixels)
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if crowd is not None:
         drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
@@ -185,9 +187,18 @@ def find_crowd_of(
 
 
 def plot_of(size: Size, *, square: bool) -> tuple[int, int]:
-    """Return width and height of what the axes of a chart of points enclose, in pixels."""
-    width, height = size.width - MARGINS["l"] - MARGINS["r"], size.height - MARGINS["t"] - MARGINS["b"]
+    """Return width and height of what the axes of a chart of points enclose, in pixels: a scatter’s are a square."""
+    margins = MARGINS if square else VOLCANO_MARGINS
+    width, height = size.width - margins["l"] - margins["r"], size.height - margins["t"] - margins["b"]
     return (min(width, height),) * 2 if square else (width, height)
+
+
+def name_axis(axis: dict[str, Any], pixels: int) -> dict[str, Any]:
+    """Return an axis whose name fits beside a plot of so many pixels, and whose numbers leave the margins alone."""
+    width = max(20, round(pixels / LETTER))
+    lines = textwrap.wrap(axis["title"]["text"], width, break_long_words=False, break_on_hyphens=False)
+    title = {"text": "<br>".join(lines), "standoff": STANDOFF, "font": {"size": 12}}
+    return axis | {"tickangle": 0, "automargin": False, "title": title}
 
 
 def catch_points(opened: Opened, view: View, box: dict[str, Any], size: Size) -> tuple[tuple[str, int], ...]:

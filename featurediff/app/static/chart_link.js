@@ -95,8 +95,10 @@ function placeRing() {
   ring.style.top = `${yaxis._offset + y - SIZE / 2}px`;
 }
 
-// While a drag draws a box, a double click of Plotly's only removes the box: it should end a zoom too.
-function onDoubleClick() {
+// A double click, of which Plotly only says that it removed the box: it ends a zoom too. Streamlit does not know of a
+// box that was drawn with the figure.
+function onDeselect() {
+  state.clear(true);
   state.chart.querySelector(".modebar-btn[data-val=reset]")?.click();
 }
 
@@ -105,7 +107,7 @@ const LISTENERS = {
   plotly_unhover: () => (state.hovered = null),
   plotly_relayout: onRelayout,
   plotly_afterplot: placeRing,
-  plotly_deselect: () => state.clear(true), // Streamlit does not know of a box that was drawn with the figure
+  plotly_deselect: onDeselect,
 };
 
 function attach() {
@@ -119,7 +121,6 @@ function attach() {
   found.addEventListener("mousedown", onDown, true); // adding the same listener again changes nothing
   found.addEventListener("click", onUp, true);
   found.addEventListener("wheel", onWheel, true);
-  found.addEventListener("dblclick", onDoubleClick);
   placeRing();
 }
 
