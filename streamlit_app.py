@@ -65,10 +65,10 @@ come_back(DASHBOARD, SOURCE)
 follow_link()
 config = settings()
 try:
-    sources = list_sources(config.results)
+    sources, left_out = list_sources(config.results, follow_links=config.follow_links)
 except DataError as error:
     show_error("The results folder cannot be shown." if config.results else "There is no demo.", error)
-    sources = {}
+    sources, left_out = {}, []
 source_names = list(dict.fromkeys([*([] if config.results else [DEMO]), *sources, DEMO, UPLOAD]))
 named = short_names(sources) | {DEMO: "Demo (synthetic)", UPLOAD: "Upload files…"}
 if state.get(SOURCE, st.query_params.get(SOURCE, source_names[0])) not in source_names:
@@ -100,6 +100,8 @@ with sidebar:
         on_change=forget,
         help="A folder with base.pt and chat.pt: one model pair, one SAE, one prompt set.",
     )
+    for note in left_out:
+        st.caption(escape_markdown(note))
     uploads: list[Any] = []
     if source_name == UPLOAD:
         uploads = [
@@ -175,7 +177,7 @@ with sidebar:
     only_starred = choose_stars()
 kept = keep(opened, view)
 if here.box and not here.is_caught:
-    here.subset, here.is_caught = catch_points(opened, view, here.box), True
+    here.subset, here.is_caught = catch_points(opened, view, here.box, room.chart), True
 shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
 if here.picked:
     token_type, feature_id = here.picked

@@ -222,6 +222,20 @@ MUTANTS = (
         "meaning/explanations", "is_last[:-1] = ids", "is_last[1:] = ids", "explanations", "the first of several texts"
     ),
     Mutant(
+        "sources/walk",
+        "self.folders(child, depth - 1, above | {here})",
+        "self.folders(child, depth - 1, frozenset())",
+        "tree",
+        "links are followed in a circle",
+    ),
+    Mutant(
+        "sources/walk",
+        "if self.leave or not path.is_symlink() or",
+        "if True or",
+        "tree",
+        "links that lead out of the tree are followed by a server",
+    ),
+    Mutant(
         "meaning/this_sae",
         "other=not is_page, this=is_page",
         "other=False, this=True",
@@ -555,7 +569,6 @@ MUTANTS = (
         "hostile_app",
         "files of two states, kept as of one",
     ),
-    Mutant("sources/tree", "not child.is_symlink() and", "", "tree", "links out of the results tree are followed"),
     Mutant(
         "app/url",
         "found = [value for value in asked if value in options]",

@@ -417,10 +417,7 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
     DataError
         If the results break the format, there is no such explanations file, or the template is none.
     """
-    file = Path(explanations) if explanations else None
-    if file and kind_of(file) is None:
-        file_identity(file)  # says why it cannot be read: a name that was given and is wrong is no optional file
-    return load_source(describe_source(Path(folder)), file, template)
+    return load_source(describe_source(Path(folder)), Path(explanations) if explanations else None, template)
 
 
 def load_source(source: Source, explanations: Path | None = None, template: str | None = None) -> Study:
@@ -430,8 +427,10 @@ def load_source(source: Source, explanations: Path | None = None, template: str 
     Raises
     ------
     DataError
-        If the results break the format, or the template is none.
+        If the results break the format, there is no such explanations file, or the template is none.
     """
+    if explanations and kind_of(explanations) is None:
+        file_identity(explanations)  # says why it cannot be read: a name that was given and is wrong is not optional
     file = explanations or source.explanations
     return in_one_state(source, lambda _key: read(source, file, template))[1]
 

@@ -1,5 +1,7 @@
 """Tiny sources in the documented format, every cell different where features are active."""
 
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,16 @@ def make_explanations(path, rows=(("0", "the first feature"), ("2", "commas, and
     lines = [f'{feature_id},https://example.org/{feature_id},"{text}"' for feature_id, text in rows]
     path.write_text("\n".join(["feature_id,link,claude_desc", *lines, ""]), encoding="utf-8")
     return path
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Root may read and write everything: be somebody else meanwhile."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)

@@ -1,5 +1,7 @@
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from builders import make_explanations, make_source
@@ -51,6 +53,14 @@ def linked_dir(tmp_path):
 def explanations_file(tmp_path, source_dir):  # noqa: ARG001  beside the results of source_dir
     """Explanations of the features of `source_dir`, where they are found."""
     return make_explanations(tmp_path / "explanations" / f"{SAE_FOLDER}.csv")
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture

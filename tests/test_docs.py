@@ -31,7 +31,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 OF_OTHERS = {"--server.headless", "--server.address"}
 """Options of Streamlit that a page may name."""
 
-OF_THE_SCRIPT = {"--results", "--neuronpedia-template"}
+OF_THE_SCRIPT = {"--results", "--neuronpedia-template", "--follow-links"}
 """Options of the dashboard's script, which `test_options_of_the_script` holds to it."""
 
 OPTION = re.compile(r"--[a-z][\w.-]*")

@@ -37,6 +37,7 @@ def on_seen() -> None:
         key = _read(name)
         if key and key not in here.stars and key not in here.gone:
             here.stars[key] = str(note)[:MAX_NOTE]
+            here.notes += 1
 
 
 def _write(key: Key) -> str:

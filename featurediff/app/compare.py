@@ -42,10 +42,13 @@ with st.sidebar:
     ):
         go_to(COMPARISON, DASHBOARD)
 try:
-    offered = list_sources(settings().results)
+    offered, left_out = list_sources(settings().results, follow_links=settings().follow_links)
 except DataError as error:
     show_error("The results folder cannot be shown.", error)
     st.stop()
+with st.sidebar:
+    for note in left_out:
+        st.caption(escape_markdown(note))
 choices = choose(offered, labels)
 asked, thresholds = choices.asked, choices.thresholds
 compared = read_sources({name: offered[name] for name in choices.names}, thresholds, choices.family)

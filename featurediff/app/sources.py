@@ -10,14 +10,14 @@ import tempfile
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
 from featurediff.errors import DataError
 from featurediff.files import kind_of, sweep
 from featurediff.sources import demo
-from featurediff.sources.tree import FILES, Source, describe_source, find_sources
+from featurediff.sources.tree import FILES, Source, describe_source, search_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,20 +25,29 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 """What the browser gets as it is: the icon, and the script beside the chart."""
 
+FOLLOW_LINKS = "FEATUREDIFF_FOLLOW_LINKS"
+"""The environment variable that, as 1, says that links out of the results folder are followed."""
+
 DEMO, UPLOAD = "demo", "upload"
 DEMO_LAYERS = 5
 
 
 def settings() -> argparse.Namespace:
     """Read what stands behind `streamlit run streamlit_app.py --`, or in the environment."""
-    return _parse_settings(tuple(sys.argv[1:]), os.environ.get("FEATUREDIFF_RESULTS") or None)
+    environment = os.environ.get
+    return _parse_settings(
+        tuple(sys.argv[1:]),
+        environment("FEATUREDIFF_RESULTS") or None,
+        environment(FOLLOW_LINKS) in ("1", "true", "yes"),
+    )
 
 
 @cache
-def _parse_settings(arguments: tuple[str, ...], results: str | None) -> argparse.Namespace:
+def _parse_settings(arguments: tuple[str, ...], results: str | None, follow_links: bool) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="streamlit run streamlit_app.py --", allow_abbrev=False)
     parser.add_argument("--results", type=Path, default=results)
     parser.add_argument("--neuronpedia-template", default="")
+    parser.add_argument("--follow-links", action="store_true", default=follow_links)
     return parser.parse_known_args(arguments)[0]
 
 
@@ -115,9 +124,26 @@ def _in_few_words(source: Source) -> str:
     return " · ".join(part for part in parts if part) if source.model else ""
 
 
-def list_sources(results: Path | None) -> dict[str, Source]:
+class Offered(NamedTuple):
+    """The sources that can be opened."""
+
+    sources: dict[str, Source]
+    """By their names in the URL."""
+
+    notes: list[str]
+    """What of the results tree could not be looked at, or was passed over: a sentence each."""
+
+
+def list_sources(results: Path | None, *, follow_links: bool = False) -> Offered:
     """
-    Return the sources of the results tree, or else of the demo, by their names in the URL.
+    Return the sources of the results tree, or else of the demo.
+
+    Parameters
+    ----------
+    results : Path or None
+        The tree; None for the demo.
+    follow_links : bool
+        Whether links that lead out of the tree are followed: what they lead to may be meant for other eyes.
 
     Raises
     ------
@@ -125,5 +151,8 @@ def list_sources(results: Path | None) -> dict[str, Source]:
         If the tree cannot be read, or there is no source in it.
     """
     if results is None:
-        return demo_sources()
-    return {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in find_sources(results)}
+        return Offered(demo_sources(), [])
+    advice = f"To follow them, start the app with --follow-links, or set {FOLLOW_LINKS}=1."
+    tree = search_tree(results, leave=follow_links, advice=advice)
+    named = {source.name + "/" * (source.name in (DEMO, UPLOAD)): source for source in tree.sources}
+    return Offered(named, tree.notes)

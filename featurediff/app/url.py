@@ -25,7 +25,7 @@ MOST_LABEL = 40
 _IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control", "question", "metric", "family"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {"source", "feature", "chart", "top", "alpha", "scale", "spread", "open", "labelled", "evidence"}
+    | {"source", "feature", "chart", "top", "alpha", "scale", "spread", "open", "labelled", "evidence", "once"}
     | {"exclusivity", "consistency", "search", "ids", "min_value", "explanation_type"},
     COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }

@@ -131,7 +131,13 @@ class RankingChart:
         return rank(rows, self.view.asked, self.origin, self.view.top)
 
 
-def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np.object_] | None = None) -> Chart:
+def make_chart(
+    kept: pd.DataFrame,
+    view: View,
+    origin: Origin,
+    texts: NDArray[np.object_] | None = None,
+    plot: tuple[float, float] | None = None,
+) -> Chart:
     """
     Place every kept feature for a view's chart; its filters and labels do not count.
 
@@ -145,14 +151,17 @@ def make_chart(kept: pd.DataFrame, view: View, origin: Origin, texts: NDArray[np
         For titles, colours and numbers of prompts.
     texts : ndarray of shape (kept,), optional
         From `texts.hover_texts`; without them each figure makes its own.
+    plot : tuple of float, optional
+        Width and height of what the axes enclose, in pixels; by default those of an exported page.
     """
     if view.chart == "ranking":
         return RankingChart(view, origin)
+    plots = [plot] if plot else []
     is_known = _has_place(kept, view, origin)
     known = kept if is_known.all() else kept[is_known].reset_index(drop=True)
     if view.chart == "volcano":
-        return VolcanoChart(_among_all(lay_out_volcano(known, view, origin), is_known), origin, texts)
-    layout, scale = lay_out(known, view)
+        return VolcanoChart(_among_all(lay_out_volcano(known, view, origin, *plots), is_known), origin, texts)
+    layout, scale = lay_out(known, view, *map(min, plots))
     return ScatterChart(_among_all(layout, is_known), scale, origin, texts)
 
 

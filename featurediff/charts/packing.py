@@ -26,7 +26,7 @@ GAP = 0.015
 """Room between a gutter and the plot, and beyond the gutter, as a share of the span."""
 
 PLOT = 600
-"""Pixels on which the pitch is laid out: about the height of the plot on a laptop."""
+"""Pixels on which the pitch is laid out where no others are given: about the plot of an exported page."""
 
 MARKER = 6
 """Diameter of a marker, and the pitch of a block that has room, in pixels."""

@@ -49,6 +49,8 @@ def point_traces(
     origin: Origin,
     numbers: tuple[NDArray[np.floating], ...],
     texts: NDArray[np.object_] | None,
+    *,
+    outlined: bool = True,
 ) -> list[dict[str, object]]:
     """
     Return a Scattergl trace per (token_type, exclusivity, inconsistent) that has rows.
@@ -67,10 +69,12 @@ def point_traces(
         Base, chat and their difference.
     texts : ndarray of shape (kept,), optional
         From `hover_texts` of every kept feature; without them, those of the table are made.
+    outlined : bool
+        Whether few enough points have a thin black outline.
     """
     labels, effect = view.labels, effect_of(view.question, view.metric)
     lines = [*value_lines(view.metric, labels), *evidence_lines(table, view.question, view.metric, labels)]
-    outline = CONSISTENT_LINE if len(table) <= OUTLINED_POINTS else {"width": 0}
+    outline = CONSISTENT_LINE if outlined and len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(origin.token_types)
     traces: list[dict[str, object]] = []
     found, x, y = custom_data(table, numbers, effect), at[0][table.index], at[1][table.index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +39,14 @@ ABOVE, BELOW = 66, 14
 TITLE = 50
 """Pixels of the title."""
 
+LINE = 64
+"""Characters of a line of the name of the axis: what fits beside a table."""
+
 LABEL_WIDTH = 60
 """Characters of an explanation above its interval."""
 
-LABEL_RISE = 13
-"""Pixels by which it stands above it."""
+LABEL_RISE = 0.2
+"""Rows by which it stands above it."""
 
 PAD = 0.03
 """Room beyond the smallest and the largest value, as a share of the span between them."""
@@ -77,8 +81,9 @@ def ranking(ranked: pd.DataFrame, view: View, origin: Origin, *, titled: bool = 
     -------
     Drawing
         Per token type a trace of the rows with evidence and one of those without, which is faded: a dot at the effect
-        with its interval, legendgroup the token type, customdata as in `points.custom_data`. One pair of axes: a row a
-        feature, at `row_places`, with a line at no change. As high as its rows need.
+        with its interval, legendgroup the token type, customdata as in `points.custom_data`. Then a trace of what
+        stands above the intervals. A row a feature, at `row_places`, with a line at no change. As high as its rows
+        need.
     """
     labels, at = view.labels, row_places(ranked)
     palette = colours(origin.token_types)
@@ -88,6 +93,7 @@ def ranking(ranked: pd.DataFrame, view: View, origin: Origin, *, titled: bool = 
         for is_evident in (True, False)
         if len(here := np.flatnonzero((ranked["token_type"] == token_type) & (ranked["is_evident"] == is_evident)))
     ]
+    names = [_names(ranked, at)] if traces else []
     extra = TITLE if titled else 0
     look: dict[str, object] = {
         "template": {"layout": LOOK},
@@ -103,7 +109,7 @@ def ranking(ranked: pd.DataFrame, view: View, origin: Origin, *, titled: bool = 
         top = {"y": 1, "yanchor": "top", "pad": {"t": 14}}
         name = f"{heading(view.question, labels)}: largest changes"
         look["title"] = title(name, caption(view.metric, labels, origin)) | top
-    return {"data": traces, "layout": look}
+    return {"data": [*traces, *names], "layout": look}
 
 
 def _rows(at: NDArray[np.float64]) -> float:
@@ -155,6 +161,23 @@ def _dots(
     }
 
 
+def _names(ranked: pd.DataFrame, at: NDArray[np.float64]) -> dict[str, object]:
+    """Return the trace of what stands above each interval: the feature and its explanation."""
+    explanations = shorten(ranked["explanation"], LABEL_WIDTH)
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": np.zeros(len(ranked)),
+        "y": at - LABEL_RISE,
+        "xaxis": "x2",
+        "text": [f"<b>{i}</b>  {short}" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
+        "textposition": "top right",
+        "textfont": {"size": 11},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
 def _headers(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> list[dict[str, object]]:
     """Return what is written above each block: what it lists."""
     look = {"showarrow": False, "xref": "x domain", "x": 0, "xanchor": "left", "yanchor": "middle"}
@@ -174,29 +197,26 @@ def _listed(way: str, view: View) -> str:
 
 
 def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> dict[str, object]:
-    """Return the effects above the rows, and the features above their intervals."""
+    """Return the effects above the rows, a line for each row, and an axis along which names stay at the left."""
     numbers = ranked[["effect", "low", "high"]].to_numpy()
     low, high = np.nanmin(numbers, initial=0), np.nanmax(numbers, initial=0)
     pad = PAD * (high - low or 1)
-    explanations = shorten(ranked["explanation"], LABEL_WIDTH)
     name = _name_effect(view, view.labels, has_faded=not ranked["is_evident"].all())
     return {
         "xaxis": {
             "range": [low - pad, high + pad],
             "side": "top",
-            "title": {"text": text(name), "standoff": 8, "font": {"size": 13}},
+            "title": {"text": "<br>".join(map(text, textwrap.wrap(name, LINE))), "standoff": 8, "font": {"size": 12}},
             "gridcolor": GRID,
             "zeroline": True,
             "zerolinecolor": "gray",
             "zerolinewidth": 1.5,
         },
+        "xaxis2": {"overlaying": "x", "range": [0, 1], "fixedrange": True, "visible": False},
         "yaxis": {
             "range": [_rows(at), 0],
             "tickvals": at.tolist(),
-            "ticktext": [f"<b>{i}</b>  {short}" for short, i in zip(explanations, ranked["feature_id"], strict=True)],
-            "ticklabelposition": "inside",
-            "ticklabelshift": LABEL_RISE,
-            "tickfont": {"size": 11},
+            "showticklabels": False,
             "gridcolor": GRID,
             "griddash": "dot",
             "zeroline": False,

@@ -108,7 +108,9 @@ def exact(table: pd.DataFrame, metric: str, scale: Scale, question: Question = "
     return Layout(scale.place(axes.x), scale.place(axes.y), Frame(low, high, None))
 
 
-def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = "exclusive") -> Layout:
+def spread(
+    table: pd.DataFrame, metric: str, scale: Scale, question: Question = "exclusive", plot: float = PLOT
+) -> Layout:
     """
     Place every point where no other one is.
 
@@ -126,6 +128,8 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = 
         Fitted to what is shown, see `find_axes`.
     question : {"exclusive", "changed", "specific", "any"}
         That the table answers.
+    plot : float
+        Pixels of a side of the square that the axes enclose.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def spread(table: pd.DataFrame, metric: str, scale: Scale, question: Question = 
     left, below, corner = axes.no_x & ~axes.no_y, axes.no_y & ~axes.no_x, axes.no_x & axes.no_y
     inside = ~(axes.no_x | axes.no_y)
     frame = fit_frame(scale, gutters=not inside.all(), corner=bool(corner.any()))
-    pitch = MARKER * (frame.high - frame.low) / PLOT
+    pitch = MARKER * (frame.high - frame.low) / plot
     width = GUTTER * scale.span - pitch
     edge = scale.low - (GAP * scale.span + pitch / 2)
     ranks = rank_by_group(table)
@@ -181,7 +185,7 @@ def _pack_inside(at: Floats, room: Floats, ranks: NDArray[np.int64], pitch: floa
     return offsets - block / 2 + block * away
 
 
-def lay_out(kept: pd.DataFrame, view: View) -> tuple[Layout, Scale]:
+def lay_out(kept: pd.DataFrame, view: View, plot: float = PLOT) -> tuple[Layout, Scale]:
     """
     Place every kept feature; a chart of some of them picks its rows from this.
 
@@ -192,11 +196,15 @@ def lay_out(kept: pd.DataFrame, view: View) -> tuple[Layout, Scale]:
     view : View
         Its metric, scale, spread and question: base against chat; for `specific` the change on control against the
         change on target. The scale `auto` is linear without spread, as exact coordinates should be.
+    plot : float
+        Pixels of a side of the square that the axes enclose.
     """
     choice: Choice = "linear" if view.scale == "auto" and not view.spread else view.scale
     axes = find_axes(kept, view.metric, view.question)
     scale = fit_scale(np.concatenate([axes.x, axes.y]), choice, view.metric)
-    return (spread if view.spread else exact)(kept, view.metric, scale, view.question), scale
+    if not view.spread:
+        return exact(kept, view.metric, scale, view.question), scale
+    return spread(kept, view.metric, scale, view.question, plot), scale
 
 
 def scatter(

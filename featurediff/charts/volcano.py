@@ -58,13 +58,14 @@ def volcano(
     labels, metric = view.labels, view.metric
     effect = effect_of(view.question, metric)
     tests = " or ".join(map(test_in_words, table[f"{effect}_test"].cat.categories)) or "not tested"
-    traces = point_traces(table, (places.x, places.y), view, origin, change_of(table, metric, origin), texts)
-    change = f"{text(labels.effect(effect))} ({text(labels.chat)} − {text(labels.base)})"
+    change = change_of(table, metric, origin)  # piles are so dense that outlines would make them black
+    traces = point_traces(table, (places.x, places.y), view, origin, change, texts, outlined=False)
+    name = f"{text(labels.effect(effect))} ({text(labels.chat)} − {text(labels.base)})"
     evidence = f"−log<sub>10</sub> q of this change ({tests}, Benjamini–Hochberg)"
     is_marked = places.gutter or places.y_scale.name != "linear"
     shapes, annotations = _lines(places, view.alpha)
     axes_and_lines: dict[str, object] = {
-        "xaxis": value_axis(places.x_range, change, None if places.x_scale.name == "linear" else places.x_scale),
+        "xaxis": value_axis(places.x_range, name, None if places.x_scale.name == "linear" else places.x_scale),
         "yaxis": value_axis(places.y_range, evidence, places.y_scale if is_marked else None),
         "shapes": shapes,
         "annotations": annotations,

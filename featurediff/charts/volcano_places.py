@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ranges = tuple[tuple[float, float], tuple[float, float]]
 
-PLOT = np.array([620.0, 450.0])
-"""Pixels, across and up, on which the pitch is laid out."""
+PLOT = (620.0, 450.0)
+"""Pixels, across and up, on which the pitch is laid out where no others are given."""
 
 CEILING = 300.0
 """−log10 q of smaller q, which float64 cannot always hold: q = 0 stands here too."""
@@ -110,7 +110,7 @@ class Fences(NamedTuple):
     """Values from here on are above it."""
 
 
-def lay_out_volcano(kept: pd.DataFrame, view: View, origin: Origin) -> Places:
+def lay_out_volcano(kept: pd.DataFrame, view: View, origin: Origin, plot: tuple[float, float] = PLOT) -> Places:
     """
     Place every kept feature; a chart of some of them picks its rows from this.
 
@@ -129,6 +129,8 @@ def lay_out_volcano(kept: pd.DataFrame, view: View, origin: Origin) -> Places:
         points get places of their own, distinct as float32; otherwise they stand at their values.
     origin : Origin
         For the numbers of prompts.
+    plot : tuple of float
+        Width and height of what the axes enclose, in pixels.
     """
     metric = view.metric
     choice: Choice = "linear" if view.scale == "auto" and not view.spread else view.scale
@@ -147,7 +149,7 @@ def lay_out_volcano(kept: pd.DataFrame, view: View, origin: Origin) -> Places:
     at: NDArray[np.floating] = np.column_stack([x_scale.place(change), y_scale.place(evidence)])
     if view.spread:
         sides = _find_sides(q, lines, y_scale)
-        at = _spread(at, x_scale, sides, ranges, in_gutter, frame.gutter, rank_by_group(kept))
+        at = _spread(at, x_scale, sides, ranges, in_gutter, frame.gutter, rank_by_group(kept), plot)
     capped, untested = bool((q < smallest).any()), bool(np.isnan(given).any())
     return Places(at[:, 0], at[:, 1], x_scale, y_scale, *ranges, frame.gutter, capped=capped, untested=untested)
 
@@ -173,6 +175,7 @@ def _spread(
     in_gutter: NDArray[np.bool_],
     gutter: tuple[float, float] | None,
     ranks: NDArray[np.int64],
+    plot: tuple[float, float],
 ) -> NDArray[np.float32]:
     """Return drawn places of shape (rows, 2), all distinct; `values` are the exact ones."""
     change = values[:, 0]
@@ -180,12 +183,12 @@ def _spread(
     y = np.clip(values[:, 1].astype(np.float32), sides.lowest, sides.highest)
     true = np.column_stack([np.copysign(size, change).astype(np.float32), y]).astype(np.float64)
     start, end = np.array(ranges).T
-    pixel = (end - start) / PLOT
+    pixel = (end - start) / np.array(plot)
     at, inside = (true - start) / pixel, ~in_gutter
     ticks, lines, zero = x_scale.place(x_scale.ticks()), sides.lines, -start[0] / pixel[0]
     fences = (
-        _fence(np.append(ticks, 0), start[0], pixel[0], PLOT[0], are_ticks=True),
-        _fence(lines, start[1], pixel[1], PLOT[1], are_ticks=False),
+        _fence(np.append(ticks, 0), start[0], pixel[0], plot[0], are_ticks=True),
+        _fence(lines, start[1], pixel[1], plot[1], are_ticks=False),
     )
     cells = np.stack([_cut(at[:, 0], fences[0])[:, inside], _cut(at[inside, 1], fences[1])], axis=-1)
     moved = at.copy()
@@ -193,7 +196,7 @@ def _spread(
     if gutter:
         bottom, top = (np.array(gutter) - start[1]) / pixel[1]
         to_zero = np.where(change == 0, np.inf, np.abs(at[:, 0] - zero))
-        room = np.minimum(np.minimum(find_room(at[:, 0], fences[0].places, PLOT[0]), ROOM * to_zero), FARTHEST)[
+        room = np.minimum(np.minimum(find_room(at[:, 0], fences[0].places, plot[0]), ROOM * to_zero), FARTHEST)[
             in_gutter
         ]
         depth, along = pack_gutter(at[in_gutter, 0], room, ranks[in_gutter], top - bottom - MARKER, MARKER)

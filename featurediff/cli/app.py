@@ -33,6 +33,12 @@ def open_app(
             min=1, max=10_000, metavar="MB", help="Largest upload; 500 for this machine alone, 64 where it is shared."
         ),
     ] = None,
+    follow_links: Annotated[
+        bool,
+        typer.Option(
+            "--follow-links", envvar="FEATUREDIFF_FOLLOW_LINKS", help="Follow links that lead out of RESULTS."
+        ),
+    ] = False,
     neuronpedia_template: Template = None,
 ) -> None:
     """Open the dashboard in a browser."""
@@ -45,4 +51,5 @@ def open_app(
 
     arguments = [f"--results={results.absolute()}"] if results else []
     arguments += [f"--neuronpedia-template={neuronpedia_template}"] if neuronpedia_template else []
+    arguments += ["--follow-links"] if follow_links else []
     serve(arguments, address, port, max_upload)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, read_thresholds
-from featurediff.cli.terminal import err, out, print_table, printable, show_progress
+from featurediff.cli.terminal import err, find_and_tell, out, print_table, printable, show_progress
 from featurediff.compare.count_words import (
     groups_in_words,
     number_or_dash,
@@ -25,7 +25,6 @@ from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.files import write_whole
 from featurediff.labels import Labels
-from featurediff.sources.tree import find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +66,7 @@ def compare_sources(
 
     _check_outputs({"--csv": csv, "--overlap-csv": overlap_csv, "--html": html})
     thresholds = read_thresholds(min_target, max_control)
-    sources = find_sources(results)
+    sources = find_and_tell(results)
     with show_progress() as progress:
         found = read_all(sources, thresholds, workers, family)
         read = list(progress.track(found, total=len(sources), description="Reading"))
@@ -75,6 +74,9 @@ def compare_sources(
     good = [one for one in read if isinstance(one, Summary)]
     for fault in faults:
         err.print(printable(f"{fault.name}: {fault.message}", "red"))
+    for one in good:
+        for note in one.left_out:
+            err.print(printable(f"{one.name}: Note: {note}", "yellow"))
     if not good:
         msg = "None of the sources could be read."
         raise DataError(msg)

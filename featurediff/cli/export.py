@@ -13,7 +13,7 @@ from featurediff import export as files
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import Kind, View, default_metric, nothing_kept
 from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
-from featurediff.cli.terminal import err, printable, show_progress
+from featurediff.cli.terminal import err, find_and_tell, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA
 from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
@@ -22,8 +22,8 @@ from featurediff.features.questions import Family, Question
 from featurediff.features.ranked import rank, ranking_csv
 from featurediff.files import kind_of, write_whole
 from featurediff.labels import Labels
-from featurediff.sources.tree import Source, describe_source, find_sources
-from featurediff.study import Study, load
+from featurediff.sources.tree import Source, describe_source
+from featurediff.study import Study, load_source
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def export_sources(
     )
 
     def export(source: Source, outputs: Outputs) -> None:
-        study = load(source.folder, explanations, template=neuronpedia_template)
+        study = load_source(source, explanations, neuronpedia_template)
         for note in study.explanation_notes():
             err.print(printable(f"Note: {note}", "yellow"))
         named = study.labels
@@ -161,7 +161,7 @@ def export_sources(
         return
     failed = 0
     with show_progress() as progress:
-        for source in progress.track(find_sources(source_dir), description="Exporting"):
+        for source in progress.track(find_and_tell(source_dir), description="Exporting"):
             try:
                 export(source, outputs.below(source.name))
             except DataError as error:

@@ -9,8 +9,7 @@ import typer
 from rich.table import Table
 
 from featurediff.cli.options import ResultsDir
-from featurediff.cli.terminal import out, print_table, printable
-from featurediff.sources.tree import find_sources
+from featurediff.cli.terminal import find_and_tell, out, print_table, printable
 
 if TYPE_CHECKING:
     pass
@@ -23,7 +22,7 @@ def list_sources(
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("source", "model", "SAE", "layer", "prompts", "explanations", "missing"):
         table.add_column(name, overflow="fold")
-    for source in find_sources(results):
+    for source in find_and_tell(results):
         layer = "–" if source.layer is None else str(source.layer)
         explanations = source.explanations.name if source.explanations else "–"
         cells = (source.name, source.model or "–", source.trainer or "–", layer, source.prompt_set or "–", explanations)

@@ -9,8 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from featurediff.sources.tree import search_tree
+
 if TYPE_CHECKING:
-    pass
+    from pathlib import Path
+
+    from featurediff.sources.tree import Source
 
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
@@ -21,6 +25,14 @@ _NO_TERMINAL = 10_000
 def printable(text: str, style: str = "") -> Text:
     """Return what strangers wrote so that a terminal shows it as written: no markup, control characters as escapes."""
     return Text("".join(char if char.isprintable() else repr(char)[1:-1] for char in text), style)
+
+
+def find_and_tell(results: Path) -> list[Source]:
+    """Return the sources of a results tree, and print which of its folders could not be read."""
+    tree = search_tree(results)
+    for note in tree.notes:
+        err.print(printable(f"Note: {note}", "yellow"))
+    return tree.sources
 
 
 def print_table(table: Table) -> None:

@@ -11,7 +11,7 @@ from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
 from featurediff.collect.output import Shape
 from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
 from featurediff.collect.prompts import PromptFile, read_prompts
-from featurediff.collect.repeats import say_repeats
+from featurediff.collect.remarks import say_adapters, say_context, say_repeats
 from featurediff.collect.saes import Sae, load_sae
 from featurediff.collect.templates import parse_options, read_template
 from featurediff.errors import DataError
@@ -101,7 +101,12 @@ def plan(settings: Settings) -> Plan:
         chats,
         examples={prompts: found.example for prompts, found in read.items()},
         notes=tuple(why for prompts, file in files.items() for why in (*file.skipped, *read[prompts].skipped)),
-        remarks=(*sae.remarks([name for model in models.values() for name in model.names]), *say_repeats(files, chats)),
+        remarks=(
+            *sae.remarks([name for model in models.values() for name in model.names]),
+            *say_adapters(models),
+            *say_context(files, settings.system),
+            *say_repeats(files, chats),
+        ),
         names=names,
         folder=folder,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HOOK = re.compile(
     r"blocks\.(?P<post>[0-9]+)\.hook_resid_post"
     r"|blocks\.(?P<pre>[0-9]+)\.hook_resid_pre"
-    r"|(?:(?:model|language_model|text_model|transformer|gpt_neox|decoder)\.)*(?:layers|h)\.(?P<block>[0-9]+)(?:\.output)?"
+    r"|(?:(?:base_model|model|language_model|text_model|transformer|gpt_neox|decoder)\.)*(?:layers|h)\.(?P<block>[0-9]+)(?:\.output)?"
 )
 """Names of the residual stream: TransformerLens's, and a block's own path in transformers, which means its output."""
 

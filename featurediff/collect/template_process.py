@@ -29,7 +29,9 @@ def _limit_memory() -> None:
     status = Path("/proc/self/statm")
     if status.exists():
         limit = int(status.read_text().split()[0]) * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
 def main() -> None:

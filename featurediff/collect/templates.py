@@ -90,7 +90,7 @@ def read_template(tokenizer: Any, options: dict[str, Any]) -> Template:  # noqa:
         If there is no template, or it does not know an option.
     """
     where = f"The tokenizer of {quoted(tokenizer.name_or_path)}"
-    if not tokenizer.chat_template:
+    if not getattr(tokenizer, "chat_template", None):
         msg = f"{where} has no chat template. Is --chat the chat model?"
         raise DataError(msg)
     try:

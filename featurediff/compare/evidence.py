@@ -15,7 +15,7 @@ from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.questions import EFFECTS, Family, Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Prompts
 from featurediff.sources.tree import Source, identify, in_one_state
-from featurediff.study import Study, load
+from featurediff.study import Study, load_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ def read_evidence(identity: tuple[str, ...], source: Source, family: Family) -> 
 
 
 def _load_evidence(_identity: tuple[str, ...], source: Source, family: Family) -> Evidence:
-    return evidence_of(load(source.folder), family)
+    return evidence_of(load_source(source), family)
 
 
 def _assess(study: Study, family: Family) -> Evidence:

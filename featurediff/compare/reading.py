@@ -22,7 +22,7 @@ from featurediff.features.evidence import find_active
 from featurediff.features.table import Thresholds, exclusivities
 from featurediff.labels import EXCLUSIVITIES
 from featurediff.sources.results import is_synthetic
-from featurediff.study import Study, load
+from featurediff.study import Study, load_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,6 +67,7 @@ def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
         marks=find_marks(study),
         active=active,
         texts=_texts(study, active["feature_id"].to_numpy()),
+        left_out=tuple(study.explanation_notes()),
     )
 
 
@@ -114,8 +115,8 @@ def read(source: Source, thresholds: Thresholds | None = None, family: Family | 
     DataError
         If its files break the format.
     """
-    study = load(source.folder)
-    found = summarise(replace(study, source=source), thresholds)  # its name is the tree's
+    study = load_source(source)
+    found = summarise(study, thresholds)
     return found if family is None else replace(found, evidence=evidence_of(study, family))
 
 

@@ -77,6 +77,9 @@ class Summary:
     texts: pd.Series
     """Feature id → explanation, of those active features that have one."""
 
+    left_out: tuple[str, ...] = ()
+    """Which explanations are left out, and why: a sentence each."""
+
     evidence: Evidence | None = None
     """Of the rows of `active`; None until they are tested."""
 

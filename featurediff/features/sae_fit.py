@@ -171,12 +171,12 @@ def _variation(relative_error: float, variance_explained: float) -> float:
 
 
 def _position_in_words(row: pd.Series, where: str, labels: Labels) -> str:
-    l0 = f"L0 {row['base_l0']:.3g} and {row['chat_l0']:.3g}"
+    l0 = "L0 " + " and ".join(f"{row[f'{side}_l0']:,.{0 if row[f'{side}_l0'] >= 100 else 1}f}" for side in SIDES)
     errors, explained = (
         [float(row[f"{side}_{name}"]) for side in SIDES] for name in ("relative_error", "variance_explained")
     )
     if all(math.isnan(error) for error in errors):
-        return f"What the SAE explains {where} is not recorded; {l0}"
+        return f"SAE fit {where} not recorded; {l0}"
     if row["hardly_varies"]:
         return f"SAE misses {_both(errors, labels)} {where}, where the prompts hardly vary; {l0}"
     return f"SAE explains {_both(explained, labels)} {where}; {l0}"

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from featurediff.errors import DataError
 from featurediff.files import MAX_READS, file_identity, kind_of
-from featurediff.wording import legible
+from featurediff.sources.walk import Walk
+from featurediff.wording import legible, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -20,6 +21,9 @@ FILES = ("base.pt", "chat.pt")
 
 BESIDE = ("activations.parquet", "prompts.parquet", "difference.parquet")
 """What may stand beside them."""
+
+ENDINGS = (".csv", ".csv.gz", ".json", ".jsonl", ".json.gz", ".jsonl.gz")
+"""How files of explanations end, which are called like the SAE's folder; the first of them counts."""
 
 _SAE_FOLDER = re.compile(r"(?P<model>.+)_trainer(?P<trainer>.+)_layer(?P<layer>[0-9]{1,9})")
 _MAX_DEPTH = 4
@@ -57,6 +61,17 @@ class Source:
     """Which of `base.pt` and `chat.pt` are not there."""
 
 
+@dataclass(frozen=True)
+class Tree:
+    """What was found in a results tree."""
+
+    sources: list[Source]
+    """All folders with a `base.pt` or a `chat.pt`, at most four levels down, layer 9 before layer 20."""
+
+    notes: list[str]
+    """Which folders could not be read, and how many links were not followed: a sentence each."""
+
+
 def describe_source(folder: Path) -> Source:
     """
     Describe one folder by its path.
@@ -69,9 +84,15 @@ def describe_source(folder: Path) -> Source:
     Returns
     -------
     Source
-        Named by the last two parts of the path.
+        Named by the last two parts of the path. Explanations are looked for beside the folder and those above it, as
+        far up as if it lay at the bottom of a results tree.
     """
     folder = _normal(folder)
+    return _describe(folder, (folder, *folder.parents)[: _MAX_DEPTH + 2])
+
+
+def _describe(folder: Path, beside: Sequence[Path], walk: Walk | None = None) -> Source:
+    """Describe a folder; explanations are looked for beside some folders, the first of them first."""
     sae_folder, match = _find_sae_folder(folder)
     return Source(
         folder=folder,
@@ -80,12 +101,17 @@ def describe_source(folder: Path) -> Source:
         trainer=legible(match["trainer"]) if match else None,
         layer=int(match["layer"]) if match else None,
         prompt_set=None if folder == sae_folder else legible(folder.relative_to(sae_folder).as_posix()),
-        explanations=_find_explanations(sae_folder) if match else None,
+        explanations=_find_explanations(sae_folder.name, beside, walk) if match else None,
         missing=tuple(name for name in FILES if kind_of(folder / name) != "file"),
     )
 
 
 def find_sources(results: Path) -> list[Source]:
+    """Find every source of a results tree; see `search_tree`, which also says what could not be looked at."""
+    return search_tree(results).sources
+
+
+def search_tree(results: Path, *, leave: bool = True, advice: str = "") -> Tree:
     """
     Find every source of a results tree.
 
@@ -93,51 +119,61 @@ def find_sources(results: Path) -> list[Source]:
     ----------
     results : Path
         The tree, a folder that holds it as `results/`, or a source itself.
+    leave : bool
+        Whether links that lead out of the tree are followed. Links within it are; none is followed in a circle.
+    advice : str
+        A sentence that says how to have links followed.
 
     Returns
     -------
-    list of Source
-        All folders with a `base.pt` or a `chat.pt`, at most four levels down, layer 9 before layer 20. Hidden folders
-        and links to folders are not followed.
+    Tree
+        Hidden folders are left out. Explanations are looked for beside every folder from the source up to the one
+        above `results`.
 
     Raises
     ------
     DataError
-        If `results` is not a folder, a folder in it cannot be read, or there is no source in it.
+        If `results` is not a folder or cannot be read, or there is no source in it.
     """
     if kind_of(results) != "folder":
         msg = f"`{results}` is not a folder. Expected a results tree or a folder with `base.pt` and `chat.pt`."
         raise DataError(msg)
     root = _normal(results)
-    sources = [describe_source(folder) for folder in _walk(root, _MAX_DEPTH)]
+    walk = Walk(root.resolve(), leave)
+    sources = [
+        _describe(folder, [at for at in (folder, *folder.parents) if at.is_relative_to(root.parent)], walk)
+        for folder in walk.folders(root, _MAX_DEPTH)
+        if _is_source(folder, walk)
+    ]
+    passed_over = f"{_links_not_followed(len(walk.passed_over))} {advice}".strip()
+    notes = walk.unread + [passed_over] * bool(walk.passed_over)
     if not sources:
         msg = (
             f"`{results}` has no `base.pt` or `chat.pt` in it or up to {_MAX_DEPTH} levels down. "
             "Expected results/{model}_trainer{trainer}_layer{layer}/{prompt_set}/base.pt and chat.pt."
         )
-        raise DataError(msg)
+        raise DataError(" ".join([msg, *notes]))
     if all(source.folder.is_relative_to(root / "results") for source in sources):
         root = root / "results"
-    return sorted((_named_from(root, source) for source in sources), key=lambda source: _natural(source.name))
+    named = sorted((_named_from(root, source) for source in sources), key=lambda source: _natural(source.name))
+    return Tree(named, notes)
+
+
+def _links_not_followed(count: int) -> str:
+    """Say how many links lead out of a tree."""
+    verbs = ("leads", "is") if count == 1 else ("lead", "are")
+    return f"{plural(count, 'link')} {verbs[0]} out of the results folder and {verbs[1]} not followed."
+
+
+def _is_source(folder: Path, walk: Walk) -> bool:
+    """Tell whether a folder has one of the two files, and no file whose link may not be followed."""
+    if not any(kind_of(folder / name) == "file" for name in FILES):
+        return False
+    return not [name for name in (*FILES, *BESIDE) if not walk.may_follow(folder / name)]
 
 
 def _normal(folder: Path) -> Path:
     return folder.resolve() if ".." in folder.parts else folder.absolute()
-
-
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    if any(kind_of(folder / name) == "file" for name in FILES):
-        yield folder
-    if depth == 0:
-        return
-    try:
-        inside = list(folder.iterdir())
-    except OSError as error:
-        msg = f"`{folder}` cannot be read ({error.strerror}). May you read it?"
-        raise DataError(msg) from error
-    for child in inside:
-        if not child.name.startswith(".") and not child.is_symlink() and kind_of(child) == "folder":
-            yield from _walk(child, depth - 1)
 
 
 def _named_from(root: Path, source: Source) -> Source:
@@ -205,9 +241,15 @@ def in_one_state(
 
 
 def place_for_explanations(source: Source) -> Path | None:
-    """Return the explanation file of a source's SAE, or where it will be found; None where no folder names the SAE."""
+    """
+    Return the explanation file of a source's SAE, or where it will be found; None where no folder names the SAE.
+
+    A new file goes into `explanations/` beside the results tree.
+    """
     sae_folder, match = _find_sae_folder(source.folder)
-    return source.explanations or (_explanation_files(sae_folder)[-1] if match else None)
+    if source.explanations or match is None:
+        return source.explanations
+    return sae_folder.parent.parent / "explanations" / f"{sae_folder.name}.csv"
 
 
 def _find_sae_folder(folder: Path) -> tuple[Path, re.Match[str] | None]:
@@ -216,11 +258,10 @@ def _find_sae_folder(folder: Path) -> tuple[Path, re.Match[str] | None]:
     return next(named, (folder.parent, None))
 
 
-def _find_explanations(sae_folder: Path) -> Path | None:
-    return next((file for file in _explanation_files(sae_folder) if kind_of(file) == "file"), None)
-
-
-def _explanation_files(sae_folder: Path) -> tuple[Path, Path]:
-    """Return where an SAE's explanations may be: inside the results tree, and beside it."""
-    tree = sae_folder.parent
-    return tree / "explanations" / f"{sae_folder.name}.csv", tree.parent / "explanations" / f"{sae_folder.name}.csv"
+def _find_explanations(name: str, beside: Sequence[Path], walk: Walk | None) -> Path | None:
+    """Return the first explanation file of an SAE's folder; where not all links may be followed, one that may."""
+    for folder in dict.fromkeys(at.parent / "explanations" for at in beside):
+        found = next((file for end in ENDINGS if kind_of(file := folder / f"{name}{end}") == "file"), None)
+        if found and (walk is None or (walk.may_follow(folder) and walk.may_follow(found))):
+            return found
+    return None

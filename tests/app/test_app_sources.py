@@ -8,7 +8,7 @@ import pytest
 import torch
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
-from dashboard import count, draw_box, held, link, open_app, rows, said, table_of, traces, warnings_of
+from dashboard import count, draw_box, held, link, open_app, open_compare, rows, said, table_of, traces, warnings_of
 
 NAN, COUNT = torch.nan, "target_num_active"
 OTHER = "llama_trainer8x_layer3/other_set"
@@ -48,6 +48,25 @@ def test_sources_that_few_words_do_not_tell_apart_are_offered_by_their_path(tree
     make_source(tree / "again" / SAE_FOLDER / "personal_40")
     options = open_app().selectbox(key="source").options
     assert len(set(options)) == len(options) == 5
+
+
+def test_links_out_of_the_tree_are_followed_only_if_the_starter_says_so(monkeypatch, tree, tmp_path):
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tree))
+    make_source(tmp_path / "elsewhere" / "p")
+    (tree / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    passed_over = (
+        "1 link leads out of the results folder and is not followed. To follow them, start the app with "
+        "--follow-links, or set FEATUREDIFF_FOLLOW_LINKS=1."
+    )
+    for at in (open_app(), open_compare()):
+        assert not at.exception
+        (note,) = [caption.value for caption in at.sidebar.caption if "not followed" in caption.value]
+        assert note.replace("\\", "").replace("\u2060", "") == passed_over
+    assert "linked/p" not in open_app().selectbox(key="source").options
+    monkeypatch.setenv("FEATUREDIFF_FOLLOW_LINKS", "1")
+    at = open_app()
+    assert "linked/p" in at.selectbox(key="source").options
+    assert "not followed" not in said(at)
 
 
 def test_another_source_forgets_pick_and_box_and_keeps_what_it_can():

@@ -61,12 +61,17 @@ def test_options_reach_script_and_server(ran, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-my results").mkdir()
     template = "https://example.org/{feature_id}"
-    words = ["app", "--port", "8600", "--address", "0.0.0.0", "--neuronpedia-template", template, "--", "-my results"]
+    words = ["app", "--port", "8600", "--address", "0.0.0.0", "--neuronpedia-template", template]
+    words += ["--follow-links", "--", "-my results"]
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     (script, arguments, config), *others = ran
     assert not others
     assert script == str(server.SCRIPT)
-    assert arguments == [f"--results={tmp_path / '-my results'}", f"--neuronpedia-template={template}"]
+    assert arguments == [
+        f"--results={tmp_path / '-my results'}",
+        f"--neuronpedia-template={template}",
+        "--follow-links",
+    ]
     assert config == {**CONFIG, "server.address": "0.0.0.0", "server.port": 8600}
     assert done.stdout == ""
 

@@ -256,6 +256,15 @@ def test_csv():
 # The figure.
 
 
+def dots(fig):
+    return [trace for trace in fig.data if trace.mode == "markers"]
+
+
+def names(fig):
+    (trace,) = [trace for trace in fig.data if trace.mode == "text"]
+    return trace
+
+
 def draw(table=TABLE, metric=SHARE, question="changed", labels=MINE, **how):
     view = View(metric, labels=labels, chart="ranking", question=question)
     return go.Figure(ranking(rank(table, view.asked, RUN), view, RUN, **how))
@@ -280,10 +289,10 @@ def test_dots_stand_at_the_effect_with_its_interval(question):
     fig = draw(question=question)
     ranked = rank(TABLE, Asked(question, SHARE), RUN)
     effect = "sparsity_change" if question == "changed" else "sparsity_specific"
-    assert [(trace.legendgroup, trace.opacity) for trace in fig.data] == [
+    assert [(trace.legendgroup, trace.opacity) for trace in dots(fig)] == [
         ("newline", 1), ("newline", FADED), ("odd", 1), ("odd", FADED),
     ]  # fmt: skip
-    for trace in fig.data:
+    for trace in dots(fig):
         rows = ranked[(ranked["token_type"] == trace.legendgroup) & (ranked["is_evident"] == (trace.opacity == 1))]
         np.testing.assert_array_equal(trace.x, rows[effect])
         np.testing.assert_array_equal(trace.y, row_places(ranked)[rows.index])
@@ -296,7 +305,19 @@ def test_dots_stand_at_the_effect_with_its_interval(question):
         ]  # fmt: skip
         np.testing.assert_allclose(trace.customdata, rows[names], rtol=1e-6)
         assert trace.customdata.dtype == np.float32
-    assert len({trace.marker.color for trace in fig.data}) == 2
+    assert len({trace.marker.color for trace in dots(fig)}) == 2
+
+
+def test_names_stand_at_the_left_above_their_rows():
+    """As labels of the axis inside the plot they hid values and grid lines of the other axis behind them."""
+    fig = draw()
+    trace = names(fig)
+    np.testing.assert_allclose(trace.y, np.array(fig.layout.yaxis.tickvals) - 0.2)
+    assert set(trace.x) == {0}
+    assert (trace.xaxis, fig.layout.xaxis2.range, fig.layout.xaxis2.fixedrange) == ("x2", (0, 1), True)
+    assert (trace.hoverinfo, trace.customdata, trace.textposition) == ("skip", None, "top right")
+    assert trace.text[0] == "<b>12</b>  what 12 is"
+    assert not fig.layout.yaxis.showticklabels
 
 
 def test_headers_of_what_is_specific_are_relative_to_control():
@@ -310,34 +331,34 @@ def test_headers_of_what_is_specific_are_relative_to_control():
 def test_axis_holds_all_intervals_and_no_change():
     fig = draw(metric=MEAN)
     low, high = fig.layout.xaxis.range
-    for trace in fig.data:
+    for trace in dots(fig):
         assert np.nanmin(trace.x - trace.error_x.arrayminus, initial=trace.x[0]) > low
         assert np.nanmax(trace.x + trace.error_x.array, initial=trace.x[0]) < high
     assert low < 0 < high
     assert fig.layout.xaxis.zeroline
     assert (
-        fig.layout.xaxis.title.text
+        fig.layout.xaxis.title.text.replace("<br>", " ")
         == "Change of mean activation on Introspective (Tuned − Ancestor), 95 % interval; faded: q &gt; 0.05"
     )
-    assert draw(TABLE[TABLE["sparsity_specific_q"] <= 0.05], question="specific").layout.xaxis.title.text == (
-        "Change of activation frequency on Introspective more than on Other (Tuned − Ancestor), 95 % interval"
-    )
+    assert draw(TABLE[TABLE["sparsity_specific_q"] <= 0.05], question="specific").layout.xaxis.title.text.replace(
+        "<br>", " "
+    ) == ("Change of activation frequency on Introspective more than on Other (Tuned − Ancestor), 95 % interval")
 
 
 def test_without_intervals():
     fig = draw(metric=MAX, question="specific")
     title = "Change of maximum activation on Introspective (Tuned − Ancestor), which nothing tests"
-    assert fig.layout.xaxis.title.text == title
-    assert all(trace.error_x.array is None for trace in fig.data)
-    assert {trace.opacity for trace in fig.data} == {FADED}
+    assert fig.layout.xaxis.title.text.replace("<br>", " ") == title
+    assert all(trace.error_x.array is None for trace in dots(fig))
+    assert {trace.opacity for trace in dots(fig)} == {FADED}
     assert fig.layout.annotations[0].text == "<b>newline: more in Tuned</b>"
     control = TABLE.assign(**{f"{side}_control_max": TABLE[f"{side}_target_max"] for side in ("base", "chat")})
     title = "Change of maximum activation on Other prompts (Tuned − Ancestor), which nothing tests"
-    assert draw(control, metric="control_max").layout.xaxis.title.text == title
+    assert draw(control, metric="control_max").layout.xaxis.title.text.replace("<br>", " ") == title
 
 
 def test_hover():
-    trace = draw().data[0]
+    trace = dots(draw())[0]
     assert trace.hovertemplate.split("<br>") == [
         "<b>Feature %{customdata[0]:d}</b> at newline",
         "Ancestor Activation frequency: %{customdata[1]:.4~g}",
@@ -379,7 +400,7 @@ def test_hover():
 def test_labels(text, label):
     assert LABEL_WIDTH == 60
     table = TABLE[1:2].assign(explanation=pd.Series([text], index=[1], dtype="str"))
-    assert draw(table).layout.yaxis.ticktext == (f"<b>12</b>  {label}",)
+    assert list(names(draw(table)).text) == [f"<b>12</b>  {label}"]
 
 
 def test_what_strangers_wrote_is_shown_as_written():
@@ -392,8 +413,8 @@ def test_what_strangers_wrote_is_shown_as_written():
     fig = go.Figure(ranking(rank(table, view.asked, origin), view, origin))
     layout = fig.layout
     texts = [layout.title.text, layout.xaxis.title.text, *(note.text for note in layout.annotations)]
-    texts += [text.replace("{", "(") for text in layout.yaxis.ticktext]
-    for trace in fig.data:
+    texts += [text.replace("{", "(") for text in names(fig).text]
+    for trace in dots(fig):
         texts += [trace.name, trace.hovertemplate, *(text.replace("{", "(") for text in trace.text)]
     assert sum("alert(1)" in text for text in texts) == len(texts)
     for text in texts:
@@ -417,7 +438,6 @@ def test_nothing_to_rank():
     fig = draw(TABLE[:1])
     assert fig.data == ()
     assert fig.layout.xaxis.range == pytest.approx((-0.03, 0.03))
-    assert not fig.layout.yaxis.ticktext
 
 
 def test_box_is_marked():
@@ -425,7 +445,7 @@ def test_box_is_marked():
     drawing = ranking(rank(TABLE, view.asked, RUN), view, RUN)
     mark(drawing, [("newline", 13), ("odd", 99)])
     fig = go.Figure(drawing)
-    caught = [[int(trace.customdata[i, 0]) for i in trace.selectedpoints] for trace in fig.data]
+    caught = [[int(trace.customdata[i, 0]) for i in trace.selectedpoints] for trace in dots(fig)]
     assert caught == [[13], [], [], []]
 
 
@@ -435,11 +455,11 @@ def test_ring_is_round_the_dot(question):
     chart = make_chart(TABLE, view, RUN)
     fig = go.Figure(chart.draw(TABLE, view))
     for key in [("newline", 12), ("newline", 14), ("odd", 12)]:
-        ((dots, at),) = [
+        ((drawn, at),) = [
             (trace, i)
-            for trace in fig.data
+            for trace in dots(fig)
             for i in np.flatnonzero(trace.customdata[:, 0] == key[1])
             if trace.legendgroup == key[0]
         ]
-        assert chart.find(TABLE, key) == pytest.approx((dots.x[at], dots.y[at]))
+        assert chart.find(TABLE, key) == pytest.approx((drawn.x[at], drawn.y[at]))
     assert chart.find(TABLE, ("odd", 99)) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import activation_rows, make_explanations, make_source, model_data
+from builders import activation_rows, as_nobody, make_explanations, make_source, model_data
 from conftest import PAGE, SAE_FOLDER
 from typer.testing import CliRunner
 
@@ -728,8 +728,8 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ],
         [
             "SAE",
-            "What the SAE explains on Target at model is not recorded; L0 3.5 and 3.78 (by its name 114) · "
-            "What the SAE explains on Target at newline is not recorded; L0 3.5 and 3.78 (by its name 114)",
+            "SAE fit on Target at model not recorded; L0 3.5 and 3.8 (by its name 114) · "
+            "SAE fit on Target at newline not recorded; L0 3.5 and 3.8 (by its name 114)",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],
@@ -894,8 +894,8 @@ def test_demo_that_cannot_be_made(tmp_path):
     assert not (tmp_path / "d").exists()
     (tmp_path / "d").touch()
     message = refuse("demo", tmp_path / "d", "--features", "600", "--prompts", "10")
-    base = tmp_path / "d" / "results" / "demo_trainer16k_layer12" / "synthetic_40" / "base.pt"
-    assert message == f"`{base}` cannot be written (Not a directory). {WHY}"
+    folder = tmp_path / "d" / "results" / "demo_trainer16k_layer12" / "synthetic_40"
+    assert message == f"`{folder}` cannot be written (Not a directory). {WHY}"
 
 
 @pytest.mark.parametrize(
@@ -920,3 +920,34 @@ def test_two_outputs_of_one_name_are_refused(source_dir, tmp_path):
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         run("export", source_dir, "--csv", out, "--html", out)
     assert not out.exists()
+
+
+# ----------------------------------------------------------------------------
+# What is left out is said.
+
+
+def test_explanations_that_are_left_out_are_said(source_dir, explanations_file, tmp_path):
+    """`compare` dropped the whole source, and `export` and `check` refused it."""
+    explanations_file.write_text("feature_id;claude_desc\n1;x\n")
+    note = f"`{explanations_file.name}` has semicolons between its columns, but expected commas."
+    tree = source_dir.parents[1]
+    assert note in run("export", source_dir, "--csv", tmp_path / "t.csv")[1]
+    assert note in run("export", tree, "--csv", tmp_path / "tables")[1]
+    assert note in run("compare", tree)[1]
+    assert note in run("check", source_dir)[0]
+    assert pd.read_csv(tmp_path / "t.csv")["explanation"].isna().all()
+
+
+def test_folders_that_cannot_be_read_are_said(open_folder):
+    """One such folder took the whole list away."""
+    make_source(open_folder / SAE_FOLDER / "p")
+    closed = open_folder / "lost+found"
+    closed.mkdir()
+    closed.chmod(0)
+    note = f"Note: `{closed}` cannot be read (Permission denied). It is left out."
+    for command in ("list", "compare"):
+        run(command, open_folder)  # what a command imports, nobody may be unable to read
+        with as_nobody():
+            said = run(command, open_folder)
+        assert note in said[1]
+        assert f"{SAE_FOLDER}/p" in said[0]

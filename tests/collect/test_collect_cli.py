@@ -73,7 +73,8 @@ def test_from_models_to_an_exported_table(family, tmp_path):
     made = run(
         collect_command(
             *(family, tmp_path / "results", "--preset", "gemma-2-9b", "--trainer", "tiny"),
-            *("--prompt-set", "odd", "--position", "model=-1"),
+            *("--prompt-set", "odd", "--position", "model=-1", "--system", "Be brief."),
+            *("--target-column", "content", "--control-column", "label", "--template-option", "bos_token=<bos>"),
         )
     )
     assert made.returncode == 0, made.stderr
@@ -90,6 +91,11 @@ def test_from_models_to_an_exported_table(family, tmp_path):
     assert table["chat_target_num_active"].tolist() == expected
     metadata = torch.load(source / "base.pt", weights_only=True)["metadata"]
     assert metadata["command"].startswith("featurediff collect --base ")
+    start, end = "<bos><start_of_turn>system\nBe brief.<end_of_turn>\n<start_of_turn>user\n", "<end_of_turn>\n"
+    assert metadata["rendered_prompts"] == {
+        "target": f"{start}Is 0 odd?{end}<start_of_turn>model\n",
+        "control": f"{start}control 0{end}<start_of_turn>model\n",
+    }
 
 
 def test_errors_are_printed_and_exit_with_2(family, tmp_path):

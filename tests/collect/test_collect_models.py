@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -36,7 +37,9 @@ def family(tmp_path_factory):
 def save_adapter(folder, base, *, is_merged=False, **options):
     torch.manual_seed(4)
     config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, **options)
-    made = get_peft_model(Gemma2ForCausalLM.from_pretrained(base), config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what has another name now
+        made = get_peft_model(Gemma2ForCausalLM.from_pretrained(base), config)
     (made.merge_and_unload() if is_merged else made).save_pretrained(folder)
     return folder
 
@@ -54,7 +57,6 @@ def refusal(action, *args):
 
 
 @pytest.mark.parametrize("side", ["chat", "base"])
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_an_adapter_is_read_as_the_merged_model(family, tmp_path, side):
     merged = family.chat.replace("adapter", "merged")
     other = {"base": family.base, "chat": family.chat.replace("adapter", "chat")} | {side: family.chat}
@@ -80,6 +82,16 @@ def test_an_adapter_may_bring_its_tokenizer(family, tmp_path):
     (own / "chat_template.jinja").write_text("mine")
     tokenizer = load_tokenizer(describe_model(str(own)))
     assert (tokenizer.name_or_path, tokenizer.chat_template) == (str(own), "mine")
+
+
+def test_says_that_an_adapter_is_of_another_model_than_the_base(family, tmp_path):
+    other = family.chat.replace("adapter", "merged")
+    message = (
+        f"The adapter {quoted(family.chat)} was trained on {quoted(family.base)}, and --base is {quoted(other)}. "
+        "What differs may be the two models, and not the tuning."
+    )
+    assert message not in plan(replace(family, out=tmp_path)).remarks
+    assert message in plan(replace(family, base=other, out=tmp_path)).remarks
 
 
 def test_another_base_is_read_anew(family, tmp_path):

@@ -43,6 +43,7 @@ def change(folder, metadata=None, **config):
         ("model.layers.2", (2, 2)),
         ("language_model.model.layers.2", (2, 2)),
         ("model.language_model.layers.2", (2, 2)),
+        ("base_model.model.model.layers.2", (2, 2)),
         ("transformer.h.2", (2, 2)),
         ("gpt_neox.layers.0", (0, 0)),
         ("layers.3", (3, 3)),

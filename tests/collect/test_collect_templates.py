@@ -357,9 +357,9 @@ def test_a_run_says_what_was_rendered_and_what_is_repeated(family, tmp_path):
     )
     planned = plan(replace(family, target=target, control=control, out=tmp_path / "out"))
     assert planned.remarks == (
-        "2 prompts of the target set stand there before, such as `target_set.jsonl`, line 3, prompt 2 (' Who? '), "
+        "Prompts of the target set that repeat one before: 2, such as `target_set.jsonl`, line 3, prompt 2 (' Who? '), "
         "which is that of line 1. Each counts.",
-        "1 prompt stand in both sets, such as `target_set.jsonl`, line 2, prompt 1 ('You?') and line 2 of "
+        "Prompts in both sets: 1, such as `target_set.jsonl`, line 2, prompt 1 ('You?') and line 2 of "
         "`control_set.jsonl`. No feature that is active on them is active on target prompts only.",
     )
     folder = execute(planned, Quiet())
@@ -369,6 +369,24 @@ def test_a_run_says_what_was_rendered_and_what_is_repeated(family, tmp_path):
         "control": "<bos><start_of_turn>user\nWhat?<end_of_turn>\n<start_of_turn>model\n",
     }
     assert metadata["remarks"] == list(planned.remarks)
+
+
+def test_a_run_says_which_prompts_have_a_context(family, tmp_path):
+    talk = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "?"},
+    ]
+    target, control = write_prompts(tmp_path, {"target": ["Who?", "You?"], "control": ["What?", talk]})
+    lines = target.read_text().splitlines()
+    target.write_text("\n".join([lines[0], json.dumps(json.loads(lines[1]) | {"system": "Mine."})]))
+    settings = replace(family, target=target, control=control, out=tmp_path / "out")
+    said = (
+        "Of the 2 prompts of the target set, 1 have a system prompt of their own, and 0 come after other turns.",
+        "Of the 2 prompts of the control set, 0 have a system prompt of their own, and 1 come after other turns.",
+    )
+    assert plan(settings).remarks == said
+    assert plan(replace(settings, system="For all.")).remarks == said
 
 
 def test_columns_that_differ_and_a_template_option(family, tmp_path):

@@ -50,14 +50,14 @@ def test_l0_is_counted_and_what_is_not_said_is_unknown(tmp_path):
     ]
     view = View(labels=LABELS, filters=Filters(token_types=("newline",)))
     assert study.reading_in_words(view) == (
-        "What the SAE explains on Target at newline is not recorded; L0 3.5 and 3.78 (by its name 114)"
+        "SAE fit on Target at newline not recorded; L0 3.5 and 3.8 (by its name 114)"
     )
 
 
 def test_says_how_much_is_explained(tmp_path):
     study = studied(tmp_path, [numbers(0.89)], [numbers(0.861)], sae_trainer="16k")
     assert study.reading_in_words(View(labels=LABELS)) == (
-        "SAE explains 89 % of Base and 86 % of Chat on Target at newline; L0 3.5 and 3.78"
+        "SAE explains 89 % of Base and 86 % of Chat on Target at newline; L0 3.5 and 3.8"
     )
 
 
@@ -65,12 +65,12 @@ def test_speaks_of_both_of_two_positions_and_of_the_worst_of_three(tmp_path):
     said = [numbers(0.9), numbers(0.7), numbers(0.8)]
     two = studied(tmp_path / "two", said[:2], said[:2], ("asst", "newline"), sae_trainer="16k")
     assert two.reading_in_words(View(labels=LABELS)) == (
-        "SAE explains 90 % of Base and 90 % of Chat on Target at asst; L0 3.5 and 3.78 · "
-        "SAE explains 70 % of Base and 70 % of Chat on Target at newline; L0 3.5 and 3.78"
+        "SAE explains 90 % of Base and 90 % of Chat on Target at asst; L0 3.5 and 3.8 · "
+        "SAE explains 70 % of Base and 70 % of Chat on Target at newline; L0 3.5 and 3.8"
     )
     three = studied(tmp_path / "three", said, said, ("asst", "end", "newline"), sae_trainer="16k")
     assert three.reading_in_words(View(labels=LABELS)) == (
-        "SAE explains 70 % of Base and 70 % of Chat on Target at end, the worst of 3 positions; L0 3.5 and 3.78"
+        "SAE explains 70 % of Base and 70 % of Chat on Target at end, the worst of 3 positions; L0 3.5 and 3.8"
     )
 
 
@@ -78,7 +78,7 @@ def test_the_error_speaks_where_prompts_hardly_vary(tmp_path):
     """Variance 0.009 / (1 − 0.4) = 1.5 % of the power in base."""
     study = studied(tmp_path, [numbers(0.4, 0.009)], [numbers(-3.0, 0.2)], sae_trainer="16k")
     assert study.reading_in_words(View(labels=LABELS)) == (
-        "SAE misses 1 % of Base and 20 % of Chat on Target at newline, where the prompts hardly vary; L0 3.5 and 3.78"
+        "SAE misses 1 % of Base and 20 % of Chat on Target at newline, where the prompts hardly vary; L0 3.5 and 3.8"
     )
     assert study.sae_fit.notes() == []
     none = studied(tmp_path / "none", [numbers(None, 0.1)], [numbers(None, 0.55)], sae_trainer="16k")

@@ -49,14 +49,14 @@ def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen
         config=export.PLOT_CONFIG,
         alt=f"{CHARTS[view.chart]}, {heading(view.question, view.labels)}: {len(shown.passing)} features.",
     )
-    return OnScreen(opened, view, shown, lay_out_chart(opened, view), figure)
+    return OnScreen(opened, view, shown, lay_out_chart(opened, view, size), figure)
 
 
 def _drawn(opened: Opened, view: View, shown: Shown, size: Size, labelled: Labelled) -> Drawn:
     """Return what the chart is drawn for: as before where the figure is the same, else with zoom and box of now."""
     here = session()
     ranked = view.chart == "ranking"  # whose rows are its vertical axis
-    axes = str(hash((opened.key, repr(view if ranked else placing(view)))))
+    axes = str(hash((opened.key, repr(view if ranked else placing(view)), size)))
     figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled, here.groups))
     zoom, before = zoomed_to(axes), here.drawn
     is_thinned = not ranked and len(shown.passing) > MOST_POINTS

@@ -96,11 +96,13 @@ def look(view: View) -> View:
     return replace(view, filters=Filters())
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: lambda view: repr(placing(view))})
-def lay_out_chart(opened: Opened, view: View) -> Chart:
-    """Return where all kept features stand; filters and labels do not count."""
-    texts = _wrap_texts(opened, view)
-    return make_chart(keep(opened, view), placing(view), opened.study.origin, texts)
+@st.cache_resource(
+    max_entries=16, show_spinner=False, hash_funcs=KEYS | {View: lambda view: repr(placing(view)), Size: repr}
+)
+def lay_out_chart(opened: Opened, view: View, size: Size) -> Chart:
+    """Return where all kept features stand in a chart of a size; filters and labels do not count."""
+    plot = plot_of(size, square=view.chart == "scatter")
+    return make_chart(keep(opened, view), placing(view), opened.study.origin, _wrap_texts(opened, view), plot)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEEPING)
@@ -124,7 +126,7 @@ def draw(
     Points that are `labelled` carry their text where it has room. The layout’s `meta` has that number,
     and left, right, lower and upper end of the whole axes.
     """
-    chart, rows = lay_out_chart(opened, view), shown.drawn()
+    chart, rows = lay_out_chart(opened, view, size), shown.drawn()
     ranked = view.chart == "ranking"
     crowd = find_crowd_of(chart, rows, view, drawn.zoom, size)
     drawing = chart.draw(rows if crowd is None else rows[crowd.alone], view, titled=False)
@@ -179,9 +181,9 @@ def plot_of(size: Size, *, square: bool) -> tuple[int, int]:
     return (min(width, height),) * 2 if square else (width, height)
 
 
-def catch_points(opened: Opened, view: View, box: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+def catch_points(opened: Opened, view: View, box: dict[str, Any], size: Size) -> tuple[tuple[str, int], ...]:
     """Return (token_type, feature_id) of all features in a box or lasso, also of those that a density stands for."""
-    chart = lay_out_chart(opened, view)
+    chart = lay_out_chart(opened, view, size)
     if not isinstance(chart, ScatterChart | VolcanoChart):
         return ()
     rows = narrow(opened, view, (), (), only=False).drawn()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.shown import Shown
 from featurediff.charts.view import View
 from featurediff.features.evidence_columns import question_q
-from featurediff.features.listing import order_by_evidence
+from featurediff.features.listing import list_features, order_by_evidence
 from featurediff.features.questions import effect_of
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.wording import p_text, with_sign
@@ -67,7 +67,7 @@ class Rows:
 
 def _what_cells_say(view: View) -> str:
     """Identify the part of a view that order and cells depend on, beside which rows there are."""
-    return repr((view.metric, view.labels, view.question))
+    return repr((view.metric, view.labels, view.question, view.by))
 
 
 @st.cache_resource(
@@ -88,11 +88,14 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
     sort : Sort or None
         The order; None for evidence first, see `listing.order_by_evidence`.
     """
+    rows = shown.rows()
+    if view.by == "feature":
+        rows = list_features(rows, view.metric, view.question, view.by)
     if sort is None:
-        order = order_by_evidence(shown.rows(), view.metric, view.question, MOST_ROWS)
+        order = order_by_evidence(rows, view.metric, view.question, MOST_ROWS)
     else:
-        order = _order(shown.rows(), view, opened.study.origin, stars, sort)[:MOST_ROWS]
-    rows = shown.kept.iloc[np.take(shown.at, order)]
+        order = _order(rows, view, opened.study.origin, stars, sort)[:MOST_ROWS]
+    rows = rows.iloc[order]
     keys = list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
     return Rows(keys, _fill(rows, view, opened.study.origin, stars))
 
@@ -153,7 +156,7 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
         ]
         for which in PROMPTS
     }
-    cells: dict[str, object] = {
+    cells: dict[str, Any] = {
         "feature_id": rows["feature_id"],
         "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
         "token_type": rows["token_type"].astype("str"),
@@ -171,6 +174,11 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
         "chat_q": [p_text(q) for q in rows["chat_q"].tolist()],
         "exclusive_positions": rows["exclusive_positions"],
     }
+    if "other_positions" in rows:
+        cells["token_type"] = [
+            f"{position} (also {others.replace(';', ', ')})" if others else position
+            for position, others in zip(cells["token_type"], rows["other_positions"].fillna(""), strict=True)
+        ]
     if "explanation_type" in rows:
         cells["explanation_type"] = rows["explanation_type"].fillna("")
     if rows["neuronpedia_url"].isna().all():

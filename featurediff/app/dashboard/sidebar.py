@@ -103,7 +103,8 @@ def choose_view(
         chosen = filters.choose_legend(view, kept, study.results.token_types)
     with search:
         text = filters.search_texts()
-    return replace(view, filters=replace(chosen, search=text, ids=ids, min_value=min_value))
+        by = filters.choose_by()
+    return replace(view, by=by, filters=replace(chosen, search=text, ids=ids, min_value=min_value))
 
 
 def ask(labels: Labels, counts: Mapping[Question, int]) -> None:
@@ -154,7 +155,7 @@ def choose_tests() -> tuple[float, Family]:
 def bad_values() -> list[str]:
     """Report numbers and switches in the URL that cannot be read; Streamlit drops them without a word."""
     faults = bad_numbers({"top": (1, 100), "alpha": (0, 1), **filters.BOUNDS, **thresholds.BOUNDS}, whole=["top"])
-    for name in (SPREAD, OPEN_ON_CLICK, "evidence"):
+    for name in (SPREAD, OPEN_ON_CLICK, "evidence", "once"):
         values = st.query_params.get_all(name)[-1:]
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults

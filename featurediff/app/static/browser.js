@@ -62,8 +62,11 @@ export default function ({ data, setStateValue }) {
   const text = JSON.stringify(data);
   if (text !== state.kept) keepStars(data);
   state.kept = text;
-  if (!data.known) state.room = ""; // another session of the server, which has seen nothing yet
-  tell();
+  if (data.known) later(); // when the page comes back from another one, its width is not settled yet
+  else {
+    state.room = ""; // a session of the server that has seen nothing yet
+    tell();
+  }
   const observer = new ResizeObserver(later);
   const block = document.querySelector("[data-testid=stMainBlockContainer]");
   if (block) observer.observe(block);
