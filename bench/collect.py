@@ -37,9 +37,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, Gemma2Config, PreTrainedTokenizerFast
 
-from featurediff.collect.encoder import Encoder, Recipe
+from featurediff.collect.encoder import Encoder
 from featurediff.collect.models import describe_model
 from featurediff.collect.planning import plan
+from featurediff.collect.recipe import Recipe
 from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
 from featurediff.collect.settings import Settings
@@ -175,8 +176,8 @@ def load_encoder(folder: Path) -> tuple[Encoder, list[Any]]:
     """Load the base model and the SAE, and cut the prompts."""
     planned = plan(settings(folder, "none"))
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
-    recipe = Recipe(planned.settings.base, None, planned.settings.sae, None, dtype, None, 1)
-    shards = [shard for shard in cut(planned.chats) if shard.side == "base"]
+    recipe = Recipe(planned.settings.base, None, planned.settings.sae, None, dtype, None, 1, planned.positions.pooled)
+    shards = cut({"base": planned.chats})
     return Encoder(describe_model(recipe.model), load_sae(recipe.sae), recipe), shards
 
 

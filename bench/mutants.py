@@ -229,6 +229,13 @@ MUTANTS = (
         "links are followed in a circle",
     ),
     Mutant(
+        "meaning/explain",
+        "if link:",
+        "if link and False:",
+        "explain",
+        "explanations are written through a link",
+    ),
+    Mutant(
         "sources/walk",
         "if self.leave or not path.is_symlink() or",
         "if True or",

@@ -55,6 +55,23 @@ class FileIdentity:
     """Which file of that file system it is; a file that was deleted may leave its number to the next one."""
 
 
+_KINDS = {
+    b"\x1f\x8b": "compressed with gzip: unpack it first",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"PAR1": "a Parquet file",
+}
+"""How files of other kinds begin."""
+
+
+def other_kind(data: bytes) -> str | None:
+    """Say what a file is that is handed in by mistake, as it follows "it is"; None where that is not known."""
+    if data.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in data[:2000]:
+        return "an Excel file"
+    return next((kind for start, kind in _KINDS.items() if data.startswith(start)), None)
+
+
 def kind_of(path: Path) -> Literal["file", "folder"] | None:
     """Return whether a path is a file or a folder; None where there is neither, or where it may not be looked at."""
     try:
@@ -62,6 +79,11 @@ def kind_of(path: Path) -> Literal["file", "folder"] | None:
     except (OSError, ValueError):
         return None
     return "folder" if stat.S_ISDIR(mode) else "file"
+
+
+def may_access(path: Path, mode: int) -> bool:
+    """Tell whether a file or folder may be read, written to or entered: `mode` is made of `os.R_OK` and the like."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def file_identity(path: Path) -> FileIdentity:

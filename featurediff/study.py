@@ -311,7 +311,7 @@ class Study:
         """Return the evidence for a view's question about one feature, in sentences; see `features.one_feature`."""
         changes = self.changes(view.family) if with_changes else None
         picked = token_type, feature_id
-        return answer(self.results, self.exclusive, changes, picked, view.asked, view.labels)
+        return answer(self.results, self.exclusive, changes, picked, view.asked, view.labels, view.thresholds)
 
     def explanation(self, feature_id: int) -> str | None:
         """Return what a feature means, or None where no file says so."""

@@ -43,6 +43,12 @@ def legible(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def visible(name: str) -> str:
+    r"""Return a name, such as a token type, so that it can be seen: a line break as `\n`, blanks alone in quotes."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    return shown if shown.strip() or not shown else repr(shown)
+
+
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: "1 feature", "2 features"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -129,6 +129,14 @@ def two_directories():
     return before + first + bytes(listed) + end
 
 
+def excel_file():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return buffer.getvalue()
+
+
 def files():
     for model in ("base", "chat"):
         data = bytes_of(model)
@@ -147,11 +155,18 @@ def files():
         ("a page", b"<!DOCTYPE html><html>", "b'<!DOCTYP'"),
         ("a pointer of git-lfs", b"version https://git-lfs.github.com/spec/v1\n", "b'version '"),
         ("a bare pickle", pickle.dumps({"metadata": {}}), r"b'\x80\x04"),
-        ("gzip", gzip.compress(good), r"b'\x1f\x8b"),
         ("bzip2", bz2.compress(good), "b'BZh9"),
         ("numpy", b"\x93NUMPY\x01\x00", r"b'\x93NUMPY"),
     ):
         yield name, Bad(put(data), (NO_TORCH[0], start, NO_TORCH[1]))
+    for name, data, kind in (
+        ("gzip", gzip.compress(good), "it is compressed with gzip: unpack it first."),
+        ("UTF-16", "feature_id".encode("utf-16"), "it is text in UTF-16"),
+        ("an old Excel file", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "it is an Excel file"),
+        ("an Excel file", excel_file(), "it is an Excel file"),
+        ("Parquet", pd.DataFrame({"a": [1]}).to_parquet(), "it is a Parquet file"),
+    ):
+        yield name, Bad(put(data), (NO_TORCH[0], kind, "Expected what torch.save writes"))
     legacy = saved(model_data("base"), _use_new_zipfile_serialization=False)
     yield "torch before 1.6", Bad(put(legacy), ("`base.pt` is in the torch format from before 1.6", "re-save it"))
     buffer = io.BytesIO()
@@ -257,6 +272,10 @@ class Local:
     """A class of somebody's own."""
 
 
+class Named(torch.Tensor):
+    """A tensor of somebody's own."""
+
+
 def touching(function, argument):
     """A file whose pickle calls a function that would leave `RAN` behind."""
 
@@ -282,27 +301,53 @@ def pickles():
         (torch.load, "{}", "torch.serialization.load"),
     ):
         yield f"wants {name}", Bad(touching(function, argument), ("`base.pt` wants the code", f"{name}'", *CODE))
-    for value, name in (
-        (np.int64(20), "numpy._core.multiarray.scalar"),
-        (np.arange(3), "numpy._core.multiarray._reconstruct"),
-        (Path("x"), "pathlib"),
-        (date(2026, 1, 1), "datetime.date"),
-        (defaultdict(int), "collections.defaultdict"),
-        (Counter("a"), "collections.Counter"),
-        (Fraction(1, 2), "fractions.Fraction"),
-        (Local(), "corpus.Local"),
-        (b"bytes", "_codecs.encode"),
-        (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
-        (pd.Series([1]), "pandas.Series"),
-        (Call(bytearray, 10**11), "bytearray"),
-        (Call(torch.FloatTensor, 8), "torch.FloatTensor"),
-        (Call(torch.UntypedStorage, 10**11), "torch.storage.UntypedStorage"),
+    for value, name, cure in (
+        (np.int64(20), "numpy._core.multiarray.scalar", "a numpy scalar: store int(x), float(x) or str(x)."),
+        (np.str_("x"), "numpy._core.multiarray.scalar", "a numpy scalar: store int(x), float(x) or str(x)."),
+        ([1, np.float32(2)], "numpy._core.multiarray.scalar", "a numpy scalar: store int(x), float(x) or str(x)."),
+        (np.arange(3), "numpy._core.multiarray._reconstruct", "a numpy array: store x.tolist()."),
+        (Path("x"), "pathlib", "a Path: store str(x)."),
+        (date(2026, 1, 1), "datetime.date", "a date: store str(x)."),
+        (defaultdict(int), "collections.defaultdict", "a defaultdict: store dict(x)."),
+        (Counter("a"), "collections.Counter", "a Counter: store dict(x)."),
+        (Fraction(1, 2), "fractions.Fraction", "a Fraction: store float(x)."),
+        (Local(), "corpus.Local", ""),
+        (b"bytes", "_codecs.encode", "bytes: store x.decode()."),
+        (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear", ""),
+        (pd.Series([1]), "pandas.Series", "a pandas object: store x.tolist()."),
+        (Call(bytearray, 10**11), "bytearray", ""),
+        (Call(torch.FloatTensor, 8), "torch.FloatTensor", ""),
+        (Call(torch.UntypedStorage, 10**11), "torch.storage.UntypedStorage", ""),
         (Call(torch._utils._rebuild_device_tensor_from_cpu_tensor, torch.ones(1).expand(10**10), torch.float64, "cpu",
-              False), "torch._utils._rebuild_device_tensor_from_cpu_tensor"),
+              False), "torch._utils._rebuild_device_tensor_from_cpu_tensor", "of another device: store x.cpu()."),
     ):  # fmt: skip
         data = model_data("base")
         data["metadata"]["more"] = value
-        yield f"holds {name}", Bad(put(data), ("`base.pt` wants the code", name.rpartition(".")[2], *CODE))
+        ends = ("'more' in the metadata is", cure) if cure else ()
+        says = ("`base.pt` wants the code", name.rpartition(".")[2], *CODE, *ends)
+        yield f"holds {name}" + f" of {type(value).__name__}" * isinstance(value, str | list), Bad(put(data), says)
+    for value, cure in (
+        (np.ones(8), "a numpy array: store torch.from_numpy(x)."),
+        (pd.Series([1]), "a pandas object: store torch.tensor(x.to_numpy())."),
+        (
+            torch.ones(8).as_subclass(Named),
+            "such as a DTensor: store x.full_tensor(), or for other classes x.as_subclass(",
+        ),
+    ):
+        says = ("`base.pt` wants the code", *CODE, "Token type 'newline', 'target_max' is", cure)
+        yield f"a vector is a {type(value).__name__}", Bad(put(with_vector("target_max", value)), says)
+    whole = defaultdict(dict, model_data("base"))
+    yield "a defaultdict", Bad(put(whole), (*CODE, "The whole file is a defaultdict: store dict(x)."))
+    for key, place in (("metadata", "The metadata"), ("model", "Token type 'model'")):
+        data = model_data("base")
+        data[key] = defaultdict(int, data[key])
+        yield f"{key} is a defaultdict", Bad(put(data), (*CODE, f"{place} is a defaultdict: store dict(x)."))
+    for protocol in (0, 1, 4, 5):
+        says = (
+            "`base.pt` was saved with another pickle_protocol than torch.save's default, 2.",
+            "without that argument",
+        )
+        yield f"pickle_protocol {protocol}", Bad(put(saved(model_data("base"), pickle_protocol=protocol)), says)
     broken = ("`base.pt` is damaged: its pickle cannot be read", "Error", "Write it again with torch.save")
     yield "no pickle", Bad(put(with_pickle(b"")), broken)
     yield "a pickle that ends early", Bad(put(with_pickle(b"\x80\x02}q\x00(X\x05\x00\x00\x00mo")), broken)
@@ -328,7 +373,7 @@ def pickles():
         "a dict of another protocol",
         Bad(
             put(with_pickle(pickle.dumps({"metadata": {}}, protocol=4))),
-            ("`base.pt` cannot be read by torch.load", "UnpicklingError", "Unsupported operand"),
+            ("`base.pt` was saved with another pickle_protocol than torch.save's default, 2.", "without that argument"),
         ),
     )
 
@@ -433,7 +478,7 @@ def metadata():
             yield f"{field} is {name}", Bad(put(with_metadata(**{field: value})), says)
     for name, value, shown in (
         ("twice", ["model", "model"], "'model'"),
-        ("blank", ["model", " "], "' '"),
+        ("empty", ["model", ""], "''"),
         ("a number", ["model", 3], "3"),
         ("a list", ["model", ["newline"]], "a list"),
         ("half a character", ["model", "\udc00"], r"'\udc00'"),

@@ -14,8 +14,9 @@ import featurediff
 from featurediff.app.dashboard.stars import COLUMNS as STARS
 from featurediff.cli import app
 from featurediff.collect.difference import DIFFERENCE
-from featurediff.collect.output import ACTIVATIONS, PROMPT_TEXTS
+from featurediff.collect.output import ACTIVATIONS
 from featurediff.collect.positions import PRESETS
+from featurediff.collect.prompt_table import PROMPT_TEXTS
 from featurediff.compare.counts import counts
 from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
@@ -274,6 +275,7 @@ def columns(study, table_columns):
         *DIFFERENCE.names,
         *PROMPT_TEXTS.names,
         "group",
+        *(f"{side}{name}" for side in ("", "base_", "chat_") for name in ("response", "tokens_said")),
         *STARS,
     }
 

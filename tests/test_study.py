@@ -474,3 +474,22 @@ def test_models_are_called_what_the_files_call_them(tmp_path):
     assert figure.layout.xaxis.title.text.startswith("chat")
     assert "finetuned &lt;b&gt;" in figure.layout.yaxis.title.text
     assert list(study.feature(0).columns)[:2] == ["model · chat", "model · finetuned <b>"]
+
+
+def test_a_token_type_of_line_breaks_is_shown_as_escapes(tmp_path):
+    r"""A position called `\n\n` was refused, and one with a line break in it had no name in the chart."""
+    study = load(make_source(tmp_path, token_types=("\n\n", "model")))
+    figure = study.scatter()
+    assert {trace.legendgrouptitle.text for trace in figure.data} >= {r"\n\n", "model"}
+    assert next(iter(study.feature(0).columns)) == r"\n\n · Base"
+    assert set(study.table()["token_type"]) == {"\n\n", "model"}
+    assert View(filters=Filters(token_types=("\n\n",))).filters_in_words() == [r"position \n\n"]
+
+
+def test_a_file_where_its_folder_belongs_is_said(source_dir):
+    with pytest.raises(DataError) as caught:
+        load(source_dir / "base.pt")
+    assert str(caught.value) == (
+        f"`{source_dir / 'base.pt'}` is a file, but expected the folder with `base.pt` and `chat.pt`: "
+        f"give `{source_dir}`."
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurediff.wording import p_text, percent, signed
+from featurediff.wording import p_text, percent, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,12 @@ def test_percent_is_0_and_100_only_for_none_and_all(counts):
 def test_signed_by_hand(value, factor, text):
     """Nothing is neither more nor less: −0 was written for the change of base and chat when they are swapped."""
     assert signed(value, factor) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("newline", "newline"), ("\n\n", r"\n\n"), ("a\tb", r"a\tb"), (" ", "' '"), ("", ""), ("模型", "模型"),
+     ("\u202egnp", r"\u202egnp"), ("\ud800", r"\ud800"), ("two words", "two words")],
+)  # fmt: skip
+def test_names_can_be_seen(name, shown):
+    assert visible(name) == shown

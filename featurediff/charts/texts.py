@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from featurediff.wording import legible
+from featurediff.wording import visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ _LINE = re.compile(rf"[^ \n].{{0,{HOVER_WIDTH - 1}}}(?= |$)|[^ \n].{{{HOVER_WIDT
 
 def text(written: str) -> str:
     """Return what strangers wrote so that Plotly shows it as written: no markup, no placeholder, no TeX."""
-    return html.escape(legible(written), quote=False).replace("{", "&#123;").replace("$", "&#36;")
+    return html.escape(visible(written), quote=False).replace("{", "&#123;").replace("$", "&#36;")
 
 
 def hover_texts(table: pd.DataFrame) -> NDArray[np.object_]:

@@ -14,7 +14,7 @@ from featurediff.features.questions import QUESTIONS, Asked, Family, Question, i
 from featurediff.features.ranked import TOP
 from featurediff.features.table import Thresholds
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.wording import listed, plural, quoted
+from featurediff.wording import listed, plural, quoted, visible
 
 if TYPE_CHECKING:
     from featurediff.sources.origin import Origin
@@ -82,7 +82,7 @@ class View:
         """Say in words which filters are on: field of `Filters` → a phrase."""
         on = self.filters
         phrases = {
-            "token_types": on.token_types and f"position {', '.join(on.token_types)}",
+            "token_types": on.token_types and f"position {', '.join(map(visible, on.token_types))}",
             "exclusivity": on.exclusivity and f"exclusive in {', '.join(map(self.labels.models, on.exclusivity))}",
             "consistency": on.consistency != "all" and f"{on.consistency} only",
             "min_value": on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",

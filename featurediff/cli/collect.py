@@ -28,6 +28,14 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
 
 
+class GenerateBy(StrEnum):
+    """Who writes responses, as typer can offer it in a list."""
+
+    BASE = "base"
+    CHAT = "chat"
+    EACH = "each"
+
+
 class CollectCommand(TyperCommand):
     """A command whose `--ray` may stand without an address, which typer does not offer."""
 
@@ -63,6 +71,19 @@ def collect(
     template_option: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="What the chat template is told.")
     ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PART:max|mean", help="Read all tokens of the prompt or the response as one."),
+    ] = None,
+    response_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Where the files hold responses to read.")
+    ] = None,
+    generate: Annotated[
+        int | None, typer.Option(min=1, help="Have the responses generated, of so many tokens.")
+    ] = None,
+    generate_by: Annotated[GenerateBy, typer.Option(help="Who writes the responses, read by both or by each.")] = (
+        GenerateBy.CHAT
+    ),
     name: Annotated[str | None, typer.Option(help="The model, in the folder's name.")] = None,
     trainer: Annotated[str | None, typer.Option(help="The SAE, in the folder's name.")] = None,
     layer: Annotated[int | None, typer.Option(min=0, help="Of the SAE, if it does not say.")] = None,
@@ -105,6 +126,10 @@ def collect(
         header=header,
         positions=tuple(position or ()),
         template_options=tuple(template_option or ()),
+        pools=tuple(pool or ()),
+        response_column=response_column,
+        generate=generate,
+        generate_by=generate_by.value,
         name=name,
         trainer=trainer,
         layer=layer,
@@ -139,12 +164,18 @@ class Bar:
         self._task = bar.add_task("Starting", total=None)
 
     def start(self, prompts: int) -> None:
-        """Say how many prompts are to go through a model."""
-        self._bar.update(self._task, total=prompts)
+        """Say how many prompts are to go through a model, from now on."""
+        self._bar.reset(self._task, total=prompts)
 
     def stage(self, text: str) -> None:
         """Say what is done now."""
         self._bar.update(self._task, description=text)
+
+    def note(self, text: str) -> None:
+        """Say what was left out, above the bar."""
+        from featurediff.cli.terminal import printable
+
+        self._bar.console.print(printable(f"Skipped {text}", "yellow"))
 
     def advance(self, prompts: int) -> None:
         """Count prompts that went through a model."""

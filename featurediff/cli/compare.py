@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, read_thresholds
+from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, check_endings, read_thresholds
 from featurediff.cli.terminal import err, find_and_tell, out, print_table, printable, show_progress
 from featurediff.compare.count_words import (
     groups_in_words,
@@ -64,6 +64,7 @@ def compare_sources(
     from featurediff.compare.summary import Fault, Summary
     from featurediff.compare.words import what_is_shared
 
+    check_endings({"--csv": csv, "--overlap-csv": overlap_csv, "--html": html})
     _check_outputs({"--csv": csv, "--overlap-csv": overlap_csv, "--html": html})
     thresholds = read_thresholds(min_target, max_control)
     sources = find_and_tell(results)

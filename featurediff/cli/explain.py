@@ -12,7 +12,7 @@ from featurediff.cli.options import MaxControl, MinTarget, SourceDir, Template, 
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
-from featurediff.meaning.explain import Via, add_rows, explain, written_rows
+from featurediff.meaning.explain import Via, add_rows, check_place, explain, written_rows
 from featurediff.meaning.neuronpedia_server import API, EXPORTS, Servers
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations
@@ -51,6 +51,7 @@ def explain_source(
             "for explanations. Name a file with --out."
         )
         raise DataError(msg)
+    check_place(path)
     if not force:
         written_rows(path)  # refuses a file of somebody else's before anything is asked for
     servers = Servers.at(api, exports)
@@ -60,5 +61,7 @@ def explain_source(
     add_rows(path, explained, replace=force)
     err.print(printable(f"{path}: {plural(len(explained.rows), 'explanation')}"))
     err.print(f"{explained.explained:,} of {explained.wanted:,} kept features have an explanation.")
+    if explained.not_kept:
+        err.print(printable(f"Note: the answers are not kept for the next run. {explained.not_kept}", "yellow"))
     if explained.unasked:
         err.print(f"The API may know {explained.unasked:,} that the bulk files lack: --via api asks for each.")

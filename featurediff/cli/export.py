@@ -12,11 +12,12 @@ import typer
 from featurediff import export as files
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import Kind, View, default_metric, nothing_kept
-from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, read_thresholds
+from featurediff.cli.ids import read_ids
+from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, check_endings, read_thresholds
 from featurediff.cli.terminal import err, find_and_tell, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA
-from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table, parse_ids
+from featurediff.features.filters import Consistency, Filters, blocking_filter, filter_table
 from featurediff.features.listing import By, list_features
 from featurediff.features.questions import Family, Question
 from featurediff.features.ranked import rank, ranking_csv
@@ -100,7 +101,7 @@ def export_sources(
         typer.Option(metavar="Q", min=0, max=1, help="Only features whose q for the question is at most Q."),
     ] = None,
     search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
-    ids: Annotated[str, typer.Option(metavar="1,2,3", help="Only these features.")] = "",
+    ids: Annotated[str, typer.Option(metavar="1,2,3|FILE", help="Only these features; or those of a CSV.")] = "",
     chart: Annotated[Kind, typer.Option(help="What --html draws; with ranking, --csv is the ranking.")] = "scatter",
     by: Annotated[
         By, typer.Option(help="List a feature at each of its positions, or once, at its best; not in a ranking.")
@@ -120,7 +121,10 @@ def export_sources(
         msg = "Nothing to write: name at least one of --csv, --html and --parquet."
         raise DataError(msg)
     named = [path for path in outputs.paths if path]
-    if len(set(named)) < len(named) and len(describe_source(source_dir).missing) < 2:
+    is_alone = len(describe_source(source_dir).missing) < 2
+    if is_alone:
+        check_endings({"--csv": csv, "--html": html, "--parquet": parquet})
+    if len(set(named)) < len(named) and is_alone:
         msg = "Two of --csv, --html and --parquet name the same file. Give each its own."
         raise DataError(msg)
     view = View(
@@ -131,7 +135,7 @@ def export_sources(
             consistency=consistency,
             min_value=min_value,
             search=search,
-            ids=parse_ids(ids),
+            ids=read_ids(ids),
             max_q=max_q,
         ),
         labels=Labels(target=target_label, control=control_label),

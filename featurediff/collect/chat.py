@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from featurediff.collect.parts import find_own
 from featurediff.collect.positions import PRESETS, find_last
 from featurediff.collect.templates import Refused, fill_in
 from featurediff.errors import DataError
 from featurediff.wording import listed, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from featurediff.collect.positions import Positions
     from featurediff.collect.prompts import Prompt, PromptFile
     from featurediff.collect.templates import Template
+
+Found = list[list[int]]
+"""For each token type, the tokens of a sequence that are read."""
 
 _AT_A_TIME = 1024
 
@@ -41,8 +45,23 @@ class Chats:
     ends: NDArray[np.int64]
     """Shape (prompts,): where in `tokens` each sequence ends."""
 
-    positions: NDArray[np.int32]
-    """Shape (prompts, token types): indices within the sequence."""
+    places: NDArray[np.int32]
+    """Shape (reads,): indices within the sequence of the tokens that are read; prompt by prompt, then by token type."""
+
+    counts: NDArray[np.int32]
+    """Shape (prompts, token types): how many of them belong to each: 1 at a position, more where they are pooled."""
+
+    @classmethod
+    def of(cls, prompt_ids: Sequence[int], tokens: Sequence[NDArray[np.int32]], found: Sequence[Found]) -> Chats:
+        """Put prompts together: their ids, their sequences, and for each token type which tokens are read."""
+        places = [place for of_prompt in found for of_type in of_prompt for place in of_type]
+        return cls(
+            prompt_ids=np.array(prompt_ids, dtype=np.int32),
+            tokens=np.concatenate(tokens),
+            ends=np.cumsum([len(sequence) for sequence in tokens]),
+            places=np.array(places, dtype=np.int32),
+            counts=np.array([[len(of_type) for of_type in of_prompt] for of_prompt in found], dtype=np.int32),
+        )
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -55,9 +74,14 @@ class Chats:
 
     def take(self, which: NDArray[np.int64]) -> Chats:
         """Return some of the prompts, in the order given."""
-        lengths = self.lengths[which]
-        sequences = [self.tokens[end - length : end] for end, length in zip(self.ends[which], lengths, strict=True)]
-        return Chats(self.prompt_ids[which], np.concatenate(sequences), np.cumsum(lengths), self.positions[which])
+        reads = self.counts.sum(axis=1, dtype=np.int64)
+        return Chats(
+            self.prompt_ids[which],
+            _pieces(self.tokens, self.lengths, which),
+            np.cumsum(self.lengths[which]),
+            _pieces(self.places, reads, which),
+            self.counts[which],
+        )
 
     def padded(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """
@@ -73,6 +97,12 @@ class Chats:
         tokens = np.zeros(mask.shape, dtype=np.int64)
         tokens[mask] = self.tokens
         return tokens, mask.astype(np.int64)
+
+
+def _pieces(values: NDArray[np.int32], lengths: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return some pieces of an array, in the order given, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.concatenate([values[ends[i] - lengths[i] : ends[i]] for i in which])
 
 
 class Tokenised(NamedTuple):
@@ -111,7 +141,7 @@ def tokenise(
     positions : Positions
         What to look for in each sequence.
     longest : int
-        Tokens that both models can read.
+        Tokens that both models can read, less those that are still to be generated.
     skip_bad : bool
         Leave out prompts that the template refuses, without the header or with too many tokens, and say so, instead of
         refusing them.
@@ -122,17 +152,22 @@ def tokenise(
         If no prompt has the header, a prompt is bad, or fewer than two are left.
     """
     header = tokenizer(positions.header, add_special_tokens=False)["input_ids"]
-    kept: list[tuple[int, NDArray[np.int32], list[int]]] = []
+    pools_own = any(pool.part == "prompt" for pool in positions.pools)
+    owned: Iterator[list[int] | str] = find_own(tokenizer, template, file.prompts) if pools_own else repeat([])
+    kept: list[tuple[int, NDArray[np.int32], Found]] = []
     skipped: list[str] = []
     example = ""
-    for prompt, text, tokens in _sequences(tokenizer, file, template):
-        found = positions.find(tokens, header) if isinstance(text, str) else text.reason
-        if len(tokens) > longest:
-            found = f"{len(tokens)} tokens in the chat template, but the models read {longest} at most."
+    for (prompt, text, tokens), own in zip(_sequences(tokenizer, file, template), owned, strict=False):
+        response = _tokenise_response(tokenizer, prompt)
+        length = len(tokens) + len(response)
+        found = _find(positions, tokens, header, own, length) if isinstance(text, str) else text.reason
+        if length > longest:
+            with_response = " with its response" * bool(response)
+            found = f"{length} tokens in the chat template{with_response}, but the models read {longest} at most."
         if isinstance(found, str):
             skipped.append(f"{prompt.where(file.name)}: {found}")
         else:
-            kept.append((prompt.prompt_id, np.array(tokens, dtype=np.int32), found))
+            kept.append((prompt.prompt_id, np.array([*tokens, *response], dtype=np.int32), found))
             example = example or str(text)
     if not kept:
         _check_header(tokenizer, file, template, positions.header)
@@ -143,13 +178,7 @@ def tokenise(
         msg = f"`{file.name}` has too few usable prompts ({len(kept)}). Expected at least 2: the std needs as many."
         raise DataError(msg)
     ids, sequences, found_at = zip(*kept, strict=True)
-    chats = Chats(
-        prompt_ids=np.array(ids, dtype=np.int32),
-        tokens=np.concatenate(sequences),
-        ends=np.cumsum([len(tokens) for tokens in sequences]),
-        positions=np.array(found_at, dtype=np.int32),
-    )
-    return Tokenised(chats, tuple(skipped), example)
+    return Tokenised(Chats.of(ids, sequences, found_at), tuple(skipped), example)
 
 
 def _sequences(
@@ -163,6 +192,23 @@ def _sequences(
         texts = [answer if isinstance(answer, str) else "" for _, answer in some]
         tokens = tokenizer(texts, add_special_tokens=False)["input_ids"]
         yield from ((prompt, answer, found) for (prompt, answer), found in zip(some, tokens, strict=True))
+
+
+def _find(positions: Positions, tokens: list[int], header: list[int], own: list[int] | str, length: int) -> Found | str:
+    """Find what is read of a prompt with its response, `length` tokens together; or say why there is nothing."""
+    places = positions.find(tokens, header)
+    if isinstance(places, str) or isinstance(own, str):
+        return places if isinstance(places, str) else str(own)
+    parts = {"prompt": own, "response": list(range(len(tokens), length))}
+    return [[place] for place in places] + [parts[pool.part] for pool in positions.pools]
+
+
+def _tokenise_response(tokenizer: Any, prompt: Prompt) -> list[int]:  # noqa: ANN401  as above
+    """Return the tokens of a given response, as if the model had written them after the header."""
+    if prompt.response is None:
+        return []
+    tokens: list[int] = tokenizer(prompt.response, add_special_tokens=False)["input_ids"]
+    return tokens
 
 
 def _check_header(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import secrets
 import socket
+import subprocess
+import sys
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,20 +18,28 @@ import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 
-from featurediff.collect.shards import Encoded
+from featurediff.collect.loading import load
 from featurediff.errors import DataError
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from featurediff.collect.encoder import Encoder, Recipe
+    from featurediff.collect.encoder import Encoder
+    from featurediff.collect.recipe import Recipe
+    from featurediff.collect.responses import Writer
     from featurediff.collect.shards import Shard
+
+PATIENCE = 30
+"""Seconds that a cluster has to answer."""
 
 
 def connect(address: str) -> int:
     """
-    Join a Ray cluster.
+    Join a Ray cluster, and say in the log where it listens.
+
+    Ray listens on every address of a machine, and runs the code of whoever has its token. The token's file is made so
+    that only its owner can read it.
 
     Parameters
     ----------
@@ -40,21 +54,23 @@ def connect(address: str) -> int:
     Raises
     ------
     DataError
-        If there is no cluster at the address.
+        If there is no cluster at the address, or it does not answer in time.
     """
     if not ray.is_initialized():
         try:
             _knock(address)
+            _guard_token(makes=address == "auto")
             ray.init(address=None if address == "auto" else address, log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError, RuntimeError) as error:
             msg = f"No Ray cluster answers at {address!r} ({type(error).__name__}: {error})."
             raise DataError(msg) from error
+        logging.getLogger(__name__).warning(_where())
     return int(ray.cluster_resources().get("GPU", 0))
 
 
 def encode_on_ray(
     recipe: Recipe, shards: Sequence[Shard], workers: int | None, advance: Callable[[int], None]
-) -> Iterator[tuple[Shard, Encoded]]:
+) -> Iterator[tuple[Shard, pa.Table]]:
     """
     Encode shards on the cluster that was joined.
 
@@ -74,7 +90,7 @@ def encode_on_ray(
 
     Yields
     ------
-    shard, found : Shard, Encoded
+    shard, table : Shard, Table
         In the order in which they are done.
 
     Raises
@@ -98,8 +114,7 @@ def encode_on_ray(
                 raise DataError(row["refused"])
             shard = shards[row["shard"]]
             advance(len(shard.chats))
-            found = pa.ipc.open_stream(row["encoded"]).read_all()
-            yield shard, Encoded.from_table(found, shard.chats.positions.shape[1])
+            yield shard, pa.ipc.open_stream(row["table"]).read_all()
     except RayTaskError:  # a bug
         raise
     except RayError as error:
@@ -126,9 +141,9 @@ class Worker:
         self._recipe = recipe
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _loaded(self) -> Encoder | Writer:
         """Not made with the actor: what goes wrong there is lost in Ray's report that the actor died."""
-        return self._recipe.load()
+        return load(self._recipe)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """
@@ -139,20 +154,61 @@ class Worker:
         """
         (index,) = batch["item"].tolist()
         try:
-            ((_, encoded),) = self._encoder.encode([self._shards[index]])
+            ((_, table),) = self._loaded.work([self._shards[index]])
         except DataError as error:
-            return {"shard": [index], "encoded": [b""], "refused": [str(error)]}
-        table, sink = encoded.to_table(), pa.BufferOutputStream()
+            return {"shard": [index], "table": [b""], "refused": [str(error)]}
+        sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
-        return {"shard": [index], "encoded": [sink.getvalue().to_pybytes()], "refused": [""]}
+        return {"shard": [index], "table": [sink.getvalue().to_pybytes()], "refused": [""]}
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at HOST:PORT, for which Ray would wait for minutes."""
+    """
+    Raise OSError where nobody listens at HOST:PORT, or what listens is no Ray that lets us in.
+
+    `ray.init` waits for minutes for the first, and for what is not Ray without end.
+    """
     at = urlsplit(address if "://" in address else f"//{address}")
-    if at.hostname and at.port:
-        socket.create_connection((at.hostname, at.port), timeout=10).close()
+    if not (at.hostname and at.port):
+        return
+    socket.create_connection((at.hostname, at.port), timeout=10).close()
+    if at.scheme:  # a Ray client's address, which answers in another language
+        return
+    ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        msg = f"no answer in {PATIENCE} seconds"
+        raise TimeoutError(msg) from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason"])[-1][:300]
+        raise ConnectionError(reason)
+
+
+def _guard_token(*, makes: bool) -> None:
+    """Let only its owner read the file of Ray's token; Ray itself makes one that all users of a machine can read."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    if path.exists():
+        if path.stat().st_uid == os.getuid():
+            path.chmod(0o600)
+        return
+    if not makes:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+def _where() -> str:
+    """Say where the cluster listens, and what keeps others out."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    ports = [f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}, {node['ObjectManagerPort']}" for node in nodes]
+    mode = os.environ.get("RAY_AUTH_MODE")
+    kept = "Only who has the token can use it." if mode == "token" else "WITHOUT a token: all who reach it can use it."
+    return f"Ray listens at {ray.get_runtime_context().gcs_address} and {'; '.join(ports)}. {kept}"
 
 
 def _share_gpus(each: int) -> tuple[int, int]:

@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from featurediff.collect.decoder import Decoder
+    from featurediff.collect.shape import Shape
 
     Floats = NDArray[np.float64]
 
@@ -43,7 +42,7 @@ class Means:
 
 
 def compare(
-    base: Means, chat: Means, decoder: Decoder, token_types: Sequence[str], prompts: str
+    base: Means, chat: Means, decoder: Decoder, shape: Shape, prompts: str
 ) -> tuple[dict[str, dict[str, float | None]], pa.Table]:
     """
     Split the difference of two models' mean residuals among the features.
@@ -57,17 +56,19 @@ def compare(
         Of the same prompts.
     decoder : Decoder
         Of the SAE.
-    token_types : sequence of str
-        Names of the positions.
+    shape : Shape
+        Names of the positions, and how each is pooled.
     prompts : str
         "target" or "control".
 
     Returns
     -------
     said : dict
-        Token type → `norm`, ‖δ‖, and `share`, the sum over features; None where δ is 0.
+        Token type → `norm`, ‖δ‖, and `share`, the sum over features; None where δ is 0 or activations are maxima, which
+        do not add up to the residual.
     table : Table
-        Of `DIFFERENCE`: `share`, and `cosine`, of w and δ. Only features whose means differ, and none where δ is 0.
+        Of `DIFFERENCE`: `share`, and `cosine`, of w and δ. Only features whose means differ, and none where the sum is
+        None.
     """
     import torch
 
@@ -75,10 +76,10 @@ def compare(
     products, lengths = (part.numpy(force=True) for part in decoder.project(torch.from_numpy(apart)))
     said: dict[str, dict[str, float | None]] = {}
     tables = [DIFFERENCE.empty_table()]
-    for index, (token_type, delta) in enumerate(zip(token_types, apart, strict=True)):
+    for index, (token_type, delta) in enumerate(zip(shape.token_types, apart, strict=True)):
         norm = float(np.linalg.norm(delta))
         said[token_type] = {"norm": norm, "share": None}
-        if norm == 0:
+        if norm == 0 or shape.pooled[index] == "max":
             continue
         change = chat.activations[index] - base.activations[index]
         (moved,) = change.nonzero()

@@ -41,6 +41,9 @@ class Fit:
     sums: Floats
     """Σ‖h − ĥ‖², Σ‖h‖², Σ cos(h, ĥ), Σ‖h‖ and the number of active features; shape (token types, 5)."""
 
+    levels: Floats
+    """Sum over prompts of the mean h of a prompt's tokens; shape (token types, width)."""
+
     def __add__(self, other: Fit) -> Fit:
         """Merge the sums of two groups of tokens."""
         count = self.count + other.count
@@ -51,6 +54,7 @@ class Fit:
             self.mean + apart * weight[:, None],
             self.squares + other.squares + (apart**2).sum(axis=1) * self.count * weight,
             self.sums + other.sums,
+            self.levels + other.levels,
         )
 
     @staticmethod
@@ -60,13 +64,15 @@ class Fit:
 
     def to_bytes(self) -> bytes:
         """Write it down."""
-        return np.column_stack([self.count, self.squares, self.sums, self.mean]).astype(np.float64).tobytes()
+        return np.column_stack([self.count, self.squares, self.sums, self.mean, self.levels]).tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes, token_types: int) -> Fit:
         """Read what `to_bytes` has written for so many positions."""
         parts = np.frombuffer(data, dtype=np.float64).reshape(token_types, -1)
-        return cls(parts[:, 0], parts[:, 2 + _SUMS :], parts[:, 1], parts[:, 2 : 2 + _SUMS])
+        count, squares, sums = parts[:, 0], parts[:, 1], parts[:, 2 : 2 + _SUMS]
+        mean, levels = np.split(parts[:, 2 + _SUMS :], 2, axis=1)
+        return cls(count, mean, squares, sums, levels)
 
     def describe(self) -> list[dict[str, float | None]]:
         """

@@ -133,6 +133,31 @@ def load_tokenizer(model: ModelInfo) -> Any:  # noqa: ANN401  no stubs
         return AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
 
 
+def load_whole(model: ModelInfo, dtype: str, num_gpus: int = 1) -> Any:  # noqa: ANN401  no stubs
+    """
+    Load a whole model with its output layer, to generate text; see `Blocks` for the parameters.
+
+    Raises
+    ------
+    DataError
+        If it cannot be loaded, or there are too few GPUs.
+    """
+    name, revision = model.weights
+    with _refusing("model", name), _quietly():
+        loaded = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=revision or "main",
+            dtype=getattr(torch, dtype),
+            trust_remote_code=False,
+            attn_implementation=_attention(model.text),
+            **_devices(num_gpus),
+        )
+    if model.adapter:
+        with _refusing("adapter", model.name):
+            merge(loaded, model.adapter)  # in place; what it returns lacks the output layer
+    return loaded.eval()
+
+
 class Blocks:
     """
     A model up to one block, which gives the residual stream that leaves it.

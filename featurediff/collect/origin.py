@@ -13,7 +13,9 @@ from featurediff.files import file_identity, kind_of
 from featurediff.version import package_version
 
 if TYPE_CHECKING:
+    from featurediff.collect.answers import Answered
     from featurediff.collect.planning import Plan
+    from featurediff.collect.settings import Settings
     from featurediff.labels import Side
 
 _LIBRARIES = ("torch", "transformers", "sae-lens", "numpy")
@@ -22,7 +24,7 @@ _LONGEST_EXAMPLE = 10_000
 """Characters of a prompt in the chat template that the metadata keep."""
 
 
-def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
+def metadata(plan: Plan, answered: Answered, side: Side, dtype: str) -> dict[str, Any]:
     """Return the metadata of one model's result file."""
     model, trainer = plan.names
     adapter = plan.models[side].adapter
@@ -32,8 +34,8 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
         "model_ver": side,
         "sae_layer": plan.sae.layer,
         "sae_trainer": trainer,
-        "num_target_prompts": len(plan.chats["target"]),
-        "num_control_prompts": len(plan.chats["control"]),
+        "num_target_prompts": len(answered.chats[side]["target"]),
+        "num_control_prompts": len(answered.chats[side]["control"]),
         "num_features": plan.sae.num_features,
         "token_types": list(plan.positions.token_types),
         "sae_release": plan.sae.release,
@@ -44,7 +46,7 @@ def metadata(plan: Plan, side: Side, dtype: str) -> dict[str, Any]:
         "model_revision": plan.models[side].revision,
         "adapter_base": adapter.base if adapter else None,
         "adapter_base_revision": adapter.base_revision if adapter else None,
-        "skipped_prompts": len(plan.notes),
+        "skipped_prompts": len(plan.notes) + len(answered.notes),
         "rendered_prompts": {prompts: _shortened(example) for prompts, example in plan.examples.items()},
         "remarks": list(plan.remarks),
         "command": plan.settings.command,
@@ -70,6 +72,8 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
         "says_fit": plan.settings.fit,
         "header": plan.positions.header,
         "positions": dict(plan.positions.offsets),
+        "pools": {pool.name: f"{pool.part}:{pool.how}" for pool in plan.positions.pools},
+        "responses": _responses(plan.settings),
         "prompt_files": {prompts: {"name": file.name, "sha256": file.sha256} for prompts, file in plan.files.items()},
         "versions": {
             "featurediff": package_version(),
@@ -77,6 +81,13 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
             **{library: version_of(library) for library in (*_LIBRARIES, *(["peft"] if has_adapter else []))},
         },
     }
+
+
+def _responses(settings: Settings) -> dict[str, Any] | None:
+    """Say where responses come from; None where there are none."""
+    if settings.generate:
+        return {"by": settings.generate_by, "generated_tokens": settings.generate}
+    return {"by": "file", "column": settings.response_column} if settings.response_column else None
 
 
 def _shortened(text: str) -> str:

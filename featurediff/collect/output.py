@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import product
 from operator import add
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from featurediff.collect.difference import Means, compare
 from featurediff.collect.fit import Fit
+from featurediff.collect.shards import Encoded
 from featurediff.collect.statistics import Statistics
 from featurediff.labels import PROMPTS, SIDES
 
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from featurediff.collect.chat import Chats
     from featurediff.collect.decoder import Decoder
-    from featurediff.collect.prompts import PromptFile
+    from featurediff.collect.shape import Shape
     from featurediff.collect.shards import Shard, Workshop
     from featurediff.labels import Prompts, Side
 
@@ -46,24 +46,6 @@ ACTIVATIONS = pa.schema(
 """`activations.parquet`: a row for each feature that is active on a prompt; "base" or "chat", "target" or "control"."""
 
 _REPEATED = ["model", "prompt_set", "token_type", "prompt_id"]
-
-PROMPT_TEXTS = pa.schema(
-    [("prompt_set", pa.string()), ("prompt_id", pa.int32()), ("content", pa.string()), ("label", pa.string())]
-)
-"""`prompts.parquet`: a row for each prompt that was run; `label` is missing where the prompt file has none."""
-
-GROUP = pa.field("group", pa.string())
-"""One more column where groups are asked for; missing for a prompt that is a group of its own."""
-
-
-class Shape(NamedTuple):
-    """The size of what is written."""
-
-    token_types: tuple[str, ...]
-    """Names of the positions."""
-
-    num_features: int
-    """Width of the SAE."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +123,7 @@ def _summarise(
     fits: list[Fit] = []
     sums = np.zeros((len(shape.token_types), shape.num_features))
     for shard in shards:
-        encoded = workshop.read(shard)
+        encoded = Encoded.from_table(workshop.read(shard), len(shape.token_types))
         written = write(_named(encoded.active, shard, shape.token_types))
         parts = _statistics(encoded.active, len(shard.chats), shape)
         merged = [reduce(add, pair) for pair in zip(merged, parts, strict=True)] if merged else parts
@@ -151,8 +133,8 @@ def _summarise(
         written.result()
     if not fits:
         return Summary(merged, None, None)
-    fit = Fit.merge(fits)
-    return Summary(merged, fit, Means(fit.mean, sums / fit.count[:, None]))
+    fit, count = Fit.merge(fits), sum(len(shard.chats) for shard in shards)
+    return Summary(merged, fit, Means(fit.levels / count, sums / count))
 
 
 def _sums_in_units(active: pa.Table, statistics: Sequence[Statistics]) -> NDArray[np.float64]:
@@ -174,28 +156,12 @@ def _write_difference(
     for prompts in PROMPTS:
         base, chat = (found[side, prompts].means for side in SIDES)
         if base and chat:
-            of_set, table = compare(base, chat, decoder, shape.token_types, prompts)
+            of_set, table = compare(base, chat, decoder, shape, prompts)
             tables.append(table)
             for token_type, of_type in of_set.items():
                 said[token_type][prompts] = of_type
     pq.write_table(pa.concat_tables(tables).unify_dictionaries(), path, compression="zstd")
     return {"difference": said}
-
-
-def write_prompts(
-    path: Path, files: Mapping[Prompts, PromptFile], chats: Mapping[Prompts, Chats], *, grouped: bool
-) -> None:
-    """Write the texts of the prompts that were run, perhaps with their groups."""
-    rows: list[dict[str, Any]] = []
-    for of in PROMPTS:
-        texts = {prompt.prompt_id: prompt for prompt in files[of].prompts}
-        of_set = [texts[prompt_id] for prompt_id in chats[of].prompt_ids.tolist()]
-        rows += [
-            {"prompt_set": of, "prompt_id": p.prompt_id, "content": p.content, "label": p.label, "group": p.group}
-            for p in of_set
-        ]
-    schema = PROMPT_TEXTS.append(GROUP) if grouped else PROMPT_TEXTS
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
 
 def _statistics(active: pa.Table, count: int, shape: Shape) -> list[Statistics]:

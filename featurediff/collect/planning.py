@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurediff.collect.chat import Chats, Tokenised, tokenise
 from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
-from featurediff.collect.output import Shape
+from featurediff.collect.pools import Pool, parse_pools
 from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
 from featurediff.collect.prompts import PromptFile, read_prompts
 from featurediff.collect.remarks import say_adapters, say_context, say_repeats
 from featurediff.collect.saes import Sae, load_sae
+from featurediff.collect.shape import Shape
 from featurediff.collect.templates import parse_options, read_template
 from featurediff.errors import DataError
 from featurediff.files import kind_of
@@ -65,7 +66,7 @@ class Plan:
     @property
     def shape(self) -> Shape:
         """Positions and features."""
-        return Shape(self.positions.token_types, self.sae.num_features)
+        return Shape(self.positions.token_types, self.sae.num_features, self.positions.pooled)
 
 
 def plan(settings: Settings) -> Plan:
@@ -84,6 +85,7 @@ def plan(settings: Settings) -> Plan:
     models: dict[Side, ModelInfo] = {"base": describe_model(settings.base), "chat": describe_model(settings.chat)}
     preset = find_preset(settings.preset, models["chat"].config.model_type)
     positions = parse_positions(settings.header, settings.positions, preset)
+    positions = replace(positions, pools=_read_pools(settings, positions))
     sae = load_sae(settings.sae, settings.layer)
     names = _names(settings, preset)
     folder = _folder(settings, names, sae)
@@ -112,6 +114,22 @@ def plan(settings: Settings) -> Plan:
     )
 
 
+def _read_pools(settings: Settings, positions: Positions) -> tuple[Pool, ...]:
+    """Read `--pool`, and hold it and `--generate` to the responses that there are."""
+    if settings.generate and settings.response_column:
+        msg = "--generate makes responses, and --response-column reads them. Give one of them."
+        raise DataError(msg)
+    if settings.generate_by != "chat" and not settings.generate:
+        msg = "--generate-by says which model generates the responses. Give --generate as well."
+        raise DataError(msg)
+    pools = parse_pools(settings.pools, positions.token_types)
+    lacking = next((pool.name for pool in pools if pool.part == "response"), None)
+    if lacking is not None and not (settings.generate or settings.response_column):
+        msg = f"--pool {quoted(lacking)} reads responses. Give them with --response-column or --generate."
+        raise DataError(msg)
+    return pools
+
+
 def _read_files(settings: Settings) -> dict[Prompts, PromptFile]:
     """Read both prompt files."""
     of_files = (settings.target, settings.target_column), (settings.control, settings.control_column)
@@ -121,6 +139,7 @@ def _read_files(settings: Settings) -> dict[Prompts, PromptFile]:
             column or settings.column,
             system=settings.system,
             group=settings.group,
+            response=settings.response_column,
             skip_bad=settings.skip_bad,
         )
         for prompts, (path, column) in zip(PROMPTS, of_files, strict=True)
@@ -140,7 +159,7 @@ def _read_chats(
     tokenizer = load_tokenizer(models["chat"])
     options = parse_options(preset.options if preset else ()) | parse_options(settings.template_options)
     template = read_template(tokenizer, options)
-    longest = min(model.text.max_position_embeddings for model in models.values())
+    longest = min(model.text.max_position_embeddings for model in models.values()) - (settings.generate or 0)
     return {
         prompts: tokenise(tokenizer, file, template, positions, longest=longest, skip_bad=settings.skip_bad)
         for prompts, file in files.items()

@@ -11,6 +11,8 @@ from featurediff.wording import listed, quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from featurediff.collect.pools import Pool, Pooled
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -22,10 +24,19 @@ class Positions:
     offsets: tuple[tuple[str, int], ...]
     """Token type and its distance from the first token after the header: −1 is the header's last token."""
 
+    pools: tuple[Pool, ...] = ()
+    """Parts of the chat that are read as one, after the positions."""
+
     @property
     def token_types(self) -> tuple[str, ...]:
-        """Names of the positions, in order."""
-        return tuple(name for name, _ in self.offsets)
+        """Names of the positions and pools, in order."""
+        return (*(name for name, _ in self.offsets), *(pool.name for pool in self.pools))
+
+    @property
+    def pooled(self) -> tuple[Pooled, ...]:
+        """How the tokens of each token type become one."""
+        single: list[Pooled] = ["no" for _ in self.offsets]
+        return (*single, *(pool.how for pool in self.pools))
 
     def find(self, tokens: Sequence[int], header: Sequence[int]) -> list[int] | str:
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from featurediff.collect.prompt_formats import read_records
 from featurediff.collect.prompt_records import CONVERSATIONS, Bad, Record, prompt_key
@@ -40,6 +40,9 @@ class Prompt:
 
     group: str | None
     """What the file calls the prompts that it belongs to; None for a group of its own."""
+
+    response: str | None
+    """What the file says that the model answers; None where that is not asked for."""
 
     before: _Turns = ()
     """Role and text of what stands before it: a system prompt, and the turns of a conversation."""
@@ -77,6 +80,7 @@ def read_prompts(
     *,
     system: str | None = None,
     group: str | None = None,
+    response: str | None = None,
     skip_bad: bool = False,
 ) -> PromptFile:
     """
@@ -94,6 +98,8 @@ def read_prompts(
         System prompt of each prompt that has none of its own.
     group : str or None
         The key or column that says which prompts belong together; None for none.
+    response : str or None
+        The key or column that holds what the model answers, in every record; None for none.
     skip_bad : bool
         Leave bad records out and say so, instead of refusing the file.
 
@@ -106,8 +112,9 @@ def read_prompts(
     data = read_whole(path)
     prompts: list[Prompt] = []
     skipped: list[str] = []
+    asked = _Asked(column, system, group, response)
     for prompt_id, record in enumerate(read_records(path, data, column)):
-        made = record if isinstance(record, Bad) else _read_prompt(prompt_id, record, column, system, group)
+        made = record if isinstance(record, Bad) else _read_prompt(prompt_id, record, asked)
         if isinstance(made, Prompt):
             prompts.append(made)
             continue
@@ -124,12 +131,21 @@ def read_prompts(
     return PromptFile(path.name, hashlib.sha256(data).hexdigest(), tuple(prompts), tuple(skipped))
 
 
-def _read_prompt(prompt_id: int, record: Record, column: str, system: str | None, group: str | None) -> Prompt | Bad:
+class _Asked(NamedTuple):
+    """What is read of a record; see `read_prompts`."""
+
+    column: str
+    system: str | None
+    group: str | None
+    response: str | None
+
+
+def _read_prompt(prompt_id: int, record: Record, asked: _Asked) -> Prompt | Bad:
     """Make a prompt out of what a file says of it."""
     line, fields = record
-    key = prompt_key(fields, column)
+    key = prompt_key(fields, asked.column)
     if key is None:
-        return Bad(line, f"no {column!r}, only {listed(fields)}. Name another with --column.")
+        return Bad(line, f"no {asked.column!r}, only {listed(fields)}. Name another with --column.")
     turns = _read_turns(fields[key], key)
     if isinstance(turns, str):
         return Bad(line, turns)
@@ -140,19 +156,32 @@ def _read_prompt(prompt_id: int, record: Record, column: str, system: str | None
         return Bad(line, f"'system' is {quoted(own)}, but expected a string.")
     if own and turns[0][0] == "system":
         return Bad(line, "two system prompts: one in 'system', and one in the conversation.")
-    given = own or system
+    given = own or asked.system
     if given and turns[0][0] != "system":
         turns = (("system", given), *turns)
     label = None if fields.get("label") in (None, "") else str(fields["label"])
-    of_group = None if group is None or fields.get(group) in (None, "") else fields[group]
-    if isinstance(of_group, bool) or not isinstance(of_group, str | int | None):
-        return Bad(line, f"{group!r} is {quoted(of_group)}, but expected a text or a whole number.")
-    named = None if of_group is None else str(of_group)
-    texts = {key: "".join(part for turn in turns for part in turn), "label": label or "", group or "": named or ""}
-    broken = next((name for name, text in texts.items() if not _is_text(text)), None)
+    more = _read_more(fields, asked)
+    if isinstance(more, str):
+        return Bad(line, more)
+    group, response = more
+    texts = [(key, "".join(part for turn in turns for part in turn)), ("label", label)]
+    texts += [(asked.group or "", group), (asked.response or "", response)]
+    broken = next((name for name, text in texts if not _is_text(text or "")), None)
     if broken:
         return Bad(line, f"{broken!r} holds half a surrogate pair, which is no text.")
-    return Prompt(prompt_id, line, turns[-1][1], label, named, turns[:-1])
+    return Prompt(prompt_id, line, turns[-1][1], label, group, response, turns[:-1])
+
+
+def _read_more(fields: dict[str, Any], asked: _Asked) -> tuple[str | None, str | None] | str:
+    """Return the group and the response of a prompt, as far as they are asked for; or what is wrong with them."""
+    group = None if asked.group is None or fields.get(asked.group) in (None, "") else fields[asked.group]
+    if isinstance(group, bool) or not isinstance(group, str | int | None):
+        return f"{asked.group!r} is {quoted(group)}, but expected a text or a whole number."
+    response = None if asked.response is None else fields.get(asked.response)
+    if asked.response is not None and not (isinstance(response, str) and response.strip()):
+        found = quoted(response) if asked.response in fields else "missing"
+        return f"its response {asked.response!r} is {found}, but expected a text."
+    return None if group is None else str(group), response
 
 
 def _read_turns(value: Any, key: str) -> _Turns | str:  # noqa: ANN401  JSON

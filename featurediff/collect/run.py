@@ -8,10 +8,14 @@ import hashlib
 import shutil
 from typing import TYPE_CHECKING, Protocol
 
-from featurediff.collect.encoder import Encoder, Recipe
+from featurediff.collect.answers import Answered, answer
+from featurediff.collect.encoder import Encoder
+from featurediff.collect.loading import load
 from featurediff.collect.origin import facts, local_files, metadata
-from featurediff.collect.output import write_files, write_prompts
+from featurediff.collect.output import write_files
 from featurediff.collect.planning import refuse_existing
+from featurediff.collect.prompt_table import write_prompts
+from featurediff.collect.recipe import Recipe
 from featurediff.collect.shards import Shard, Workshop, cut, fingerprint
 from featurediff.errors import DataError
 from featurediff.files import sync
@@ -23,22 +27,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from featurediff.collect.planning import Plan
     from featurediff.collect.settings import Settings
-    from featurediff.collect.shards import Encoded
 
 
 class Progress(Protocol):
     """Whom to tell how far it is."""
 
     def start(self, prompts: int) -> None:
-        """Say how many prompts are to go through a model; one that goes through both counts twice."""
+        """Say how many prompts are to go through a model, from now on; one that goes through both counts twice."""
 
     def stage(self, text: str) -> None:
         """Say what is done now."""
 
     def advance(self, prompts: int) -> None:
         """Count prompts that went through a model."""
+
+    def note(self, text: str) -> None:
+        """Say what was left out."""
 
 
 def execute(plan: Plan, progress: Progress) -> Path:
@@ -65,27 +73,19 @@ def execute(plan: Plan, progress: Progress) -> Path:
         If another run writes the same source, a model cannot be loaded or run, the cluster fails, or the results cannot
         be written.
     """
-    has_gpu = _count_gpus(plan.settings) > 0
-    dtype = plan.settings.dtype or ("bfloat16" if has_gpu else "float32")
-    shards = cut(plan.chats)
+    dtype = plan.settings.dtype or ("bfloat16" if _count_gpus(plan.settings) else "float32")
     key = fingerprint({**facts(plan, dtype), "files": local_files(plan)}, plan.chats)
     workshop = Workshop(plan.settings.out / f".collect-{key}")
     with _alone(plan, workshop):
         refuse_existing(plan.folder)  # another run may have written it since this one was planned
-        todo = [shard for shard in shards if not workshop.has(shard)]
-        progress.start(sum(len(shard.chats) for shard in todo))
-        for side, model in plan.models.items():
-            of_version = [shard for shard in todo if shard.side == side]
-            if of_version:
-                progress.stage(f"Loading {model.name}")
-                gc.collect()  # the model before holds references to itself, and there may be no room for two
-                encoded = _encode(plan, side, dtype, of_version, progress)
-                for shard, found in encoded:
-                    with _writing(workshop.folder):
-                        workshop.save(shard, found)
+        answered = answer(plan, workshop, lambda kept, shards: _work(plan, dtype, kept, shards, progress))
+        for note in answered.notes:
+            progress.note(note)
+        shards = cut(answered.chats)
+        _work(plan, dtype, workshop, shards, progress)
         progress.stage(f"Writing {plan.folder}")
         with _writing(plan.folder):
-            _write(plan, workshop, shards, dtype)
+            _write(plan, workshop, shards, answered, dtype)
     return plan.folder
 
 
@@ -100,12 +100,24 @@ def _alone(plan: Plan, workshop: Workshop) -> Iterator[None]:
         yield
 
 
-def _encode(
-    plan: Plan, side: Side, dtype: str, shards: Sequence[Shard], progress: Progress
-) -> Iterator[tuple[Shard, Encoded]]:
-    """Load one model, here or on the cluster, and yield the shards as they are encoded."""
+def _work(plan: Plan, dtype: str, workshop: Workshop, shards: Sequence[Shard], progress: Progress) -> None:
+    """Do what is not done yet of some shards, one model after the other, and save what comes of them."""
+    todo = [shard for shard in shards if not workshop.has(shard)]
+    progress.start(sum(len(shard.chats) for shard in todo))
+    for side, model in plan.models.items():
+        of_version = [shard for shard in todo if shard.side == side]
+        if of_version:
+            progress.stage(f"Loading {model.name}")
+            gc.collect()  # the model before holds references to itself, and there may be no room for two
+            recipe = _recipe(plan, side, dtype, generates=workshop.stage == "responses")
+            for shard, table in _run(plan, recipe, of_version, progress):
+                with _writing(workshop.folder):
+                    workshop.save(shard, table)
+
+
+def _recipe(plan: Plan, side: Side, dtype: str, *, generates: bool) -> Recipe:
     settings, model = plan.settings, plan.models[side]
-    recipe = Recipe(
+    return Recipe(
         model=model.name,
         revision=model.revision,
         sae=settings.sae,
@@ -113,18 +125,27 @@ def _encode(
         dtype=dtype,
         batch_size=settings.batch_size,
         num_gpus=settings.tensor_parallel,
+        pooled=plan.positions.pooled,
         fit=settings.fit,
+        generate=settings.generate if generates else None,
     )
-    if settings.ray is None:
-        encoder = Encoder(model, plan.sae, recipe)
-        encoder.warm_up(max(shards, key=lambda shard: shard.chats.lengths.max()).chats)
-        progress.stage(f"Running {model.name}")
-        yield from encoder.encode(shards, progress.advance)
+
+
+def _run(plan: Plan, recipe: Recipe, shards: Sequence[Shard], progress: Progress) -> Iterator[tuple[Shard, pa.Table]]:
+    """Load one model, here or on the cluster, and yield what comes of the shards as they are done."""
+    ray = plan.settings.ray
+    verb = "Asking" if recipe.generate else "Running"
+    if ray is None:
+        loaded = load(recipe, plan.sae)
+        if isinstance(loaded, Encoder):
+            loaded.warm_up(max(shards, key=lambda shard: shard.chats.lengths.max()).chats)
+        progress.stage(f"{verb} {recipe.model}")
+        yield from loaded.work(shards, progress.advance)
     else:
         from featurediff.collect.cluster import encode_on_ray
 
-        progress.stage(f"Running {model.name} on {settings.ray}")
-        yield from encode_on_ray(recipe, shards, settings.workers, progress.advance)
+        progress.stage(f"{verb} {recipe.model} on {ray}")
+        yield from encode_on_ray(recipe, shards, plan.settings.workers, progress.advance)
 
 
 def _count_gpus(settings: Settings) -> int:
@@ -138,13 +159,13 @@ def _count_gpus(settings: Settings) -> int:
     return connect(settings.ray)
 
 
-def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], dtype: str) -> None:
+def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], answered: Answered, dtype: str) -> None:
     made = workshop.folder / "source"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    said = {side: metadata(plan, side, dtype) for side in SIDES}
+    said = {side: metadata(plan, answered, side, dtype) for side in SIDES}
     write_files(made, workshop, shards, plan.shape, plan.sae.decoder if plan.settings.fit else None, said)
-    write_prompts(made / "prompts.parquet", plan.files, plan.chats, grouped=plan.settings.group is not None)
+    write_prompts(made / "prompts.parquet", plan, answered)
     read_results(made)
     for path in (*made.iterdir(), made):
         sync(path)

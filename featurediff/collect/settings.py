@@ -58,6 +58,18 @@ class Settings:
     positions: tuple[str, ...] = ()
     """NAME=OFFSET; none for the preset's."""
 
+    pools: tuple[str, ...] = ()
+    """NAME=PART:max or NAME=PART:mean."""
+
+    response_column: str | None = None
+    """Where the prompt files hold responses; None for nowhere."""
+
+    generate: int | None = None
+    """New tokens of each response that a model generates; None for no responses of this kind."""
+
+    generate_by: Literal["base", "chat", "each"] = "chat"
+    """The model whose responses both read, or "each" where each reads its own."""
+
     name: str | None = None
     """Model in the folder's name; None for the preset's, or else the base model's."""
 

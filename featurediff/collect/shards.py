@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from featurediff.collect.fit import Fit
 from featurediff.errors import DataError
 from featurediff.files import sync
-from featurediff.labels import PROMPTS, SIDES
+from featurediff.labels import PROMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,18 +95,18 @@ class Shard:
         return f"{self.side}-{self.prompts}-{self.number:06}.parquet"
 
 
-def cut(chats: Mapping[Prompts, Chats]) -> list[Shard]:
+def cut(chats: Mapping[Side, Mapping[Prompts, Chats]]) -> list[Shard]:
     """
-    Cut both prompt sets into shards, once for each model.
+    Cut what each model reads of both prompt sets into shards.
 
     Prompts of a similar length come together, so that little is padded. What is in a shard depends on the prompts only.
     """
     shards = []
-    for prompts in PROMPTS:
-        order = np.argsort(chats[prompts].lengths, kind="stable")
-        pieces = np.array_split(order, -(-len(order) // _SIZE))
-        parts = [chats[prompts].take(piece) for piece in pieces]
-        shards += [Shard(side, prompts, i, part) for side in SIDES for i, part in enumerate(parts)]
+    for side, sets in chats.items():
+        for prompts, of_set in sets.items():
+            order = np.argsort(of_set.lengths, kind="stable")
+            pieces = np.array_split(order, -(-len(order) // _SIZE))
+            shards += [Shard(side, prompts, i, of_set.take(piece)) for i, piece in enumerate(pieces)]
     return sorted(shards, key=lambda shard: shard.name)
 
 
@@ -115,7 +115,7 @@ def fingerprint(facts: Mapping[str, Any], chats: Mapping[Prompts, Chats]) -> str
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for prompts in PROMPTS:
         of_set = chats[prompts]
-        for array in (of_set.prompt_ids, of_set.tokens, of_set.ends, of_set.positions):
+        for array in (of_set.prompt_ids, of_set.tokens, of_set.ends, of_set.places, of_set.counts):
             digest.update(array.tobytes())
     return digest.hexdigest()[:16]
 
@@ -127,6 +127,9 @@ class Workshop:
     folder: Path
     """Named by the fingerprint, so that only a run with the same result goes on from it."""
 
+    stage: str = ""
+    """What shards are there for: "responses" or, by itself, what is read."""
+
     def has(self, shard: Shard) -> bool:
         """Tell whether a shard is done and whole; one that a loss of power or a full disk cut is made again."""
         try:
@@ -135,15 +138,16 @@ class Workshop:
             return False
         return True
 
-    def save(self, shard: Shard, encoded: Encoded) -> None:
-        """Keep a shard; saving it twice is the same as once."""
+    def save(self, shard: Shard, table: pa.Table) -> None:
+        """Keep what came of a shard; saving it twice is the same as once."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        made = self.folder / f"{shard.name}.{os.getpid()}"
-        pq.write_table(encoded.to_table(), made, compression="none", use_dictionary=False, write_page_checksum=True)
+        path = self._path(shard)
+        made = path.with_name(f"{path.name}.{os.getpid()}")
+        pq.write_table(table, made, compression="none", use_dictionary=False, write_page_checksum=True)
         sync(made)
-        made.replace(self.folder / shard.name)
+        made.replace(path)
 
-    def read(self, shard: Shard) -> Encoded:
+    def read(self, shard: Shard) -> pa.Table:
         """
         Return what was saved.
 
@@ -155,9 +159,11 @@ class Workshop:
         try:
             return self._read(shard)
         except _BROKEN as error:
-            msg = f"`{self.folder / shard.name}` is damaged or gone. Run this again: what is missing is made anew."
+            msg = f"`{self._path(shard)}` is damaged or gone. Run this again: what is missing is made anew."
             raise DataError(msg) from error
 
-    def _read(self, shard: Shard) -> Encoded:
-        table = pq.read_table(self.folder / shard.name, page_checksum_verification=True, partitioning=None)
-        return Encoded.from_table(table, shard.chats.positions.shape[1])
+    def _read(self, shard: Shard) -> pa.Table:
+        return pq.read_table(self._path(shard), page_checksum_verification=True, partitioning=None)
+
+    def _path(self, shard: Shard) -> Path:
+        return self.folder / f"{self.stage}{'-' * bool(self.stage)}{shard.name}"

@@ -9,10 +9,12 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.features.evidence import contrast_of
+from featurediff.features.evidence_columns import changes_on_control, goes_against
 from featurediff.features.exact_tests import wilson
-from featurediff.features.questions import EFFECTS, Asked, effect_of
-from featurediff.labels import PROMPTS, SIDES, Labels, Side, test_in_words
-from featurediff.wording import p_text, percent, quoted, signed
+from featurediff.features.questions import CONTRASTS, EFFECTS, Asked, effect_of, quantity_of
+from featurediff.features.table import Thresholds, class_of
+from featurediff.labels import EXCLUSIVITIES, PROMPTS, SIDES, Labels, Side, test_in_words
+from featurediff.wording import p_text, percent, quoted, signed, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +55,7 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
         for side in SIDES:
             model = results.of(side)
             vectors = model.vectors[token_type]
-            columns[f"{token_type} · {_named(side, labels)}"] = [
+            columns[f"{visible(token_type)} · {_named(side, labels)}"] = [
                 f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
                 if name == f"{prompts}_num_active"
                 else f"{vectors[name][feature_id]:.4g}".replace("nan", "–")
@@ -145,6 +147,7 @@ def answer(
     picked: tuple[str, int],
     asked: Asked,
     labels: Labels,
+    thresholds: Thresholds | None = None,
 ) -> list[str]:
     """
     Return the evidence for a question about one feature, a sentence each.
@@ -161,18 +164,23 @@ def answer(
         The question, and the metric that selects mean or frequency.
     labels : Labels
         What models and prompt sets are called.
+    thresholds : Thresholds, optional
+        What counts as exclusive.
 
     Returns
     -------
     list of str
         The effect with its interval, q, test and direction; for the questions `exclusive` and `any` also the counts of
-        each model in which it is active, with the q of target over control.
+        each model in which it is active, with the q of target over control. Then in which models it is exclusive, and
+        what speaks against that: the other model's control prompts, and a change that does not go that way; for
+        `specific`, a change that is larger on control prompts.
     """
     sentences = []
     if changes is not None:
         sentences.append(_say_effect(changes, picked, asked, labels))
     if asked.question in ("exclusive", "any"):
         sentences += [_say_counts(results, exclusive, side, picked, labels) for side in SIDES]
+    sentences.append(_say_class(results, changes, picked, asked, labels, thresholds or Thresholds()))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -188,11 +196,39 @@ def _say_effect(changes: Changes, picked: tuple[str, int], asked: Asked, labels:
     factor, unit = (100, " pp") if name.startswith("sparsity") else (1, "")
     value, low, high = (float(column[at]) for column in (effect.value, effect.low, effect.high))
     interval = f" ({signed(low, factor)} to {signed(high, factor)})" if np.isfinite(low) else ""
-    way = "more" if value > 0 else "less" if value < 0 else "neither more nor less"
+    if asked.question == "specific":
+        way = f"{'up' if value > 0 else 'down'} relative to {labels.control}" if value else "alike"
+    else:
+        way = f"{'more' if value > 0 else 'less' if value < 0 else 'neither more nor less'} in {labels.chat}"
     return (
-        f"{what}: {signed(value, factor)}{unit}{interval}, {way} in {labels.chat}; "
+        f"{what}: {signed(value, factor)}{unit}{interval}, {way}; "
         f"q = {p_text(float(effect.tested.q[at]))} ({test_in_words(effect.tested.test)})."
     )
+
+
+def _say_class(
+    results: Results,
+    changes: Changes | None,
+    picked: tuple[str, int],
+    asked: Asked,
+    labels: Labels,
+    thresholds: Thresholds,
+) -> str:
+    """Say in which models a feature is exclusive, and what its change says of that."""
+    token_type, feature_id = picked
+    exclusivity, inconsistent = class_of(results, token_type, feature_id, thresholds)
+    said = [labels.explain(exclusivity)] + [labels.explain_inconsistent(exclusivity)] * inconsistent
+    at = None if changes is None else find(changes.features[token_type], feature_id)
+    if changes is not None and at is not None:
+        quantity = quantity_of(asked.metric)
+        names = [f"{quantity}_{contrast}" for contrast in CONTRASTS]
+        table = pd.DataFrame({name: changes.effects[name, token_type].value[[at]] for name in names})
+        table["exclusivity"] = pd.Categorical([exclusivity], categories=EXCLUSIVITIES)
+        if goes_against(table, asked.metric)[0]:
+            said.append(labels.explain_change(int(np.sign(table[f"{quantity}_change"][0]))))
+        if asked.question == "specific" and changes_on_control(table, asked.metric)[0]:
+            said.append(labels.explain_on_control())
+    return " ".join(f"{sentence}." for sentence in said)
 
 
 def _say_counts(results: Results, exclusive: Exclusive, side: Side, picked: tuple[str, int], labels: Labels) -> str:

@@ -52,12 +52,15 @@ class Threshold:
         Raises
         ------
         DataError
-            If the text is neither.
+            If the text is neither, or could be both, as "1.0".
         """
         if match := re.fullmatch(_THRESHOLD, text.strip()):
             number, percent = match.groups()
             share = bool(percent) or "." in number
             value = Decimal(number) / (100 if percent else 1)
+            if value == 1 and share and not percent:
+                msg = f"The threshold {text!r} may be one prompt or all of them. Write 1 or 100%."
+                raise DataError(msg)
             if value <= 1 or not share:
                 return cls(float(value), share)
         msg = f"A threshold is a count such as 3, or a share such as 7.5% or 0.075, but {text!r} was given."
@@ -260,6 +263,16 @@ def _exclusive(
     on_target = target.measure(vectors["target_num_active"], metadata.num_target_prompts) >= target.value
     on_control = control.measure(vectors["control_num_active"], metadata.num_control_prompts) > control.value
     return on_target & ~on_control, on_control
+
+
+def class_of(results: Results, token_type: str, feature_id: int, thresholds: Thresholds) -> tuple[str, bool]:
+    """Return in which models one feature is exclusive at one position, and whether it is inconsistent."""
+    base, base_control = _exclusive(results.base, token_type, thresholds)
+    chat, chat_control = _exclusive(results.chat, token_type, thresholds)
+    in_base, in_chat = bool(base[feature_id]), bool(chat[feature_id])
+    names = {(True, True): "both", (True, False): "base", (False, True): "chat", (False, False): "neither"}
+    inconsistent = (in_base and chat_control[feature_id]) or (in_chat and base_control[feature_id])
+    return names[in_base, in_chat], bool(inconsistent)
 
 
 def values(table: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

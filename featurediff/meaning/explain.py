@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -11,11 +13,11 @@ import pandas as pd
 
 from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
-from featurediff.files import read_whole, write_whole
+from featurediff.files import kind_of, may_access, read_whole, write_whole
 from featurediff.locks import alone
 from featurediff.meaning.neuronpedia_api import Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
-from featurediff.meaning.neuronpedia_server import API, Servers
+from featurediff.meaning.neuronpedia_server import API, COME_BACK, Servers
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class Explained:
     unasked: int
     """Number of them that have no explanation in the bulk files, and that the API was not asked for."""
 
+    not_kept: str | None = None
+    """Why not all answers are kept on disk; None where they are."""
+
     @property
     def explained(self) -> int:
         """Number of features with an explanation."""
@@ -74,7 +79,8 @@ def explain(
     """
     Get the explanations of some features of an SAE from Neuronpedia.
 
-    Every answer is kept on disk, by SAE, so that only missing ones are asked for.
+    Every answer is kept on disk, by SAE, so that only missing ones are asked for. Where it cannot be kept, it is used
+    all the same, and `Explained.not_kept` says why.
 
     Parameters
     ----------
@@ -105,12 +111,18 @@ def explain(
     source = source_of(pages)
     cache = Cache.of(source)
     wanted = sorted(set(feature_ids))
-    for step in track(plan(_missing(wanted, cache, cache.texts()), cache, source, via, servers or Servers.at())):
-        cache.put(step.name, step.read())
+    try:
+        for step in track(plan(_missing(wanted, cache, cache.texts()), cache, source, via, servers or Servers.at())):
+            cache.put(step.name, step.read())
+    except DataError as error:
+        if cache.fault is None:
+            raise
+        msg = str(error).replace(COME_BACK, f"What was received is lost: {cache.fault}")
+        raise DataError(msg) from error
     texts = cache.texts()
     rows = _ordered(texts[texts["feature_id"].isin(wanted)], types)
     rows = rows.assign(url=pages.urls(rows["feature_id"].to_numpy("int32")))
-    return Explained(rows, len(wanted), len(_missing(wanted, cache, texts)))
+    return Explained(rows, len(wanted), len(_missing(wanted, cache, texts)), cache.fault)
 
 
 def source_of(pages: FeaturePages) -> str:
@@ -175,6 +187,34 @@ def _ordered(texts: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
     return texts.assign(rank=rank).sort_values(["feature_id", "rank"], kind="stable").drop(columns="rank")
 
 
+def check_place(path: Path) -> None:
+    """
+    Hold a place to be one where a file can be written, before anything is asked for.
+
+    Raises
+    ------
+    DataError
+        If the file, or the `explanations` folder that it is in, is a link: what a link leads to is another's. If its
+        folder may not be written to.
+    """
+    if _is_stream(path):
+        return
+    folder = path.parent
+    link = path if path.is_symlink() else folder if folder.name == "explanations" and folder.is_symlink() else None
+    if link:
+        msg = f"`{link}` is a link, and nothing is written through links. Name a file that is none with --out."
+        raise DataError(msg)
+    there = next(at for at in path.absolute().parents if at == at.parent or kind_of(at))
+    if kind_of(there) == "folder" and not may_access(there, os.W_OK | os.X_OK):
+        msg = f"`{path}` cannot be written: you may not write in `{there}`. Name a file elsewhere with --out."
+        raise DataError(msg)
+
+
+def _is_stream(path: Path) -> bool:
+    """Tell whether a path is a device or a pipe, such as `/dev/stdout`."""
+    return kind_of(path) == "file" and not path.is_file()
+
+
 def written_rows(path: Path) -> pd.DataFrame | None:
     """
     Return the rows that an earlier run wrote, as text; None where there is no file.
@@ -182,18 +222,24 @@ def written_rows(path: Path) -> pd.DataFrame | None:
     Raises
     ------
     DataError
-        If something else wrote the file.
+        If something else wrote the file, or it cannot be read.
     """
-    if not path.is_file():
+    if kind_of(path) is None or _is_stream(path):
         return None
-    data = read_whole(path)
-    if data.partition(b"\n")[0].replace(b'"', b"") != _HEADER:
-        msg = (
-            f"`{path}` is there already, and was not written by `featurediff explain`. "
-            "Name another file with --out, or replace it with --force."
-        )
+    others = (
+        f"Write beside it with --out {shlex.quote(str(path.with_suffix('.neuronpedia.csv')))}, "
+        "or replace it with --force."
+    )
+    try:
+        data = read_whole(path)
+        is_ours = data.partition(b"\n")[0].replace(b'"', b"") == _HEADER
+        rows = unguarded(parse_csv(data, path.name)) if is_ours else None
+    except DataError as error:
+        msg = f"{error} {others}"
+        raise DataError(msg) from error
+    if rows is None:
+        msg = f"`{path}` is there already, and was not written by `featurediff explain`. {others}"
         raise DataError(msg)
-    rows = unguarded(parse_csv(data, path.name))
     return rows.mask(rows == "")  # so that what is missing stays missing when it is written again
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,9 +12,10 @@ import pandas as pd
 import platformdirs
 
 from featurediff.errors import DataError
-from featurediff.files import file_identity, kind_of, read_whole, write_whole
+from featurediff.files import file_identity, kind_of, may_access, read_whole, write_whole
 from featurediff.meaning.neuronpedia_api import MAX_TEXT, Text
 from featurediff.meaning.neuronpedia_server import MAX_ANSWER
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,12 +27,22 @@ MAX_TEXTS = 5_000_000
 """Explanations of one SAE; they take 2 GB."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cache:
-    """Neuronpedia's answers for one SAE, each in a file that is there whole or not at all."""
+    """
+    Neuronpedia's answers for one SAE, each in a file that is there whole or not at all.
+
+    Where files cannot be written or read, answers are kept as long as this object, and `fault` says why.
+    """
 
     folder: Path
     """Only for this SAE; may not exist yet."""
+
+    fault: str | None = None
+    """Why answers are not all kept on disk; None as long as they are."""
+
+    _unwritten: dict[str, list[Text]] = field(default_factory=dict)
+    """Answers that could not be written, by name."""
 
     @classmethod
     def of(cls, source: str) -> Cache:
@@ -40,24 +51,25 @@ class Cache:
 
     def has(self, name: str) -> bool:
         """Tell whether an answer is kept."""
-        return kind_of(self._file(name)) == "file"
+        file = self._file(name)
+        return name in self._unwritten or (kind_of(file) == "file" and may_access(file, os.R_OK))
 
     def forget_bulk(self, names: Collection[str]) -> None:
         """Delete the answers of bulk files that are not among these: the server has newer versions of them."""
-        for file in self.folder.glob("explanations*.json"):
+        for file in self._files("explanations*.json"):
             if file.stem not in names:
-                file.unlink(missing_ok=True)
+                try:
+                    file.unlink(missing_ok=True)
+                except OSError as error:
+                    self.fault = f"`{file}` cannot be deleted ({error.strerror}). May you write there?"
 
     def put(self, name: str, texts: list[Text]) -> None:
-        """
-        Keep an answer.
-
-        Raises
-        ------
-        DataError
-            If it cannot be written.
-        """
-        write_whole(self._file(name), json.dumps(texts))
+        """Keep an answer, in memory where it cannot be written."""
+        try:
+            write_whole(self._file(name), json.dumps(texts))
+        except DataError as error:
+            self.fault = str(error)
+            self._unwritten[name] = texts
 
     def texts(self) -> pd.DataFrame:
         """
@@ -69,21 +81,43 @@ class Cache:
             If a file in the folder is damaged.
         """
         texts: list[list[object]] = []
-        for file in sorted(self.folder.glob("*.json")):
+        for file in self._files("*.json"):
+            if kind_of(file) == "file" and not may_access(file, os.R_OK):
+                self.fault = f"`{file}` cannot be read (Permission denied). May you read it?"
+                continue
             texts += _parse(file)
             if len(texts) > MAX_TEXTS:
                 msg = f"`{self.folder}` keeps more than {MAX_TEXTS:,} explanations. Delete it, and run this again."
                 raise DataError(msg)
+        texts += [list(text) for name in sorted(self._unwritten) for text in self._unwritten[name]]
         return pd.DataFrame(texts, columns=pd.Index(Text._fields)).drop_duplicates(keep="last")
+
+    def _files(self, pattern: str) -> list[Path]:
+        try:
+            return sorted(self.folder.glob(pattern))
+        except OSError as error:
+            self.fault = f"`{self.folder}` cannot be read ({error.strerror}). May you read it?"
+            return []
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
 
 def cache_folder() -> Path:
-    """Return where featurediff keeps what can be had again: the user's cache folder, or the one that `CACHE` names."""
+    """
+    Return where featurediff keeps what can be had again: the user's cache folder, or the one that `CACHE` names.
+
+    Raises
+    ------
+    DataError
+        If `CACHE` names a person's home that is not known.
+    """
     chosen = os.environ.get(CACHE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
+    try:
+        return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
+    except RuntimeError as error:
+        msg = f"The environment variable {CACHE} is {quoted(chosen)}, but whose home that is, is not known."
+        raise DataError(msg) from error
 
 
 def answers_folder() -> Path:

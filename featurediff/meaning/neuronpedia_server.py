@@ -48,7 +48,7 @@ MAX_ANSWER = 2**28
 
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _BUSY = (429, 500, 502, 503, 504)
-_COME_BACK = "What was received is kept: run the same command again later to go on from there."
+COME_BACK = "What was received is kept: run the same command again later to go on from there."
 
 
 class _Retry(Retry):
@@ -60,7 +60,7 @@ class _Retry(Retry):
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         seconds = super().get_retry_after(response)
         if seconds is not None and seconds > _MAX_WAIT:
-            msg = f"Neuronpedia asks to wait {seconds:,.0f} seconds. {_COME_BACK}"
+            msg = f"Neuronpedia asks to wait {seconds:,.0f} seconds. {COME_BACK}"
             raise DataError(msg)
         return seconds
 
@@ -108,7 +108,7 @@ class Server:
         url = f"{self.url}/{path}" + (f"?{urlencode(fields)}" if fields else "")
         found = within(self._patience, lambda: self._get_whole(url))
         if isinstance(found, Late):
-            msg = f"{url} has not answered completely within {self._patience:g} seconds. {_COME_BACK}"
+            msg = f"{url} has not answered completely within {self._patience:g} seconds. {COME_BACK}"
             raise DataError(msg)
         return found
 
@@ -125,7 +125,7 @@ class Server:
                 fault = error
         if isinstance(fault, HTTPError):
             self._refuse(fault)
-        msg = f"{url} is cut short or damaged, {_TRIES} times in a row. {_COME_BACK}"
+        msg = f"{url} is cut short or damaged, {_TRIES} times in a row. {COME_BACK}"
         raise DataError(msg)
 
     def _get(self, url: str) -> bytes | None:
@@ -139,13 +139,13 @@ class Server:
         if response.status == 404:
             return None
         if response.status != 200:
-            msg = f"{url} answers {response.status} {response.reason}, but expected 200. {_COME_BACK}"
+            msg = f"{url} answers {response.status} {response.reason}, but expected 200. {COME_BACK}"
             raise DataError(msg)
         return data
 
     def _refuse(self, error: HTTPError) -> NoReturn:
         reason = type(getattr(error, "reason", None) or error).__name__
-        msg = f"{self.url} cannot be reached, or not for long enough ({reason}). Is there a network? {_COME_BACK}"
+        msg = f"{self.url} cannot be reached, or not for long enough ({reason}). Is there a network? {COME_BACK}"
         raise DataError(msg) from error
 
 

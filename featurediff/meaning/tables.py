@@ -11,6 +11,7 @@ import pandas as pd
 
 from featurediff.csv_files import MAX_COLUMNS, parse_open_csv, read_header, unguarded
 from featurediff.errors import DataError
+from featurediff.files import other_kind
 from featurediff.meaning.columns import ID_COLUMNS, find
 from featurediff.wording import quoted
 
@@ -97,6 +98,9 @@ def _unpacked(data: bytes, name: str) -> tuple[bytes, bool]:
 def _read_csv(data: bytes, name: str, is_wanted: Callable[[str], bool]) -> Table:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         msg = f"`{name}` is UTF-16, as Excel saves “Unicode text”. Save it as CSV in UTF-8."
+        raise DataError(msg)
+    if kind := other_kind(data):
+        msg = f"`{name}` is {kind}, but expected a CSV file. Save its table as CSV in UTF-8."
         raise DataError(msg)
     columns = read_header(data, name)
     for mark, words in ((";", "semicolons"), ("\t", "tabs")):

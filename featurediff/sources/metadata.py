@@ -200,7 +200,7 @@ def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:
         raise DataError(msg)
     seen: set[str] = set()
     for position, token_type in enumerate(value):
-        is_new = is_name(token_type) and token_type.strip() != "" and token_type not in seen
+        is_new = is_name(token_type) and token_type != "" and token_type not in seen
         _expect(is_new, f"token_types[{position}]", token_type, of_list, name)
         seen.add(token_type)
     return tuple(value)

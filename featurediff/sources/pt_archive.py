@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurediff.errors import DataError
+from featurediff.sources.pt_cures import OTHER_PROTOCOL
 from featurediff.sources.pt_plain import read_plain
 from featurediff.sources.pt_zip import read_records
 from featurediff.wording import quoted
@@ -98,6 +99,9 @@ def _load(data: bytes, name: str) -> object:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # the one broad except: torch raises nine kinds of error on foreign files
         reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
+        if reason.startswith("Unsupported operand"):
+            msg = f"`{name}`{OTHER_PROTOCOL}"
+            raise DataError(msg) from error
         msg = f"`{name}` cannot be read by torch.load: {type(error).__name__}, {quoted(reason)}."
         raise DataError(msg) from error
 

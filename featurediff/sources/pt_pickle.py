@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
+from featurediff.sources.pt_cures import OTHER_PROTOCOL, cure
 from featurediff.wording import quoted
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ _CALLED = re.compile(
 )
 _NAMED = re.compile(r"torch(\.storage)? \w+Storage|torch (b?float\d\w*|u?int\d\w*|complex\w+|bool)")
 _KINDS = {
-    "torch._utils _rebuild_sparse_tensor": "sparse",
-    "torch._utils _rebuild_nested_tensor": "nested",
-    "torch._utils _rebuild_qtensor": "quantized",
+    "torch._utils _rebuild_sparse_tensor": ("sparse", " Store x.to_dense()."),
+    "torch._utils _rebuild_nested_tensor": ("nested", ""),
+    "torch._utils _rebuild_qtensor": ("quantized", " Store x.dequantize()."),
 }
+"""What makes a tensor of another kind; the kind, and what to store instead of it."""
+
 _IN_PLACE = ("APPEND", "APPENDS", "SETITEM", "SETITEMS")
 MAX_BYTES = 32_000_000
 """Of all pickles of a file together; those of 100,000 vectors have 8,000,000."""
@@ -122,7 +125,9 @@ def _first_fault(pickle: bytes, left: _Left) -> str | None:
     memo: dict[object, _Item] = {}
     for opcode, argument, _ in pickletools.genops(pickle):
         fault = None
-        if opcode.name == "GLOBAL" and not _NAMED.fullmatch(str(argument)):
+        if opcode.name == "STACK_GLOBAL":
+            fault = OTHER_PROTOCOL
+        elif opcode.name == "GLOBAL" and not _NAMED.fullmatch(str(argument)):
             fault = _fault_of_call(str(argument), stack)
         elif opcode.name in ("REDUCE", "BUILD", "NEWOBJ"):
             fault = _fault_of_call(stack[-2].text or "", stack)
@@ -161,20 +166,21 @@ def _step(opcode: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) 
 
 def _fault_of_call(called: str, stack: list[_Item]) -> str | None:
     """Say why a call is refused, as it follows the file's name in a message; None where it makes a dense tensor."""
+    if _CALLED.fullmatch(called):
+        return None
+    # The key of what is made is the last string of the innermost dict, and so on outwards.
+    frames: list[list[str]] = [[]]
+    for item in stack:
+        if item.is_mark:
+            frames.append([])
+        elif item.text is not None:
+            frames[-1].append(item.text)
+    path = [frame[-1] for frame in frames if frame]
     if called in _KINDS:
-        # The tensor's key is the last string of the innermost dict, and the token type that of the dict around it.
-        frames: list[list[str]] = [[]]
-        for item in stack:
-            if item.is_mark:
-                frames.append([])
-            elif item.text is not None:
-                frames[-1].append(item.text)
-        path = [frame[-1] for frame in frames if frame][-2:]
-        where = f": token type {', '.join(map(quoted, path))}" if len(path) == 2 else ""
-        return f"{where} is a tensor that is {_KINDS[called]}, but expected a dense tensor of real numbers."
-    if not _CALLED.fullmatch(called):
-        return (
-            f" wants the code {quoted(called.replace(' ', '.'))}, which is not run: the file may come from a "
-            "stranger. Store only tensors, and plain Python ints and strings in the metadata."
-        )
-    return None
+        where = f": token type {', '.join(map(quoted, path[-2:]))}" if len(path) >= 2 else ""
+        kind, instead = _KINDS[called]
+        return f"{where} is a tensor that is {kind}, but expected a dense tensor of real numbers.{instead}"
+    return (
+        f" wants the code {quoted(called.replace(' ', '.'))}, which is not run: the file may come from a "
+        f"stranger. Store only tensors, and plain Python ints and strings in the metadata.{cure(called, path)}"
+    )

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
+from featurediff.files import other_kind
 from featurediff.sources.pt_pickle import check_pickles
 from featurediff.wording import quoted
 
@@ -63,6 +64,9 @@ def read_records(data: bytes, name: str) -> tuple[dict[str, memoryview], bool]:
         raise DataError(msg)
     if data.startswith(_LEGACY_START):
         msg = f"`{name}` is in the torch format from before 1.6. Load it and re-save it with today's torch.save."
+        raise DataError(msg)
+    if kind := other_kind(data):
+        msg = f"`{name}` is not a torch file: it is {kind}. Expected what torch.save writes."
         raise DataError(msg)
     if not data.startswith(_ZIP_START):
         msg = f"`{name}` is not a torch file: it starts with {quoted(data[:8])}, but expected what torch.save writes."

@@ -122,6 +122,9 @@ def read_results(folder: Path) -> Results:
     DataError
         If a file is missing, keeps changing, or breaks the format; see `parse_results`.
     """
+    if kind_of(folder) == "file":
+        msg = f"`{folder}` is a file, but expected the folder with `base.pt` and `chat.pt`: give `{folder.parent}`."
+        raise DataError(msg)
     paths = [folder / "base.pt", folder / "chat.pt"]
     missing = [path.name for path in paths if kind_of(path) is None]
     if missing:

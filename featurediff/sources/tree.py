@@ -136,7 +136,8 @@ def search_tree(results: Path, *, leave: bool = True, advice: str = "") -> Tree:
         If `results` is not a folder or cannot be read, or there is no source in it.
     """
     if kind_of(results) != "folder":
-        msg = f"`{results}` is not a folder. Expected a results tree or a folder with `base.pt` and `chat.pt`."
+        give = f" Give `{results.parent}`." if kind_of(results) == "file" and results.name in FILES else ""
+        msg = f"`{results}` is not a folder. Expected a results tree or a folder with `base.pt` and `chat.pt`.{give}"
         raise DataError(msg)
     root = _normal(results)
     walk = Walk(root.resolve(), leave)

@@ -38,6 +38,8 @@ from dashboard import (
 )
 
 from featurediff import load
+from featurediff.app.dashboard.figure import plot_of
+from featurediff.app.dashboard.room import Room
 from featurediff.charts.scatter import lay_out
 from featurediff.charts.view import View
 from featurediff.features.filters import Filters, filter_table
@@ -430,7 +432,7 @@ def test_a_cleared_box_leaves_the_chart_too(clear):
 def test_the_ring_stands_on_the_picked_point_and_nowhere_else(results):
     study = load(results)
     kept = study.table()
-    layout, _ = lay_out(kept, View(MEAN))
+    layout, _ = lay_out(kept, View(MEAN), min(plot_of(Room().chart, square=True)))
     (row,) = kept.index[(kept["token_type"] == "newline") & (kept["feature_id"] == 2)]
     place = [float(layout.x[row]), float(layout.y[row])]
     assert chart_link(open_app(feature="2@newline"))["ring"] == place

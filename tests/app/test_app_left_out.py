@@ -38,3 +38,12 @@ def test_dashboard_opens_on_a_source_of_which_something_is_left_out(tmp_path, mo
     assert not at.exception
     assert not at.error
     assert at.get("plotly_chart")
+
+
+def test_position_of_line_breaks_is_shown_as_escapes(tmp_path, monkeypatch):
+    r"""A position called `\n\n` was refused."""
+    make_source(tmp_path / "results" / "gemma_trainer131k-l0-114_layer20" / "p", token_types=("\n\n", "model"))
+    monkeypatch.setenv("FEATUREDIFF_RESULTS", str(tmp_path / "results"))
+    at = open_app(feature="0@\n\n")
+    assert not at.exception
+    assert any(r"Feature 0 at \\n\\n" in said.value for said in at.markdown)

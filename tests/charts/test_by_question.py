@@ -4,7 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from paired import write_source
+from stories import STORIES, write_stories
 from tables import check_golden
 
 from featurediff import load
@@ -12,37 +12,18 @@ from featurediff.charts.chart import make_chart
 from featurediff.charts.view import Kind, View
 from featurediff.features.evidence_columns import changes_on_control, goes_against
 from featurediff.features.questions import QUESTIONS, effect_of
+from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import Labels
 
 MINE = Labels("Pre", "Post", "Self", "Other")
 MEAN, SHARE = "target_all_mean", "target_sparsity"
-STORIES = {
-    0: ((36, 33), (35, 0)),  # as active on target as before, and gone from control
-    1: ((39, 37), (28, 0)),  # less active on target, and gone from control
-    2: ((40, 40), (8, 0)),  # nearly gone from target, and gone from control
-    3: ((0, 0), (30, 0)),  # new on target only
-    4: ((20, 0), (0, 3)),  # gone from target, new on control
-    5: ((9, 0), (9, 0)),  # on target only in both, unchanged
-    6: ((10, 10), (35, 35)),  # new on both alike
-    7: ((4, 4), (4, 4)),  # unchanged
-}
-"""Feature → of base and of chat, on how many of 40 target and of 40 control prompts it is active."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    cells = {"model": {}}
-    for i, side in enumerate(("base", "chat")):
-        cells["model"][side] = {}
-        for j, prompts in enumerate(("target", "control")):
-            values = np.zeros((40, len(STORIES)))
-            for feature, counts in STORIES.items():
-                active = counts[i][j]
-                values[:active, feature] = 1 + np.arange(active) / 16 + feature / 64
-            cells["model"][side][prompts] = values
     home = tmp_path_factory.mktemp("stories")
-    write_source(home / "paired", cells)
-    write_source(home / "unpaired", cells, with_activations=False)
+    for name in ("paired", "unpaired"):
+        write_stories(home / name, with_activations=name == "paired")
     return home
 
 
@@ -175,3 +156,49 @@ def test_golden_figures(folder):
                 ),
             ]
     check_golden("by_question.txt", "\n".join(lines) + "\n")
+
+
+def test_details_say_what_the_class_does_not(study):
+    class_of_all = (
+        "Self prompt-exclusive feature for Post. This feature is also active on the Pre model’s Other prompts. "
+        "Exclusive, but Post uses it less than Pre on Self prompts."
+    )
+    changes = {0: "−2.5 pp", 1: "−27.5 pp", 2: "−80 pp"}
+    relative = {0: "+80 pp", 1: "+65 pp", 2: "+20 pp"}
+    for feature, change in changes.items():
+        said = study.answer_of("model", feature, View(SHARE, labels=MINE))
+        assert said[0].startswith(f"Change of activation frequency on Self: {change} (")
+        assert ", less in Post; q = " in said[0]
+        before, after = STORIES[feature]
+        for line, model, (target, control) in zip(said[1:3], ("Pre", "Post"), (before, after), strict=True):
+            assert line.startswith(f"{model}: active on {target}/40 on Self and {control}/40 on Other; q = ")
+        assert said[3] == class_of_all
+        said = study.answer_of("model", feature, View(SHARE, question="specific", labels=MINE))
+        assert said[0].startswith(f"Change of activation frequency on Self more than on Other: {relative[feature]} (")
+        assert ", up relative to Other; q = " in said[0]
+        assert said[1:] == [f"{class_of_all} It changed more on Other than on Self prompts."]
+
+
+def test_details_of_other_classes(study):
+    def last(feature, question="exclusive", **how):
+        return study.answer_of("model", feature, View(SHARE, question=question, labels=MINE), **how)[-1]
+
+    assert last(3) == "Self prompt-exclusive feature for Post."
+    assert last(4) == (
+        "Self prompt-exclusive feature for Pre. This feature is also active on the Post model’s Other prompts."
+    )
+    assert last(5) == "Self prompt-exclusive feature for both models."
+    assert last(6, "specific") == "Not Self prompt-exclusive in either model."
+    assert study.answer_of("model", 7, View(SHARE, question="specific", labels=MINE))[0].startswith(
+        "Change of activation frequency on Self more than on Other: +0 pp"
+    )
+    before_the_tests = last(0, with_changes=False)
+    assert before_the_tests == (
+        "Self prompt-exclusive feature for Post. This feature is also active on the Pre model’s Other prompts."
+    )
+
+
+def test_the_class_goes_by_the_thresholds(study):
+    view = View(SHARE, thresholds=Thresholds(Threshold(10), Threshold(3)), labels=MINE)
+    assert study.answer_of("model", 4, view)[-1] == "Self prompt-exclusive feature for Pre."
+    assert study.answer_of("model", 5, view)[-1] == "Not Self prompt-exclusive in either model."

@@ -204,7 +204,7 @@ class Quiet:
     """Takes note of how far a run says that it is."""
 
     def __init__(self):
-        self.total, self.done, self.stages = None, 0, []
+        self.total, self.done, self.stages, self.notes = None, 0, [], []
 
     def start(self, prompts):
         self.total = prompts
@@ -214,6 +214,9 @@ class Quiet:
 
     def advance(self, prompts):
         self.done += prompts
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 def slow_activations(settings, family, architecture, prompts=None):

@@ -5,7 +5,10 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import psutil
@@ -13,7 +16,7 @@ import pytest
 import torch
 from collecting import Quiet, make_family, write_prompts
 
-from featurediff.collect import shards
+from featurediff.collect import cluster, shards
 from featurediff.collect.cluster import connect
 from featurediff.collect.planning import plan
 from featurediff.collect.run import execute
@@ -121,6 +124,52 @@ def test_says_at_once_that_there_is_no_cluster():
         why = r"\(ConnectionRefusedError: \[Errno \d+\] Connection refused\)"
         with pytest.raises(DataError, match=rf"^No Ray cluster answers at '{re.escape(address)}' {why}\.$"):
             connect(address)
+
+
+def test_what_is_not_ray_is_given_up(monkeypatch):
+    """A server that took the connection and said nothing was waited for without end."""
+    monkeypatch.setattr(cluster, "PATIENCE", 3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        message = rf"^No Ray cluster answers at '{address}' \(TimeoutError: no answer in 3 seconds\)\.$"
+        with pytest.raises(DataError, match=message):
+            connect(address)
+
+
+def test_client_without_the_token_is_refused(tmp_path):
+    """In a process of its own, with a home of its own: Ray reads the token once."""
+    code = (
+        "import os, stat, subprocess, sys, logging; logging.basicConfig()\n"
+        "import ray\n"
+        "from pathlib import Path\n"
+        "from featurediff.collect import cluster\n"
+        "from featurediff.errors import DataError\n"
+        "cluster.connect('auto')\n"
+        "print(oct(stat.S_IMODE((Path.home() / '.ray' / 'auth_token').stat().st_mode)))\n"
+        "at = ray.get_runtime_context().gcs_address\n"
+        "cluster._knock(at)\n"
+        "os.environ |= {'HOME': sys.argv[1], 'RAY_AUTH_MODE': 'disabled'}\n"
+        "try:\n    cluster._knock(at)\n"
+        "except ConnectionError as error:\n    print('refused', error)\n"
+        "ray.shutdown()\n"
+    )
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "theirs")],
+        env=others | {"HOME": str(tmp_path / "mine"), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    mode, refused = done.stdout.splitlines()[-2:]
+    assert mode == "0o600"
+    assert refused.startswith("refused ")
+    assert re.search(r"Ray listens at [\d.]+:\d+ and .*Only who has the token can use it\.", done.stderr)
 
 
 def test_says_what_a_worker_meets_and_what_the_cluster_lacks(family, tmp_path, start):

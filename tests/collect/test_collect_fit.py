@@ -166,12 +166,21 @@ def test_decodes_tokens_on_which_nothing_is_active(tmp_path):
 
 def test_fit_worked_out():
     """Tokens (3, 4), (0, 0) and (3, 0) with errors of 4, 0 and 9 in squares, merged from two pieces."""
-    first = Fit(np.array([2.0]), np.array([[1.5, 2.0]]), np.array([12.5]), np.array([[4.0, 25, 0.5, 5, 6]]))
-    second = Fit(np.array([1.0]), np.array([[3.0, 0.0]]), np.array([0.0]), np.array([[9.0, 9, 1, 3, 3]]))
+    first = Fit(
+        np.array([2.0]),
+        np.array([[1.5, 2.0]]),
+        np.array([12.5]),
+        np.array([[4.0, 25, 0.5, 5, 6]]),
+        np.array([[3.0, 4.0]]),
+    )
+    second = Fit(
+        np.array([1.0]), np.array([[3.0, 0.0]]), np.array([0.0]), np.array([[9.0, 9, 1, 3, 3]]), np.array([[3.0, 0.0]])
+    )
     merged = first + second
     np.testing.assert_allclose(merged.mean, [[2, 4 / 3]])
     # Squares: (1, 8/3), (−2, −4/3), (1, −4/3): 1 + 64/9 + 4 + 16/9 + 1 + 16/9.
     np.testing.assert_allclose(merged.squares, [6 + 96 / 9])
+    np.testing.assert_allclose(merged.levels, [[6, 4]])
     (said,) = Fit.from_bytes(merged.to_bytes(), 1).describe()
     assert said == pytest.approx(
         {"variance_explained": 1 - 13 / (6 + 96 / 9), "relative_error": 13 / 34, "cosine": 0.5, "norm": 8 / 3, "l0": 3}
@@ -179,9 +188,11 @@ def test_fit_worked_out():
 
 
 def test_says_none_where_nothing_varies_or_all_is_0():
-    same = Fit(np.array([4.0]), np.array([[1.0, 0.0]]), np.array([0.0]), np.array([[1.0, 4, 2, 4, 8]]))
+    same = Fit(
+        np.array([4.0]), np.array([[1.0, 0.0]]), np.array([0.0]), np.array([[1.0, 4, 2, 4, 8]]), np.zeros((1, 2))
+    )
     assert same.describe() == [{"variance_explained": None, "relative_error": 0.25, "cosine": 0.5, "norm": 1, "l0": 2}]
-    zero = Fit(np.array([4.0]), np.zeros((1, 2)), np.array([0.0]), np.array([[1.0, 0, 0, 0, 8]]))
+    zero = Fit(np.array([4.0]), np.zeros((1, 2)), np.array([0.0]), np.array([[1.0, 0, 0, 0, 8]]), np.zeros((1, 2)))
     assert zero.describe() == [{"variance_explained": None, "relative_error": None, "cosine": 0, "norm": 0, "l0": 2}]
 
 

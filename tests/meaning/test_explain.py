@@ -4,7 +4,7 @@ import time
 
 import pandas as pd
 import pytest
-from builders import make_explanations, make_source
+from builders import as_nobody, make_explanations, make_source
 from conftest import LINKED, LINKED_SAE, PAGE
 from neuronpedia_server import FakeApi, FakeExports, Fault
 from typer.testing import CliRunner
@@ -523,6 +523,66 @@ def test_an_answer_that_cannot_be_read_is_not_called_damaged(study, servers, cac
         explain_kept(study, servers=servers)
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o555])
+def test_answers_are_used_where_they_cannot_be_kept(open_folder, monkeypatch, api, exports, mode):
+    """A cache folder of somebody else's, or a home that is not yours, ended in an error or a traceback."""
+    monkeypatch.setenv("FEATUREDIFF_CACHE", str(open_folder / "cache"))
+    source = make_source(open_folder / "results" / LINKED / "p", num_features=24, **LINKED_SAE)
+    study = load(source)
+    exports.put(SOURCE, [row for row in ROWS if row[0] != 1], size=6)
+    api.put(SOURCE, 1, ("of 1", "acts", "claude"))
+    (open_folder / "cache").mkdir()
+    (open_folder / "cache").chmod(mode)
+    servers = Servers.at(api.url, exports.url, pause=0.01)
+    with as_nobody():
+        explained = explain_kept(study, via="bulk", servers=servers)
+        assert explained.explained == explained.wanted - 1
+        explained = explain_kept(study, via="api", servers=servers)
+        assert explained.explained == 1
+        exports.faults[BATCHES[2]] = [Fault(status=403)]
+        with pytest.raises(
+            DataError, match=r"403 .* What was received is lost: `.*` cannot be (read|written) \(Permission"
+        ):
+            explain_kept(study, via="bulk", servers=servers)
+    assert re.match(r"`.*/cache/.*` cannot be (read|written) \(Permission denied\)\.", explained.not_kept)
+
+
+def test_what_others_keep_and_may_not_be_read_is_asked_for_again(open_folder, monkeypatch, exports):
+    monkeypatch.setenv("FEATUREDIFF_CACHE", str(open_folder))
+    source = make_source(open_folder / "results" / LINKED / "p", num_features=24, **LINKED_SAE)
+    study = load(source)
+    exports.put(SOURCE, ROWS, size=30)
+    assert explain_kept(study, servers=Servers.at("http://127.0.0.1:9", exports.url)).not_kept is None
+    (file,) = (open_folder / "explanations" / SOURCE).iterdir()
+    file.chmod(0o600)
+    exports.asked()
+    with as_nobody():
+        explained = explain_kept(study, servers=Servers.at("http://127.0.0.1:9", exports.url))
+    assert BATCHES[0] in exports.asked()
+    assert explained.explained == explained.wanted
+    assert "cannot be" in explained.not_kept
+
+
+def test_the_command_says_that_answers_are_not_kept(command, exports, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEATUREDIFF_CACHE", str(tmp_path / "file" / "cache"))
+    (tmp_path / "file").write_text("not a folder")
+    exports.put(SOURCE, ROWS, size=30)
+    assert re.search(
+        r"Note: the answers are not kept for the next run\. `.*` cannot be written \(Not a directory\)\.",
+        command().stderr,
+    )
+    assert (tmp_path / "explanations" / f"{LINKED}.csv").is_file()
+
+
+def test_a_home_that_is_not_known(study, monkeypatch):
+    monkeypatch.setenv("FEATUREDIFF_CACHE", "~nobody-has-this-name/cache")
+    with refuses(
+        "The environment variable FEATUREDIFF_CACHE is '~nobody-has-this-name/cache', but whose home that is, is not "
+        "known."
+    ):
+        explain_kept(study)
+
+
 def test_answers_are_kept_in_the_users_cache_folder(study, servers, tmp_path, monkeypatch):
     monkeypatch.delenv("FEATUREDIFF_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -603,7 +663,7 @@ def test_a_file_of_somebody_else_is_not_touched(command, exports, tmp_path):
     before = path.read_bytes()
     message = (
         f"`{path}` is there already, and was not written by `featurediff explain`. "
-        "Name another file with --out, or replace it with --force."
+        f"Write beside it with --out {path.with_suffix('.neuronpedia.csv')}, or replace it with --force."
     )
     with refuses(message):
         command()
@@ -614,6 +674,63 @@ def test_a_file_of_somebody_else_is_not_touched(command, exports, tmp_path):
     assert path.read_bytes() == before
     command("--force")
     assert path.read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b'feature_id,explanation,type,model,url\n0,"cut', b"\x1f\x8b\x08"])
+def test_a_file_that_cannot_be_read_is_not_touched(command, exports, tmp_path, content):
+    """Reading it ended the command, which did not say where else to write."""
+    exports.put(SOURCE, ROWS, size=6)
+    path = tmp_path / "explanations" / f"{LINKED}.csv"
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_bytes(content)
+    beside = path.with_suffix(".neuronpedia.csv")
+    offer = rf"Write beside it with --out {re.escape(str(beside))}, or replace it with --force\.$"
+    with pytest.raises(DataError, match=rf"^`.*{offer}"):
+        command()
+    assert exports.asked() == []
+    command("--out", beside)
+    assert len(pd.read_csv(beside)) == 24
+    assert content is None or path.read_bytes() == content
+
+
+@pytest.mark.parametrize("link", ["file", "folder", "broken"])
+def test_nothing_is_written_through_a_link(command, exports, tmp_path, link):
+    exports.put(SOURCE, ROWS, size=6)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = tmp_path / "explanations"
+    path = folder / f"{LINKED}.csv"
+    if link == "folder":
+        folder.symlink_to(elsewhere, target_is_directory=True)
+    else:
+        folder.mkdir()
+        path.symlink_to(elsewhere / "theirs.csv")
+    if link == "file":
+        (elsewhere / "theirs.csv").write_text("feature_id,explanation,type,model,url\n")
+    before = {file: file.read_bytes() for file in elsewhere.iterdir()}
+    named = folder if link == "folder" else path
+    for words in ((), ("--force",)):
+        with refuses(
+            f"`{named}` is a link, and nothing is written through links. Name a file that is none with --out."
+        ):
+            command(*words)
+    assert exports.asked() == []
+    assert {file: file.read_bytes() for file in elsewhere.iterdir()} == before
+    assert named.is_symlink()
+    command("--out", tmp_path / "mine.csv")
+    assert len(pd.read_csv(tmp_path / "mine.csv")) == 24
+
+
+def test_a_place_that_may_not_be_written_to_is_refused_before_anything_is_asked_for(open_folder, exports):
+    source = make_source(open_folder / "results" / LINKED / "p", num_features=24, **LINKED_SAE)
+    words = ["explain", str(source), "--exports", exports.url]
+    with as_nobody():
+        result = CliRunner().invoke(app, words)
+    assert str(result.exception) == (
+        f"`{open_folder}/explanations/{LINKED}.csv` cannot be written: you may not write in `{open_folder}`. "
+        "Name a file elsewhere with --out."
+    )
+    assert exports.asked() == []
 
 
 def test_a_file_inside_the_tree_is_where_explanations_go(command, exports, tmp_path):

@@ -58,7 +58,7 @@ def test_place_of_a_sparse_tensor(token_type, name):
     data[token_type][name] = torch.ones(8).to_sparse()
     assert refused(pickle_of(data)) == (
         f"`x.pt`: token type {token_type!r}, {name!r} is a tensor that is sparse, but expected a dense tensor of real "
-        "numbers."
+        "numbers. Store x.to_dense()."
     )
 
 

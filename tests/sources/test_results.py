@@ -401,7 +401,8 @@ def test_a_pickle_that_wants_code(capfd):
 
 
 def test_numpy_scalars_in_the_metadata():
-    with refuses(f"`base.pt` wants the code 'numpy._core.multiarray.scalar', {WANTS}"):
+    cure = "'sae_layer' in the metadata is a numpy scalar: store int(x), float(x) or str(x)."
+    with refuses(f"`base.pt` wants the code 'numpy._core.multiarray.scalar', {WANTS} {cure}"):
         parse_base(model_data("base", sae_layer=np.int64(20)))
 
 
@@ -514,7 +515,7 @@ def test_an_optional_field_of_a_wrong_type(field):
 
 
 @pytest.mark.parametrize(
-    ("token_types", "position", "as_shown"), [(["a", "a"], 1, "'a'"), ([" "], 0, "' '"), (["a", 3], 1, "3")]
+    ("token_types", "position", "as_shown"), [(["a", "a"], 1, "'a'"), ([""], 0, "''"), (["a", 3], 1, "3")]
 )
 def test_token_types_of_the_metadata_are_different_strings(token_types, position, as_shown):
     field = f"`token_types[{position}]`"
@@ -626,8 +627,8 @@ def test_shares_of_prompts_come_from_the_counts_where_the_file_has_none():
 def test_a_quantized_or_nested_vector():
     quantized = torch.quantize_per_tensor(torch.ones(8), 1.0, 0, torch.qint8)
     nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(5)])
-    for tensor, kind in ((quantized, "quantized"), (nested, "nested")):
-        with refuses(f"{PLACE} is a tensor that is {kind}, but expected a dense tensor of real numbers."):
+    for tensor, kind, cure in ((quantized, "quantized", " Store x.dequantize()."), (nested, "nested", "")):
+        with refuses(f"{PLACE} is a tensor that is {kind}, but expected a dense tensor of real numbers.{cure}"):
             parse_base(with_vector("target_max", tensor))
 
 

@@ -14,7 +14,7 @@ from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.labels import PROMPTS, Labels
-from featurediff.wording import plural
+from featurediff.wording import plural, visible
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.room import Room
@@ -55,7 +55,7 @@ def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Op
     at = order.index(picked) if picked in order else None
     last = len(order) - 1
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"#### Feature {feature_id} at {escape_markdown(token_type)}", width="content")
+        st.markdown(f"#### Feature {feature_id} at {escape_markdown(visible(token_type))}", width="content")
         if at is None:
             st.caption("not in the table", width="content")
         with st.container():

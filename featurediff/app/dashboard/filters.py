@@ -14,7 +14,7 @@ from featurediff.charts.style import colours
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Consistency, Filters, read_ids
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.wording import quoted
+from featurediff.wording import quoted, visible
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.opened import KeptCounts
@@ -106,7 +106,7 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
 
 def _entry(symbol: str, name: str, count: int) -> str:
     """Return an entry of the legend: symbol, name and number of features."""
-    return f"{symbol} {escape_markdown(name)} {count:,}"
+    return f"{symbol} {escape_markdown(visible(name))} {count:,}"
 
 
 def _in_colour(symbol: str, colour: str) -> str:

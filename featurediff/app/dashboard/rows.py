@@ -13,16 +13,16 @@ import streamlit as st
 from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.shown import Shown
 from featurediff.charts.view import View
-from featurediff.features.evidence_columns import question_q
+from featurediff.features.evidence_columns import goes_against, question_q
 from featurediff.features.listing import list_features, order_by_evidence
 from featurediff.features.questions import effect_of
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.wording import p_text, with_sign
+from featurediff.wording import p_text, visible, with_sign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from featurediff.labels import Labels, Prompts
+    from featurediff.labels import Prompts
     from featurediff.sources.origin import Origin
 
 MOST_ROWS = 1_000
@@ -147,7 +147,7 @@ def _values(
 
 def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]) -> pd.DataFrame:
     """Return the cells of rows."""
-    metric, labels = view.metric, view.labels
+    metric = view.metric
     base, chat = (rows[f"{side}_{metric}"] for side in SIDES)
     shares = {
         which: [
@@ -159,14 +159,16 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
     cells: dict[str, Any] = {
         "feature_id": rows["feature_id"],
         "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
-        "token_type": rows["token_type"].astype("str"),
+        "token_type": rows["token_type"]
+        .astype("str")
+        .map({name: visible(name) for name in rows["token_type"].cat.categories}),
         "effect": _effects(rows, effect_of(view.question, metric)),
         "q": [p_text(q) if np.isfinite(q) else "–" for q in question_q(rows, view.question, metric).tolist()],
         "explanation": rows["explanation"].fillna(""),
         "neuronpedia_url": rows["neuronpedia_url"],
         "share": shares["target"],
         "control_share": shares["control"],
-        "exclusivity": _classes(rows, labels),
+        "exclusivity": _classes(rows, view),
         f"base_{metric}": base,
         f"chat_{metric}": chat,
         "difference": chat - base,
@@ -203,9 +205,16 @@ def _decimals(values: NDArray[np.float64]) -> int:
     return int(np.clip(2 - np.floor(np.log10(largest_value)), 0, 4)) if largest_value else 0
 
 
-def _classes(rows: pd.DataFrame, labels: Labels) -> list[str]:
-    """Name the models in which features are exclusive, with a word where the other one contradicts it."""
+def _classes(rows: pd.DataFrame, view: View) -> list[str]:
+    """Name the models in which features are exclusive, with a word where other prompts or the change contradict it."""
+    change = np.sign(rows[effect_of("exclusive", view.metric)].to_numpy())
+    against = goes_against(rows, view.metric)
+    words = np.select(
+        [against & (change == way) for way in (1, 0, -1)], [", but rises", ", but stays", ", but falls"], ""
+    )
     return [
-        labels.short_category(name) + (", inconsistent" if inconsistent else "")
-        for name, inconsistent in zip(rows["exclusivity"].tolist(), rows["inconsistent"].tolist(), strict=True)
+        view.labels.short_category(name) + (", inconsistent" if inconsistent else "") + word
+        for name, inconsistent, word in zip(
+            rows["exclusivity"].tolist(), rows["inconsistent"].tolist(), words.tolist(), strict=True
+        )
     ]

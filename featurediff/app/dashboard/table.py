@@ -23,6 +23,12 @@ ROW_HEIGHT = 30
 WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "q": 54}
 """Pixels of the columns before the explanation, which takes what they leave."""
 
+CLASS = (
+    "In which models it is active on target prompts only. Inconsistent: also active on the other model’s control "
+    "prompts. But rises, stays or falls: how its use changes from base to chat, where that model does not use it more."
+)
+"""What the column of the class means."""
+
 LEAST_EXPLANATION = 110
 CHARACTER = 5.8
 """Pixels of a digit."""
@@ -62,7 +68,7 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="↗", width=50),
         "share": words("share", f"On {labels.target}", 120, f"Target prompts on which it is active: {change}."),
         "control_share": words("control_share", f"On {labels.control}", 120, f"Control prompts likewise: {change}."),
-        "exclusivity": words("exclusivity", "Class", 110, "In which models it is active on target prompts only."),
+        "exclusivity": words("exclusivity", "Class", 110, CLASS),
         f"base_{metric}": number(f"base_{metric}", base, "%.4g", 80),
         f"chat_{metric}": number(f"chat_{metric}", chat, "%.4g", 80),
         "difference": number("difference", "Difference", "%+.4g", 90, escape_markdown(f"{chat} − {base}")),

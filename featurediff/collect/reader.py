@@ -1,0 +1,148 @@
+"""Residual streams of tokens → the features that are active, each group of tokens pooled into one, and the fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from featurediff.collect.decoder import Active, measure
+from featurediff.collect.fit import Fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from featurediff.collect.decoder import Decoder
+    from featurediff.collect.pools import Pooled
+    from featurediff.collect.saes import Sae
+
+_MAX_ACTIVATIONS = 2**25
+"""Activations that are computed at a time: 128 MiB in float32, whatever the SAE's width."""
+
+_ROWS = 1024
+"""Tokens that are made float64 at a time."""
+
+
+class Read(NamedTuple):
+    """What was read of a batch, in the host's memory; a group is a prompt × token types + a token type."""
+
+    groups: NDArray[np.int32]
+    """Shape (active,), like the next three."""
+
+    features: NDArray[np.int32]
+    """Feature ids; one stands at most once in a group."""
+
+    activations: NDArray[np.float32]
+    """Their activations, none of them 0."""
+
+    in_units: NDArray[np.float32] | None
+    """Activations times what undoes the SAE's scaling of the token; None where it does not scale."""
+
+    is_finite: NDArray[np.bool_]
+    """Whether the model gave numbers; shape (groups,)."""
+
+    fit: Fit | None
+    """How well the SAE reads the model; None where it is not asked for."""
+
+
+class Reader:
+    """
+    Encodes tokens, and says how well the SAE reads them.
+
+    Parameters
+    ----------
+    sae : Sae
+        On the device of the tokens.
+    decoder : Decoder or None
+        Of the SAE; None where the fit is not asked for.
+    pooled : sequence of {"no", "max", "mean"}
+        How the tokens of each token type become one.
+    """
+
+    def __init__(self, sae: Sae, decoder: Decoder | None, pooled: Sequence[Pooled]) -> None:
+        self._sae, self._decoder, self._pooled = sae, decoder, pooled
+
+    def read(self, tokens: torch.Tensor, counts: NDArray[np.int32]) -> Read:
+        """
+        Read tokens.
+
+        Parameters
+        ----------
+        tokens : Tensor of shape (tokens, width), float32
+            Their residual streams, in the order of prompts, then of token types.
+        counts : ndarray of shape (prompts, token types)
+            How many tokens each of these groups has.
+        """
+        sizes = torch.from_numpy(counts.reshape(-1)).to(tokens.device, torch.int64)
+        groups = torch.repeat_interleave(torch.arange(len(sizes), device=tokens.device), sizes, output_size=len(tokens))
+        found, measured = [], []
+        step = max(1, _MAX_ACTIVATIONS // self._sae.num_features)
+        for start in range(0, len(tokens), step):
+            some = tokens[start : start + step]
+            acts = self._sae.encode(some)
+            at = acts.nonzero(as_tuple=True)
+            active = Active(at[0], at[1], acts[at])
+            parts = [groups[active.rows + start], active.features, active.activations]
+            if self._decoder:
+                measured.append(measure(some, self._decoder.decode(active, len(some)), active))
+                if self._decoder.scales_tokens:
+                    parts.append(active.activations * self._decoder.scale()[active.rows, 0])
+            found.append(parts)
+        columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
+        if any(how != "no" for how in self._pooled):
+            columns = self._pool(columns, sizes)
+        finite = torch.ones_like(sizes).scatter_reduce(0, groups, tokens.isfinite().all(dim=-1).to(sizes.dtype), "amin")
+        of_group, features, activations, *in_units = (column.numpy(force=True) for column in columns)
+        return Read(
+            of_group.astype(np.int32),
+            features.astype(np.int32),
+            activations,
+            in_units[0] if in_units else None,
+            finite.numpy(force=True).astype(bool),
+            _sum_up(tokens, torch.cat(measured), groups, sizes, len(self._pooled)) if measured else None,
+        )
+
+    def _pool(self, columns: list[torch.Tensor], sizes: torch.Tensor) -> list[torch.Tensor]:
+        """
+        Make one activation of those of a feature on the tokens of a group.
+
+        Tokens on which a feature is silent count as 0: the mean is over all tokens of the group, and a maximum of 0 is
+        none. Sorting keeps the order of tokens, so that sums do not depend on the device's mood.
+        """
+        groups, features, *values = columns
+        keys, order = torch.sort(groups * self._sae.num_features + features, stable=True)
+        keys, lengths = torch.unique_consecutive(keys, return_counts=True)
+        of_group = keys // self._sae.num_features
+        how = [("no", "max", "mean").index(name) for name in self._pooled]
+        kind = torch.tensor(how, device=keys.device)[of_group % len(how)]
+        pooled = []
+        for value in (value[order] for value in values):
+            largest, total = (
+                torch.segment_reduce(value, name, lengths=lengths, unsafe=True) for name in ("max", "sum")
+            )
+            pooled.append(torch.where(kind == 1, largest, torch.where(kind == 2, total / sizes[of_group], total)))
+        is_active = torch.where(kind == 1, pooled[0] > 0, pooled[0] != 0)
+        return [column[is_active] for column in (of_group, keys % self._sae.num_features, *pooled)]
+
+
+def _sum_up(
+    tokens: torch.Tensor, measured: torch.Tensor, groups: torch.Tensor, sizes: torch.Tensor, token_types: int
+) -> Fit:
+    """Add up what was measured of the tokens of each token type."""
+    of_type = groups % token_types
+    weights = 1 / sizes[groups].to(torch.float64)
+    parts = []
+    for token_type in range(token_types):
+        (here,) = (of_type == token_type).nonzero(as_tuple=True)
+        chosen = tokens if len(here) == len(tokens) else tokens[here]
+        mean = chosen.sum(dim=0, dtype=torch.float64) / max(len(here), 1)
+        squares, level = mean.new_zeros(()), torch.zeros_like(mean)
+        for start in range(0, len(here), _ROWS):
+            exact = chosen[start : start + _ROWS].to(torch.float64)
+            squares += (exact - mean).square().sum()
+            level += weights[here[start : start + _ROWS]] @ exact
+        parts.append([mean.new_tensor(len(here)), mean, squares, measured[here].sum(dim=0), level])
+    return Fit(*(torch.stack(column).numpy(force=True) for column in zip(*parts, strict=True)))

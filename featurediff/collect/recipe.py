@@ -1,0 +1,44 @@
+"""What a worker needs to know: which model, how it is run, and what is read of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from featurediff.collect.pools import Pooled
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a worker needs to know to make its encoder."""
+
+    model: str
+    """Hub id or local folder."""
+
+    revision: str | None
+    """Commit on the hub; None for a local folder."""
+
+    sae: str
+    """RELEASE:SAE_ID or local folder."""
+
+    layer: int | None
+    """Of the SAE, where it does not say."""
+
+    dtype: str
+    """Of the model."""
+
+    batch_size: int | None
+    """Prompts in a batch; None for as many as the device likes."""
+
+    num_gpus: int
+    """GPUs that one model is spread over."""
+
+    pooled: tuple[Pooled, ...]
+    """How the tokens of each token type become one."""
+
+    fit: bool = True
+    """Whether to say how well the SAE reads the model."""
+
+    generate: int | None = None
+    """New tokens to generate for each prompt; None to read prompts."""
