@@ -10,7 +10,10 @@ from conftest import SAE_FOLDER
 from dashboard import click_row, count, figure, held, open_app, rows, table_of
 
 from featurediff import load
+from featurediff.app.dashboard.figure import plot_of
+from featurediff.app.dashboard.room import Room
 from featurediff.app.sources import demo_sources
+from featurediff.charts.chart import make_chart
 from featurediff.charts.view import View
 from featurediff.sources import demo
 
@@ -32,7 +35,8 @@ def chart_of(at):
 @pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
 def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     study, view = load(source), View(chart=chart)
-    drawing = study.draw(study.table(), view)
+    kept, plot = study.table(), plot_of(Room().chart, square=chart == "scatter")
+    drawing = make_chart(kept, view, study.origin, plot=plot).draw(kept, view, titled=False)
     few = [trace | {"type": "scatter"} for trace in drawing["data"]]  # the app draws few points as SVG
     fig = go.Figure(drawing | {"data": few})
     spec = open_app(chart=chart)
