@@ -44,7 +44,7 @@ bench: .venv/for-development  ## measure speed and memory into bench/README.md; 
 	$(BIN)/python bench/browser.py
 	$(BIN)/python bench/load.py
 
-fuzz: .venv/for-development  ## read 10,000 spoilt files, follow 600 spoilt links; ARGS="--seed 1 --count 500" reads others
+fuzz: .venv/for-development  ## read 20,000 spoilt files, follow 600 spoilt links; ARGS="--seed 1 --count 500" reads others
 	$(BIN)/python bench/fuzz.py $(ARGS)
 	FEATUREDIFF_LINKS=300 $(BIN)/python -m pytest -k any_link tests/test_hostile_links.py
 

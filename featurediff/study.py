@@ -27,7 +27,7 @@ from featurediff.files import file_identity, kind_of
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.meaning.explanations import Explanations, read_explanations
 from featurediff.meaning.hook_points import words_of_place
-from featurediff.meaning.pages import FeaturePages, find_page, user_page
+from featurediff.meaning.pages import FeaturePages, user_page
 from featurediff.meaning.registry import nominal_l0
 from featurediff.meaning.source_sae import page_of_source, sae_of_source
 from featurediff.sources.activations import Activations, find_activations
@@ -118,15 +118,18 @@ class Study:
         return self.sae_fit.in_words(view.labels, view.filters.token_types)
 
     def sample(self) -> str:
-        """Say what the evidence rests on: how many prompts, in how many groups."""
+        """Say what the evidence rests on: how many prompts, in how many groups, and what each model read of them."""
+        own = any(self.results.of(side).metadata.fit.own_responses for side in SIDES)
+        differ = "; each model read its own response, so that the texts differ too" if own else ""
         if self.pairs is not None:
-            return describe_pairs(self.pairs)
+            return describe_pairs(self.pairs) + differ
         sizes = {prompts: [self.origin.num_prompts[side, prompts] for side in SIDES] for prompts in PROMPTS}
         parts = [
             plural(n[0], f"{prompts} prompt") if n[0] == n[1] else f"{n[0]} and {n[1]} {prompts} prompts"
             for prompts, n in sizes.items()
         ]
-        return f"{' and '.join(parts)}; which feature was active on which prompt is not known, so tests are unpaired"
+        unpaired = "which feature was active on which prompt is not known, so tests are unpaired"
+        return f"{' and '.join(parts)}; {unpaired}{differ}"
 
     def finding(self, view: View, kept: pd.DataFrame | None = None) -> str:
         """Say in words what a view's question finds, given `table_of` where it is at hand; see `charts.finding`."""
@@ -174,7 +177,7 @@ class Study:
         """
         if template is None and explanation_type is None:
             return self
-        pages = find_page(model=None, trainer=None, layer=None, template=template) if template else self.pages
+        pages = user_page(template) if template else self.pages
         explanations = self.explanations and self.explanations.preferring(explanation_type)
         return replace(self, explanations=explanations, pages=pages)
 

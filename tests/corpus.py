@@ -774,7 +774,7 @@ EXPLANATIONS = {
     ),
     "Latin-1": ("feature_id,description\n1,naïve\n".encode("latin-1"), ("`e.csv` is not UTF-8: line 2", "0xef")),
     "UTF-16": ("feature_id,description\n1,x\n".encode("utf-16"), ("`e.csv` is UTF-16", "Save it as CSV in UTF-8")),
-    "an archive": (rewritten(), ("`e.csv` is not UTF-8", "Save it as CSV in UTF-8")),
+    "an archive": (rewritten(), ("`e.csv` is an Excel workbook, or another zip archive", "Save it as CSV in UTF-8")),
     "a row too long": (b"feature_id,description\n1,a,b\n", NO_CSV),
     "a row too long after others": (b"feature_id,description\n1,a\n2,b\n3,c,d\n", NO_CSV),
     "a quote left open in the header": (b'feature_id,"description\n1,x\n2,b\n', NO_CSV),

@@ -5,7 +5,9 @@ A spoilt file is either refused with a `DataError`, or read as something else re
 """
 
 import csv
+import gzip
 import io
+import json
 import pickletools
 import random
 import struct
@@ -23,6 +25,7 @@ import pyarrow.parquet as pq
 import torch
 from builders import TOKEN_TYPES, model_data
 from corpus import bytes_of, rewritten, saved
+from neuronpedia_server import FakeServer, explanation_of
 
 from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.errors import DataError
@@ -30,6 +33,9 @@ from featurediff.export import csv_text
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.meaning import columns
 from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.neuronpedia_api import BulkFile, read_bulk
+from featurediff.meaning.neuronpedia_cache import Cache
+from featurediff.meaning.neuronpedia_server import Server
 from featurediff.sources.activations import Activations
 from featurediff.sources.notes import notes
 from featurediff.sources.pairs import read_pairs
@@ -66,7 +72,7 @@ def outcome(kind: str, data: bytes, folder: Path) -> Outcome:
         KINDS[kind].check(data, folder)
     except DataError as error:
         message = str(error)
-        assert message.startswith("`"), message
+        assert message.startswith(("`", "http://127.0.0.1")), message
         assert len(message) < 1500, message
         return "refused"
     return "right"
@@ -430,9 +436,166 @@ def check_activations(data: bytes, folder: Path) -> None:
     assert np.isfinite(listing[["base", "chat"]].to_numpy()).all()
 
 
+# Wide CSVs
+
+
+def spoil_width(chance: random.Random, data: bytes) -> bytes:
+    """Add columns, cells or blank lines, few or hundreds of thousands of them."""
+    lines = data.split(b"\n")
+    count = chance.randrange(1, chance.choice((50, 190, 400, 20_000, 300_000)))
+    at = chance.randrange(min(2, len(lines)))
+    more = chance.choice((b",", b",x", b',""', b",c"))
+    if chance.random() < 0.2:
+        return b"\n" * count + data
+    if chance.random() < 0.5:  # columns of different names, with cells or without
+        lines[0] += b"".join(b",c%d" % number for number in range(count))
+        rows = [line + b"," * count if line and chance.random() < 0.7 else line for line in lines[1:]]
+        return b"\n".join([lines[0], *rows])
+    lines[at] += more * count
+    return b"\n".join(lines)
+
+
+def wide_seeds() -> list[bytes]:
+    return [b"feature_id,explanation\n0,the first\n2,last\n", b"feature_id,description,type\n1,x,a\n"]
+
+
+# Prompts
+
+
+def prompt_frame(text: str = "Prompt") -> pd.DataFrame:
+    sizes = {prompts: RESULTS.base.metadata.num_prompts(prompts) for prompts in PROMPTS}
+    rows = [(prompts, i, f"{text} {i}") for prompts, n in sizes.items() for i in range(n)]
+    return pd.DataFrame(rows, columns=["prompt_set", "prompt_id", "content"])
+
+
+def prompt_seeds() -> list[bytes]:
+    frame = prompt_frame()
+    return [
+        as_parquet(frame),
+        as_parquet(frame.assign(group=range(len(frame)))),
+        as_parquet(prompt_frame("long " * 5000), compression="zstd"),
+        as_parquet(prompt_frame("wide " * 5000), use_dictionary=False, row_group_size=3),
+    ]
+
+
+def spoil_footer(chance: random.Random, data: bytes) -> bytes:
+    """Put zeros in front of the footer, change what it says, or change the table."""
+    size = int.from_bytes(data[-8:-4], "little") + 8
+    match chance.randrange(4):
+        case 0:
+            return data[:-size] + bytes(chance.randrange(chance.choice((10, 10**4, 10**7)))) + data[-size:]
+        case 1:
+            made = bytearray(data)
+            for _ in range(chance.choice((1, 1, 3))):
+                made[len(made) - 8 - chance.randrange(size)] = chance.randrange(256)
+            return bytes(made)
+        case 2:
+            return data[:-8] + chance.choice((0, 2**31, size, chance.randrange(2**32))).to_bytes(4, "little") + b"PAR1"
+        case _:
+            frame = prompt_frame(chance.choice(("x", "x" * 200_000, "\0", "é" * 12_000)))
+            if chance.random() < 0.5:
+                frame = pd.concat([frame] * chance.choice((1, 2, 5)), ignore_index=True)
+            options = {"use_dictionary": chance.random() < 0.5, "compression": chance.choice(("zstd", "none"))}
+            return as_parquet(frame.sample(frac=1, random_state=chance.randrange(100)), **options)
+
+
+def check_prompts(data: bytes, folder: Path) -> None:
+    """The texts beside a feature are those that pyarrow reads, cut."""
+    path, prompts = folder / "activations.parquet", folder / "prompts.parquet"
+    path.write_bytes(as_parquet(activation_rows()))
+    prompts.write_bytes(data)
+    try:
+        listing = Activations(path, prompts).of_feature(2, "model", RESULTS)
+    finally:
+        path.unlink()
+        prompts.unlink()
+    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    texts = {(row["prompt_set"], row["prompt_id"]): row["content"][:10_000] for row in rows}
+    for row in listing.itertuples():
+        expected = texts.get((row.prompt_set, row.prompt_id))
+        assert pd.isna(row.content) if expected is None else row.content == expected
+
+
+# Neuronpedia's answers, and what is kept of them
+
+
+def answer_seeds() -> list[bytes]:
+    rows = [explanation_of("m/s", i, f"text {i}", "kind", "model") | {"embedding": [0.5]} for i in (3, 11, 200)]
+    plain = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    return [plain, gzip.compress(plain, mtime=0), b'{"index": 7, "description": "x"}\n']
+
+
+JSON_PIECES = (
+    b"1.9", b"true", b'"1_0"', b"null", b"-1", b"1e999", b"[" * 2000, b"{}", b'"\\ud800"', b'"' + b"x" * 11_000 + b'"',
+    b"9" * 5000, b"\n", b",", b'"', b"[]", b'{"index": "5"}', b"NaN",
+)  # fmt: skip
+
+
+def spoil_json(chance: random.Random, data: bytes) -> bytes:
+    """Change bytes, or put other values where one stands; zipped files are also spoilt inside."""
+    is_zipped = data.startswith(b"\x1f\x8b")
+    if chance.random() < 0.3:
+        return spoil_bytes(chance, data)
+    made = bytearray(gzip.decompress(data) if is_zipped else data)
+    for _ in range(chance.choice((1, 1, 2))):
+        at = chance.randrange(len(made) + 1)
+        colon = made.find(b":", at)
+        end = made.find(b",", colon) if colon > 0 else at + 1
+        if colon > 0 and chance.random() < 0.7:
+            made[colon + 1 : end if end > 0 else len(made)] = chance.choice(JSON_PIECES)
+        else:
+            made[at:at] = chance.choice(JSON_PIECES)
+    return gzip.compress(bytes(made), mtime=0) if is_zipped else bytes(made)
+
+
+def check_answer(data: bytes, _folder: Path) -> None:
+    """A server that sends these bytes is believed only where each line is an object with a feature id."""
+    server = FakeServer()
+    try:
+        server.bodies["/file.gz"] = data
+        texts = read_bulk(Server(server.url, pause=0), BulkFile("file.gz", "file"))
+    finally:
+        server.stop()
+    lines = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).split(b"\n")
+    said = [json.loads(line) for line in lines if line.strip()]
+    for row in said:
+        assert not isinstance(row["index"], bool | float)
+        assert str(row["index"]).isdecimal()
+    expected = [(int(row["index"]), row["description"]) for row in said if is_text(row.get("description"))]
+    assert [(text.feature_id, text.explanation) for text in texts] == [
+        (i, text[:10_000].encode(errors="replace").decode()) for i, text in expected
+    ]
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def cache_seeds() -> list[bytes]:
+    rows = [[3, "three", "kind", "model"], [11, "eleven – é", None, None], [3, "three", "kind", "model"]]
+    return [json.dumps(rows).encode(), b"[]", json.dumps(rows[:1]).encode()]
+
+
+def check_cache(data: bytes, folder: Path) -> None:
+    """What is kept is read as JSON reads it, each text once."""
+    path = folder / "feature-3.json"
+    path.write_bytes(data)
+    try:
+        texts = Cache(folder).texts()
+    finally:
+        path.unlink()
+    expected = list(dict.fromkeys(map(tuple, json.loads(data)))) if json.loads(data) else []
+    found = [tuple(None if pd.isna(cell) else cell for cell in row) for row in texts.itertuples(index=False)]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+
+
 KINDS = {
     "base.pt": Kind(pt_seeds, spoil_pt, check_pt),
     "explanations.csv": Kind(explanation_seeds, spoil_csv, check_explanations),
     "stars.csv": Kind(star_seeds, spoil_csv, check_stars),
     "activations.parquet": Kind(activation_seeds, spoil_activations, check_activations),
+    "wide.csv": Kind(wide_seeds, spoil_width, check_explanations),
+    "prompts.parquet": Kind(prompt_seeds, spoil_footer, check_prompts),
+    "Neuronpedia's answer": Kind(answer_seeds, spoil_json, check_answer),
+    "feature-3.json": Kind(cache_seeds, spoil_json, check_cache),
 }

@@ -25,8 +25,8 @@ MOST_LABEL = 40
 _IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control", "question", "metric", "family"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {"source", "feature", "chart", "top", "alpha", "scale", "spread", "open", "labelled", "evidence", "once"}
-    | {"exclusivity", "consistency", "search", "ids", "min_value", "explanation_type"},
+    | {"source", "feature", "chart", "top", "by_share", "alpha", "scale", "spread", "open", "labelled", "evidence"}
+    | {"once", "exclusivity", "consistency", "search", "ids", "min_value", "explanation_type"},
     COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }
 """Page → the names that its links have."""
@@ -48,6 +48,22 @@ def go_to(here: str, there: str, changes: Mapping[str, str | list[str]] | None =
     for name in _IN_BOTH:  # a page does not take over the other one's choices
         st.session_state.pop(name, None)
     st.switch_page(there, query_params={})
+
+
+def enter(page: str) -> bool:
+    """
+    Return whether this page was not the last one that ran, so that it must read its link.
+
+    On the browser’s way back nobody calls `go_to`: what the other page holds under a name that both have would then
+    count before the link.
+    """
+    here = session()
+    is_new = here.page != page
+    if is_new and here.page:
+        for name in _IN_BOTH:
+            st.session_state.pop(name, None)
+    here.page = page
+    return is_new
 
 
 def come_back(page: str, choice: str | None = None) -> None:

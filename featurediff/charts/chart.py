@@ -128,7 +128,7 @@ class RankingChart:
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the ranking; see `ranked.rank`."""
-        return rank(rows, self.view.asked, self.origin, self.view.top)
+        return rank(rows, self.view.asked, self.origin, self.view.top, by_share=self.view.by_share)
 
 
 def make_chart(

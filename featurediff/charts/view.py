@@ -61,6 +61,9 @@ class View:
     top: int = TOP
     """Of a ranking, how many increases and how many decreases of each token type."""
 
+    by_share: bool = False
+    """Whether a ranking goes by the shares of what differs between the models, where a file says them."""
+
     by: By = "position"
     """Whether table and files have a row for each position at which a feature is kept, or one for its best."""
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 from typer.core import TyperCommand
 
@@ -98,7 +99,7 @@ def collect(
         str | None, typer.Option(metavar="[ADDRESS]", help="Run on a Ray cluster; by default one on this machine.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Copies of the model on the cluster.")] = None,
-    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs that one model is spread over.")] = 1,
+    gpus_per_model: Annotated[int, typer.Option(min=1, help="GPUs that one model is spread over, by its layers.")] = 1,
 ) -> None:
     """Run a base and a chat model on target and control prompts, read one SAE, and write a source."""
     _check_installed("collect", *(["cluster"] if ray is not None else []))
@@ -140,7 +141,7 @@ def collect(
         skip_bad=skip_bad,
         ray=ray,
         workers=workers,
-        tensor_parallel=tensor_parallel,
+        gpus_per_model=gpus_per_model,
         command=shlex.join(["featurediff", *sys.argv[1:]]),
     )
     with err.status("Reading prompts and SAE"):
@@ -191,12 +192,20 @@ class Speed(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.1f} prompts/s")
 
 
+class Stage(ProgressColumn):
+    """What is done now, cut where a narrow terminal has no room for it, so that the numbers stay whole."""
+
+    def render(self, task: Task) -> Text:
+        """Return the description on one line."""
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
 _COLUMNS = (
-    TextColumn("{task.description}", markup=False),
-    BarColumn(),
-    MofNCompleteColumn(),
-    Speed(),
-    TimeRemainingColumn(),
+    Stage(),
+    BarColumn(bar_width=20),
+    MofNCompleteColumn(table_column=Column(no_wrap=True)),
+    Speed(table_column=Column(no_wrap=True)),
+    TimeRemainingColumn(table_column=Column(no_wrap=True)),
 )
 
 

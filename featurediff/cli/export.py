@@ -107,6 +107,9 @@ def export_sources(
         By, typer.Option(help="List a feature at each of its positions, or once, at its best; not in a ranking.")
     ] = "position",
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Increases and decreases in a ranking.")] = View.top,
+    by_share: Annotated[
+        bool, typer.Option("--by-share", help="Rank by the share of what differs between the models.")
+    ] = False,
     scale: Annotated[Choice, typer.Option(help="Of both axes; auto is linear with --no-spread.")] = "auto",
     spread: Annotated[bool, typer.Option(help="Whether points that coincide get places of their own.")] = True,
     base_label: Annotated[str | None, typer.Option(help="By default Base, or what the files say.")] = None,
@@ -147,6 +150,7 @@ def export_sources(
         family=family,
         by=by,
         top=top,
+        by_share=by_share,
     )
 
     def export(source: Source, outputs: Outputs) -> None:
@@ -157,6 +161,11 @@ def export_sources(
         labels = replace(view.labels, base=base_label or named.base, chat=chat_label or named.chat)
         shown = replace(view, labels=labels, metric=metric or default_metric(study.results))
         shown.check(study.results)
+        if by_share and study.sae_fit.shares is None:
+            msg = (
+                f"`{source.folder}` has no usable difference.parquet, so that no share is known. Leave --by-share out."
+            )
+            raise DataError(msg)
         _write(study, shown, outputs, offline=offline)
 
     alone = describe_source(source_dir)
@@ -184,7 +193,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     table = list_features(rows, view.metric, view.question, view.by)
     written = dict.fromkeys(filter(None, outputs.paths), len(table))
     if outputs.csv and view.chart == "ranking":
-        ranked = rank(rows, view.asked, study.origin, view.top)
+        ranked = rank(rows, view.asked, study.origin, view.top, by_share=view.by_share)
         write_whole(outputs.csv, ranking_csv(ranked, view.asked))
         written[outputs.csv] = len(ranked)
     elif outputs.csv:

@@ -1,14 +1,14 @@
-"""The same encoder on a Ray cluster: a Ray Data actor for each copy of the model."""
+"""The same work on a Ray cluster, by Ray Data actors that hold one model each."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
 import socket
 import subprocess
 import sys
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,12 +23,13 @@ from featurediff.errors import DataError
 from featurediff.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from featurediff.collect.encoder import Encoder
     from featurediff.collect.recipe import Recipe
     from featurediff.collect.responses import Writer
     from featurediff.collect.shards import Shard
+    from featurediff.labels import Side
 
 PATIENCE = 30
 """Seconds that a cluster has to answer."""
@@ -68,25 +69,23 @@ def connect(address: str) -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def encode_on_ray(
-    recipe: Recipe, shards: Sequence[Shard], workers: int | None, advance: Callable[[int], None]
+def work_on_ray(
+    recipes: Mapping[Side, Recipe], shards: Sequence[Shard], workers: int | None
 ) -> Iterator[tuple[Shard, pa.Table]]:
     """
-    Encode shards on the cluster that was joined.
+    Do shards on the cluster that was joined.
 
     A shard is one task and comes back as one row, so that it counts once, however often workers are lost and the task
-    runs again.
+    runs again. Workers take some seconds to start, so that they are kept from one model to the next.
 
     Parameters
     ----------
-    recipe : Recipe
-        What each worker loads.
+    recipes : mapping
+        Of each model, what a worker loads.
     shards : sequence of Shard
-        What is to be done.
+        What is to be done; those of one model after those of the other, as a worker holds one at a time.
     workers : int or None
         Copies of the model; None for as many as the cluster has GPUs for, and 1 where it has none.
-    advance : callable
-        Is told the number of prompts of each shard that is done.
 
     Yields
     ------
@@ -98,10 +97,11 @@ def encode_on_ray(
     DataError
         If a worker meets what a user can mend, no node has GPUs enough for a model, or the cluster is lost.
     """
-    each, room = _share_gpus(recipe.num_gpus)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every plan, over the progress bar
+    each, room = _share_gpus(next(iter(recipes.values())).num_gpus)
     data = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards)).map_batches(
         Worker,
-        fn_constructor_args=(recipe, ray.put(list(shards))),
+        fn_constructor_args=(dict(recipes), ray.put(list(shards))),
         batch_size=1,
         num_gpus=each,
         num_cpus=1,
@@ -112,9 +112,7 @@ def encode_on_ray(
         for row in data.iter_rows():
             if row["refused"]:
                 raise DataError(row["refused"])
-            shard = shards[row["shard"]]
-            advance(len(shard.chats))
-            yield shard, pa.ipc.open_stream(row["table"]).read_all()
+            yield shards[row["shard"]], pa.ipc.open_stream(row["table"]).read_all()
     except RayTaskError:  # a bug
         raise
     except RayError as error:
@@ -126,35 +124,44 @@ def encode_on_ray(
 
 class Worker:
     """
-    What an actor does: it loads model and SAE at its first shard, and then encodes one shard after the other.
+    What an actor does: it loads a model at its first shard, and then does one shard after the other.
 
     Parameters
     ----------
-    recipe : Recipe
-        What to load.
+    recipes : mapping
+        Of each model, what to load.
     shards : ObjectRef
         All shards, in the cluster's memory.
     """
 
-    def __init__(self, recipe: Recipe, shards: Any) -> None:  # noqa: ANN401  ray.ObjectRef
+    def __init__(self, recipes: Mapping[Side, Recipe], shards: Any) -> None:  # noqa: ANN401  ray.ObjectRef
         self._shards: list[Shard] = ray.get(shards)
-        self._recipe = recipe
+        self._recipes = recipes
+        self._loaded: tuple[Side, Encoder | Writer] | None = None
 
-    @cached_property
-    def _loaded(self) -> Encoder | Writer:
-        """Not made with the actor: what goes wrong there is lost in Ray's report that the actor died."""
-        return load(self._recipe)
+    def _load(self, side: Side) -> Encoder | Writer:
+        """
+        Load a model in place of the one before.
+
+        Not when the actor is made: what goes wrong there is lost in Ray's report that it died.
+        """
+        if self._loaded is None or self._loaded[0] != side:
+            self._loaded = None
+            gc.collect()  # the model before holds references to itself, and there may be no room for two
+            self._loaded = side, load(self._recipes[side])
+        return self._loaded[1]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """
-        Encode the one shard of a batch.
+        Do the one shard of a batch.
 
         The table travels as bytes, so that an empty one does too, and a DataError as what it says: of an exception Ray
         brings home only the trace.
         """
         (index,) = batch["item"].tolist()
         try:
-            ((_, table),) = self._loaded.work([self._shards[index]])
+            shard = self._shards[index]
+            ((_, table),) = self._load(shard.side).work([shard])
         except DataError as error:
             return {"shard": [index], "table": [b""], "refused": [str(error)]}
         sink = pa.BufferOutputStream()
@@ -218,6 +225,6 @@ def _share_gpus(each: int) -> tuple[int, int]:
         return 0, 1
     room = sum(gpus // each for gpus in nodes)
     if not room:
-        msg = f"--tensor-parallel {each} needs as many GPUs on one node, but those of the cluster have {listed(nodes)}."
+        msg = f"--gpus-per-model {each} needs as many GPUs on one node, but those of the cluster have {listed(nodes)}."
         raise DataError(msg)
     return each, room

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import pickle
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import cached_file, logging
+from transformers.utils import cached_file
 
 from featurediff.collect.adapters import Adapter, find_adapter, merge
+from featurediff.collect.foreign import quietly, refusing
 from featurediff.errors import DataError
-from featurediff.files import kind_of
 from featurediff.wording import listed, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NEEDED = ("num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings")
 """What the configuration of a language model says, in whole numbers."""
@@ -95,11 +89,11 @@ def describe_model(name: str, revision: str | None = None) -> ModelInfo:
     DataError
         If there is no such model.
     """
-    with _refusing("model", name):
+    with refusing("model", name):
         adapter = find_adapter(name, revision)
     source, commit = (adapter.base, adapter.base_revision) if adapter else (name, revision)
     of = f"base of {quoted(name)}," if adapter else "model"
-    with _refusing(of, source):
+    with refusing(of, source):
         config = AutoConfig.from_pretrained(source, revision=commit or "main", trust_remote_code=False)
         text = config.get_text_config()
         lacking = [key for key in _NEEDED if type(getattr(text, key, None)) is not int]
@@ -126,10 +120,10 @@ def load_tokenizer(model: ModelInfo) -> Any:  # noqa: ANN401  no stubs
     name, revision = model.name, model.revision
     if model.adapter:
         own = "tokenizer_config.json"
-        with _refusing("tokenizer of", name):
+        with refusing("tokenizer of", name):
             is_there = cached_file(name, own, revision=revision, _raise_exceptions_for_missing_entries=False)
         name, revision = (name, revision) if is_there else model.weights
-    with _refusing("tokenizer of", name):
+    with refusing("tokenizer of", name):
         return AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
 
 
@@ -143,7 +137,7 @@ def load_whole(model: ModelInfo, dtype: str, num_gpus: int = 1) -> Any:  # noqa:
         If it cannot be loaded, or there are too few GPUs.
     """
     name, revision = model.weights
-    with _refusing("model", name), _quietly():
+    with refusing("model", name), quietly():
         loaded = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision or "main",
@@ -153,7 +147,7 @@ def load_whole(model: ModelInfo, dtype: str, num_gpus: int = 1) -> Any:  # noqa:
             **_devices(num_gpus),
         )
     if model.adapter:
-        with _refusing("adapter", model.name):
+        with refusing("adapter", model.name):
             merge(loaded, model.adapter)  # in place; what it returns lacks the output layer
     return loaded.eval()
 
@@ -187,7 +181,7 @@ class Blocks:
         devices = _devices(num_gpus)
         name, revision = model.weights
         of_class = AutoModelForCausalLM if model.adapter else AutoModel
-        with _refusing("model", name), _quietly():
+        with refusing("model", name), quietly():
             self._model, info = of_class.from_pretrained(
                 name,
                 config=config,
@@ -202,7 +196,7 @@ class Blocks:
             msg = f"The model {quoted(name)} lacks weights: {listed(sorted(info['missing_keys']))}."
             raise DataError(msg)
         if model.adapter:
-            with _refusing("adapter", model.name):
+            with refusing("adapter", model.name):
                 self._model = merge(self._model, model.adapter)
         self._model.eval()
         self._last = _find_blocks(self._model, block + 1, model.name)[block]
@@ -264,50 +258,9 @@ def _devices(num_gpus: int) -> dict[str, Any]:
     if num_gpus <= 1:
         return {"device_map": "cuda:0" if found else "cpu"}
     if found < num_gpus:
-        msg = f"--tensor-parallel {num_gpus} needs as many GPUs, but {found} can be seen."
+        msg = f"--gpus-per-model {num_gpus} needs as many GPUs, but {found} can be seen."
         raise DataError(msg)
     from accelerate.utils import get_max_memory
 
     memory = get_max_memory()
     return {"device_map": "auto", "max_memory": {gpu: memory[gpu] for gpu in range(num_gpus)}}
-
-
-@contextlib.contextmanager
-def _refusing(what: str, name: str) -> Iterator[None]:
-    """Say that a model cannot be loaded: as with `torch.load`, foreign files make the libraries raise anything."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        folder = Path(name)
-        where = f"The {what} {quoted(name)}"
-        if "trust_remote_code" in str(error):
-            code = f" ({listed(sorted(path.name for path in folder.glob('*.py')))})" if kind_of(folder) else ""
-            msg = (
-                f"{where} wants to run Python code that comes with it{code}, and featurediff runs none. Take a model "
-                "whose architecture transformers has itself."
-            )
-            raise DataError(msg) from error
-        if isinstance(error, pickle.UnpicklingError):
-            msg = f"{where} has a pickle that is damaged or wants to run code. Save it again as safetensors."
-            raise DataError(msg) from error
-        reason = quoted(" ".join(str(error).split()))
-        local = "" if kind_of(folder) else " There is no such folder either."
-        msg = f"{where} cannot be loaded ({type(error).__name__}: {reason}).{local}"
-        raise DataError(msg) from error
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep transformers from reporting every weight that is left out, and from drawing a bar of its own."""
-    before = logging.get_verbosity()
-    had_bar = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if had_bar:
-            logging.enable_progress_bar()

@@ -111,7 +111,9 @@ def write_files(
             if fit := found[side, prompts].fit:
                 for token_type, of_type in zip(shape.token_types, fit.describe(), strict=True):
                     fits[token_type][prompts] = of_type
-        said = {"fit": fits, **differs} if decoder else {}
+        said: dict[str, Any] = {"fit": fits, **differs} if decoder else {}
+        if any(how != "no" for how in shape.pooled):
+            said["pool_tokens"] = _count_tokens([shard for shard in shards if shard.side == side], shape)
         torch.save({**content, "metadata": {**metadata[side], **said}}, folder / f"{side}.pt")
 
 
@@ -145,6 +147,18 @@ def _sums_in_units(active: pa.Table, statistics: Sequence[Statistics]) -> NDArra
     token_types, features, values = (active[name].to_numpy() for name in ("token_type", "feature_id", "in_units"))
     at = token_types * np.int64(sums.shape[1]) + features
     return np.bincount(at, values, sums.size).astype(np.float64).reshape(sums.shape)
+
+
+def _count_tokens(shards: Sequence[Shard], shape: Shape) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the mean number of tokens per prompt of each pool and prompt set."""
+    said: dict[str, dict[str, dict[str, float]]] = {}
+    for index, (token_type, how) in enumerate(zip(shape.token_types, shape.pooled, strict=True)):
+        if how != "no":
+            said[token_type] = {}
+            for prompts in PROMPTS:
+                counts = [shard.chats.counts[:, index] for shard in shards if shard.prompts == prompts]
+                said[token_type][prompts] = {"mean": float(np.concatenate(counts).mean())}
+    return said
 
 
 def _write_difference(

@@ -22,9 +22,10 @@ from featurediff.files import sync
 from featurediff.labels import SIDES, Side
 from featurediff.locks import alone
 from featurediff.sources.results import read_results
+from featurediff.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -101,18 +102,15 @@ def _alone(plan: Plan, workshop: Workshop) -> Iterator[None]:
 
 
 def _work(plan: Plan, dtype: str, workshop: Workshop, shards: Sequence[Shard], progress: Progress) -> None:
-    """Do what is not done yet of some shards, one model after the other, and save what comes of them."""
+    """Do what is not done yet of some shards, here or on the cluster, and save what comes of them."""
     todo = [shard for shard in shards if not workshop.has(shard)]
     progress.start(sum(len(shard.chats) for shard in todo))
-    for side, model in plan.models.items():
-        of_version = [shard for shard in todo if shard.side == side]
-        if of_version:
-            progress.stage(f"Loading {model.name}")
-            gc.collect()  # the model before holds references to itself, and there may be no room for two
-            recipe = _recipe(plan, side, dtype, generates=workshop.stage == "responses")
-            for shard, table in _run(plan, recipe, of_version, progress):
-                with _writing(workshop.folder):
-                    workshop.save(shard, table)
+    generates = workshop.stage == "responses"
+    recipes = {side: _recipe(plan, side, dtype, generates=generates) for side in SIDES}
+    do = _work_here if plan.settings.ray is None else _work_on_ray
+    for shard, table in do(plan, recipes, todo, progress) if todo else ():
+        with _writing(workshop.folder):
+            workshop.save(shard, table)
 
 
 def _recipe(plan: Plan, side: Side, dtype: str, *, generates: bool) -> Recipe:
@@ -124,28 +122,48 @@ def _recipe(plan: Plan, side: Side, dtype: str, *, generates: bool) -> Recipe:
         layer=settings.layer,
         dtype=dtype,
         batch_size=settings.batch_size,
-        num_gpus=settings.tensor_parallel,
+        num_gpus=settings.gpus_per_model,
         pooled=plan.positions.pooled,
         fit=settings.fit,
         generate=settings.generate if generates else None,
     )
 
 
-def _run(plan: Plan, recipe: Recipe, shards: Sequence[Shard], progress: Progress) -> Iterator[tuple[Shard, pa.Table]]:
-    """Load one model, here or on the cluster, and yield what comes of the shards as they are done."""
-    ray = plan.settings.ray
-    verb = "Asking" if recipe.generate else "Running"
-    if ray is None:
-        loaded = load(recipe, plan.sae)
-        if isinstance(loaded, Encoder):
-            loaded.warm_up(max(shards, key=lambda shard: shard.chats.lengths.max()).chats)
-        progress.stage(f"{verb} {recipe.model}")
-        yield from loaded.work(shards, progress.advance)
-    else:
-        from featurediff.collect.cluster import encode_on_ray
+def _work_here(
+    plan: Plan, recipes: Mapping[Side, Recipe], shards: Sequence[Shard], progress: Progress
+) -> Iterator[tuple[Shard, pa.Table]]:
+    """Load one model after the other, and yield what comes of its shards as they are done."""
+    for side, recipe in recipes.items():
+        of_model = [shard for shard in shards if shard.side == side]
+        if of_model:
+            progress.stage(f"Loading {recipe.model}")
+            gc.collect()  # the model before holds references to itself, and there may be no room for two
+            loaded = load(recipe, plan.sae)
+            if isinstance(loaded, Encoder):
+                loaded.warm_up(max(of_model, key=lambda shard: shard.chats.lengths.max()).chats)
+            progress.stage(f"{_verb(recipe)} {recipe.model}")
+            yield from loaded.work(of_model, progress.advance)
+            del loaded
 
-        progress.stage(f"{verb} {recipe.model} on {ray}")
-        yield from encode_on_ray(recipe, shards, plan.settings.workers, progress.advance)
+
+def _work_on_ray(
+    plan: Plan, recipes: Mapping[Side, Recipe], shards: Sequence[Shard], progress: Progress
+) -> Iterator[tuple[Shard, pa.Table]]:
+    """Have workers do the shards, and yield what comes of them in the order in which they are done."""
+    from featurediff.collect.cluster import work_on_ray
+
+    settings, at = plan.settings, None
+    progress.stage(f"Waiting for workers on {settings.ray}, and for the first {plural(len(shards[0].chats), 'prompt')}")
+    for shard, table in work_on_ray(recipes, shards, settings.workers):
+        if shard.side != at:
+            at, recipe = shard.side, recipes[shard.side]
+            progress.stage(f"{_verb(recipe)} {recipe.model} on {settings.ray}")
+        progress.advance(len(shard.chats))
+        yield shard, table
+
+
+def _verb(recipe: Recipe) -> str:
+    return "Asking" if recipe.generate else "Running"
 
 
 def _count_gpus(settings: Settings) -> int:

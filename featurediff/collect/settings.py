@@ -100,8 +100,8 @@ class Settings:
     workers: int | None = None
     """Copies of the model on the cluster; None for as many as fit its GPUs."""
 
-    tensor_parallel: int = 1
-    """GPUs that one model is spread over."""
+    gpus_per_model: int = 1
+    """GPUs that one model is spread over, by its layers."""
 
     command: str = ""
     """How the user asked, for the metadata."""

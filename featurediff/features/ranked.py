@@ -59,7 +59,7 @@ def change_of(table: pd.DataFrame, metric: str, origin: Origin) -> tuple[Floats,
     return base / base_n, chat / chat_n, (chat * base_n - base * chat_n) / (base_n * chat_n)
 
 
-def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> pd.DataFrame:
+def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP, *, by_share: bool = False) -> pd.DataFrame:
     """
     List the features that change most, at each token type.
 
@@ -76,6 +76,8 @@ def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> p
         For the numbers of prompts.
     top : int
         How many increases, and how many decreases, at most.
+    by_share : bool
+        Whether those come first that carry most of what differs between the models, as far as the table says.
 
     Returns
     -------
@@ -85,7 +87,7 @@ def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> p
         `high` (its 95 % interval; NaN where there is none), `is_evident` (bool: its q is at most alpha).
         In the order of token types, increases first; then by the end of the interval that is nearer to 0, the farthest
         from 0 first, and where it lies beyond 0 last. Rows without an interval come after those with one. Equal ones by
-        the size of the effect, then by feature.
+        the size of the effect, then by feature. By share: the largest share first, with or against the difference.
     """
     base, chat, change = change_of(table, asked.metric, origin)
     effect, low, high, q = change, *np.full((3, len(table)), np.nan)
@@ -94,6 +96,8 @@ def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP) -> p
         known, low, high, q = (table[f"{name}{ending}"].to_numpy() for ending in ("", "_low", "_high", "_q"))
         effect = np.where(np.isnan(known), change, known)
     near = np.where(effect > 0, low, -high)
+    if by_share and "share" in table:
+        near = table["share"].abs().to_numpy()
     position = table["token_type"].cat.codes.to_numpy()
     order = np.lexsort([table["feature_id"].to_numpy(), -np.abs(effect), -near, effect < 0, position])
     order = order[np.abs(effect[order]) > 0]

@@ -74,8 +74,19 @@ class SaeFit:
         named = f" (by its name {self.nominal_l0})" if self.nominal_l0 else ""
         return " · ".join(
             f"{_position_in_words(row, f'on {labels.of(prompts)} at {at}{which}', labels)}{named}"
+            f"{self._tokens_in_words(str(at), labels)}"
             for at, row in chosen.iterrows()
         )
+
+    def _tokens_in_words(self, token_type: str, labels: Labels) -> str:
+        """Say how many tokens are read as one, as a maximum grows with them; nothing where it is one token."""
+        phrases = []
+        for prompts in PROMPTS:
+            row = cast("pd.Series[float]", self.table.loc[(token_type, prompts)])
+            base, chat = (float(row[f"{side}_tokens"]) for side in SIDES)
+            if not math.isnan(base + chat):
+                phrases.append(f"{base:.3g} and {chat:.3g} on {labels.of(prompts)}")
+        return f"; tokens {', '.join(phrases)}" if phrases else ""
 
     def share_in_words(self, token_type: str, feature_id: int, labels: Labels) -> str | None:
         """Say what one feature carries of the difference at a position; None where that is not known."""
@@ -135,7 +146,8 @@ def fit_table(results: Results) -> pd.DataFrame:
     DataFrame with a row per (token_type, prompt_set)
         For base and for chat `…_variance_explained`, `…_relative_error`, `…_cosine` and `…_norm` as the file says (NaN
         where it does not), and `…_l0`: the mean number of active features, from the counts, so that it is always known;
-        then `norm`, the distance of the mean residuals, and `share`, how much of it the features account for.
+        `…_tokens`, the mean number of tokens per prompt where several are read as one; then `norm`, the distance of the
+        mean residuals, and `share`, how much of it the features account for.
         `hardly_varies` (bool): whether the prompts do in base or in chat, so that the variance explained says little.
     """
     rows = {
@@ -154,6 +166,7 @@ def _row(results: Results, token_type: str, prompts: Prompts) -> dict[str, float
         model = results.of(side)
         said = model.metadata.fit.fit.get((token_type, prompts), {})
         row |= {f"{side}_{name}": said.get(name, math.nan) for name in FIT}
+        row[f"{side}_tokens"] = model.metadata.fit.tokens.get((token_type, prompts), {}).get("mean", math.nan)
         active = model.vectors[token_type][f"{prompts}_num_active"].sum()
         row[f"{side}_l0"] = float(active / model.metadata.num_prompts(prompts))
         varies.append(_variation(said.get("relative_error", math.nan), said.get("variance_explained", math.nan)))

@@ -160,6 +160,17 @@ def models_on_neuronpedia(model: str) -> set[str]:
     return same | {family.pages.partition("/")[0] for family in _families_of(model)}
 
 
+def is_model(one: str, other: str) -> bool | None:
+    """Tell whether two texts name one model; None where one may be short for the other."""
+    if registry.plain_model(one) == registry.plain_model(other):
+        return True
+    ours, theirs = models_on_neuronpedia(one), models_on_neuronpedia(other)
+    if ours and theirs:
+        return not ours.isdisjoint(theirs)
+    short, long = sorted((registry.plain_model(one), registry.plain_model(other)), key=len)
+    return None if short and short in long else False
+
+
 def _families_of(model: str) -> list[_Family]:
     return [family for family in _FAMILIES if registry.plain_model(model) in map(registry.plain_model, family.models)]
 

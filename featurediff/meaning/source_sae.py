@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from featurediff.meaning.pages import FeaturePages, find_page
+from featurediff.meaning.find_pages import find_page
+from featurediff.meaning.pages import FeaturePages
 from featurediff.meaning.this_sae import ThisSae
 from featurediff.wording import quoted
 

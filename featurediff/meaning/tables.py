@@ -96,6 +96,9 @@ def _unpacked(data: bytes, name: str) -> tuple[bytes, bool]:
 
 
 def _read_csv(data: bytes, name: str, is_wanted: Callable[[str], bool]) -> Table:
+    if data.startswith(b"PK\x03\x04"):
+        msg = f"`{name}` is an Excel workbook, or another zip archive. Save it as CSV in UTF-8."
+        raise DataError(msg)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         msg = f"`{name}` is UTF-16, as Excel saves “Unicode text”. Save it as CSV in UTF-8."
         raise DataError(msg)

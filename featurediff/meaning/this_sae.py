@@ -12,7 +12,7 @@ import numpy as np
 from featurediff.errors import DataError
 from featurediff.meaning import folder_saes, registry
 from featurediff.meaning.columns import plain
-from featurediff.wording import listed, plural
+from featurediff.wording import listed, plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -27,6 +27,9 @@ _LAYER = re.compile(r"(?:layer[-_ ]?|l)?(?P<layer>[0-9]{1,9})(?:\.0*)?", re.IGNO
 _HOOK = re.compile(r"(?:layers|blocks|h)\.(?P<layer>[0-9]{1,9})\b")
 _MODELS = ("base", "chat", "instruct", "it")
 """Words for one of the two models, which say nothing of the SAE."""
+
+_MAKERS = re.compile(r"(?:neuronpedia|manual|by hand|human|claude|gpt|gemini|openai|llm|auto|delphi)", re.IGNORECASE)
+"""Beginnings of a `source` that says who wrote a text."""
 
 _LINKS = ("url", "link", "neuronpediaurl")
 
@@ -56,14 +59,22 @@ class ThisSae:
     names: tuple[str, ...] = ()
     """What else the SAE's folder and the source's files are called."""
 
+    @property
+    def folder(self) -> str:
+        """What a folder of this SAE is called."""
+        return f"{self.models[0]}_trainer{self.trainers[0]}_layer{self.layer}"
+
     def is_model(self, value: str) -> bool | None:
         """Tell whether a text names the SAE's model; None where that is not certain."""
-        found = [_is_model(value, model) for model in self.models]
+        found = [folder_saes.is_model(value, model) for model in self.models]
         return True if True in found else None if None in found else False
 
     def is_of_models(self, values: list[str]) -> bool:
         """Tell whether texts name models that were read with an SAE, and not models that wrote explanations."""
-        return all(plain(value) in _MODELS or _known(value) or self.is_model(value) for value in values)
+        return all(
+            plain(value) in _MODELS or folder_saes.models_on_neuronpedia(value) or self.is_model(value)
+            for value in values
+        )
 
 
 class _Said(NamedTuple):
@@ -132,7 +143,7 @@ def rows_of(sae: ThisSae, named: pd.DataFrame, name: str) -> tuple[NDArray[np.bo
     if not surely:
         msg = (
             f"`{name}` explains {listed(label for label in labels if label)}, and no row of it can be told to be of "
-            "the SAE of this source."
+            f"the SAE of this source. Expected a `source` such as {quoted(sae.folder)}."
         )
         raise DataError(msg)
     counts = np.bincount(codes)
@@ -148,7 +159,9 @@ def rows_of(sae: ThisSae, named: pd.DataFrame, name: str) -> tuple[NDArray[np.bo
 
 def _label(kind: dict[Hashable, str]) -> str:
     """Return what a row calls its SAE; its link only where it has no other name."""
-    names = [cell for column, cell in kind.items() if cell and column not in _LINKS]
+    names = [
+        f"{column} {cell}" if cell.isdigit() else cell for column, cell in kind.items() if cell and column not in _LINKS
+    ]
     return " ".join(names) or next((cell for cell in kind.values() if cell), "")
 
 
@@ -225,9 +238,9 @@ def _of_name(text: str, sae: ThisSae) -> _Said:
         return _Said(model=match["model"], source_id=match["source_id"])
     if re.fullmatch(_SOURCE_ID, text):
         return _Said(source_id=text)
-    if text and (_known(text) or sae.is_model(text)):
+    if text and (folder_saes.models_on_neuronpedia(text) or sae.is_model(text)):
         return _Said(model=text)
-    return _Said(name=text or None)
+    return _Said(name=None if _MAKERS.match(text) else text or None)
 
 
 def _of_link(text: str, sae: ThisSae) -> _Said:
@@ -281,19 +294,3 @@ def _is_trainer(trainer: str, model: str | None, sae: ThisSae) -> bool:
 
 def _spelt(trainer: str) -> str:
     return re.sub(r"^trainer-", "", re.sub(r"[-_/\s]+", "-", trainer.strip().lower()))
-
-
-def _is_model(one: str, other: str) -> bool | None:
-    """Tell whether two texts name one model; None where one may be short for the other."""
-    if registry.plain_model(one) == registry.plain_model(other):
-        return True
-    ours, theirs = _known(one), _known(other)
-    if ours and theirs:
-        return not ours.isdisjoint(theirs)
-    short, long = sorted((registry.plain_model(one), registry.plain_model(other)), key=len)
-    return None if short and short in long else False
-
-
-def _known(model: str) -> set[str]:
-    """Return what Neuronpedia may call a model; empty for a model that no SAE there is known of."""
-    return folder_saes.models_on_neuronpedia(model)

@@ -44,6 +44,12 @@ class Fit:
     much of it the features account for.
     """
 
+    tokens: Mapping[tuple[str, Prompts], Numbers] = field(default_factory=dict)
+    """Token type and prompt set → the `mean` number of tokens per prompt, where a token type is several tokens."""
+
+    own_responses: bool = False
+    """Whether each model read a response of its own."""
+
     faults: tuple[str, ...] = ()
     """What is wrong with what was left out, a sentence each."""
 
@@ -63,12 +69,14 @@ def parse_fit(fields: Mapping[Any, Any], token_types: Sequence[str], name: str) 
     """
     read: dict[str, dict[tuple[str, Prompts], Numbers]] = {}
     faults = []
-    for key, limits in (("fit", FIT), ("difference", DIFFERENCE)):
+    for key, limits in (("fit", FIT), ("difference", DIFFERENCE), ("pool_tokens", {"mean": (0, math.inf)})):
         found = {} if fields.get(key) is None else _read(fields[key], key, token_types, limits)
         if isinstance(found, str):
             faults.append(f"`{name}`: {found} Left out.")
         read[key] = {} if isinstance(found, str) else found
-    return Fit(read["fit"], read["difference"], tuple(faults))
+    responses = fields.get("responses")
+    own = isinstance(responses, dict) and responses.get("by") == "each"
+    return Fit(read["fit"], read["difference"], read["pool_tokens"], own, tuple(faults))
 
 
 def _read(

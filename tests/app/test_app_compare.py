@@ -617,6 +617,19 @@ def test_a_shared_feature_opens_under_the_question_that_keeps_it(monkeypatch, tm
     assert at.session_state["question"] == "changed"
 
 
+def test_the_browsers_way_back_leads_to_the_dashboards_own_choices():
+    """Nothing tells a page that it was left: what the comparison held under the same name counted before the link."""
+    at = open_app(source=TWO, metric="target_max")
+    press(at, "compare")
+    at.radio(key="question").set_value("changed").run()
+    at.query_params.clear()
+    at.query_params["source"], at.query_params["metric"] = TWO, "target_max"  # as the browser does
+    at.switch_page("streamlit_app.py").run()
+    assert not at.exception
+    assert (at.session_state["metric"], at.session_state["question"]) == ("target_max", "exclusive")
+    assert link(at) == {"source": [TWO], "metric": ["target_max"]}
+
+
 def test_the_labels_of_the_dashboard_are_used():
     at = open_app(base_label="Pre", chat_label="Post", target_label="Introspective")
     press(at, "compare")

@@ -11,6 +11,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]  # a busy machin
 CHART = ".js-plotly-plot"
 LAYERS = [4, 8, 12, 16, 20]
 KEPT = 740
+UP, DOWN = 109, 36
+"""Features of distant_40 that changed at model."""
 
 # Where the middle of each cell of the heat map is, in pixels of the window: [row, column, x, y, shared features].
 CELLS = """() => {
@@ -110,6 +112,24 @@ def test_click_on_a_cell_lists_the_shared_features(screen):
     screen.settle()
     screen.choose("among", "Active on Target only, with evidence")
     assert cells(screen)[0, 0][2] < own
+
+
+def test_click_on_a_bar_opens_its_source_with_the_question(screen):
+    compare(screen.open())
+    screen.page.get_by_text("Changed on Target", exact=True).click()
+    screen.settle()
+    bar = screen.key("bars").locator(".bars .point path").nth(2)
+    box = bar.bounding_box()
+    screen.page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)
+    hover = screen.key("bars").locator(".hovertext")
+    expect(hover).to_contain_text("Click to open it")
+    assert f"layer 12 · distant_40More in Instruct at model{UP} with evidence" in hover.text_content()
+    screen.page.mouse.click(box["x"] + 20, box["y"] + box["height"] / 2)
+    screen.page.wait_for_function(DRAWN)
+    screen.settle()
+    parts = {"source=demo_trainer16k_layer12%2Fdistant_40", "token_types=model", "question=changed"}
+    assert set(screen.query().split("&")) == parts
+    assert screen.count() == UP + DOWN
 
 
 def test_dashboard_is_found_as_it_was_left_also_on_the_browsers_way_back(screen):

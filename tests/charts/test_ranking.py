@@ -463,3 +463,16 @@ def test_ring_is_round_the_dot(question):
         ]
         assert chart.find(TABLE, key) == pytest.approx((drawn.x[at], drawn.y[at]))
     assert chart.find(TABLE, ("odd", 99)) is None
+
+
+def test_ranks_by_share_where_that_is_asked_for():
+    """The largest share first, whatever its sign; what has none comes last."""
+    table = TABLE.assign(share=np.linspace(-0.9, 0.1, len(TABLE)))
+    by_effect, by_share = (rank(table, Asked("changed", SHARE), RUN, by_share=chosen) for chosen in (False, True))
+    keys = ["token_type", "way"]
+    assert sorted(by_share["feature_id"]) == sorted(by_effect["feature_id"])
+    for _, block in by_share.groupby(keys, observed=True):
+        assert block["share"].abs().is_monotonic_decreasing
+    assert by_share["feature_id"].tolist() != by_effect["feature_id"].tolist()
+    without = rank(TABLE, Asked("changed", SHARE), RUN, by_share=True)
+    assert without["feature_id"].tolist() == by_effect["feature_id"].tolist()

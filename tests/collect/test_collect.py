@@ -424,8 +424,8 @@ def test_refuses_an_sae_that_reads_all_tokens_before(tmp_path):
 def test_refuses_more_gpus_than_there_are(family, tmp_path):
     there = torch.cuda.device_count()
     refused(
-        replace(family, out=tmp_path, tensor_parallel=there + 2),
-        f"--tensor-parallel {there + 2} needs as many GPUs, but {there} can be seen.",
+        replace(family, out=tmp_path, gpus_per_model=there + 2),
+        f"--gpus-per-model {there + 2} needs as many GPUs, but {there} can be seen.",
     )
 
 

@@ -185,6 +185,6 @@ def test_says_what_a_worker_meets_and_what_the_cluster_lacks(family, tmp_path, s
             execute(planned, Quiet())
     finally:
         shutil.move(tmp_path / "moved", family.base)
-    message = "--tensor-parallel 2 needs as many GPUs on one node, but those of the cluster have 0, 1."
+    message = "--gpus-per-model 2 needs as many GPUs on one node, but those of the cluster have 0, 1."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        execute(plan(replace(settings, tensor_parallel=2)), Quiet())
+        execute(plan(replace(settings, gpus_per_model=2)), Quiet())

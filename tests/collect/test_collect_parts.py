@@ -163,6 +163,10 @@ def test_pools_of_prompts_and_given_responses(asked):
         "tone": "response:mean",
     }
     assert metadata["responses"] == {"by": "file", "column": "answer"}
+    assert metadata["pool_tokens"].keys() == metadata["pools"].keys()
+    assert metadata["pool_tokens"]["said"]["control"]["mean"] == np.mean(
+        [number for _, number in lengths["base", "control"]]
+    )
 
 
 @pytest.mark.parametrize("by", ["chat", "base", "each"])

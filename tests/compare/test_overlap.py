@@ -50,7 +50,7 @@ def summary(name, rows=(), sae=SAE, token_types=TOKEN_TYPES, page=None, **more):
     sizes = {(side, prompts): 40 for side in SIDES for prompts in PROMPTS}
     marks = {prompts: frozenset() for prompts in PROMPTS} | more.pop("marks", {})
     active = frame[["feature_id", "token_type", "exclusivity"]]
-    made = Summary(name, *place, token_types, sae, page, {}, False, sizes, marks, active, texts, evidence)
+    made = Summary(name, *place, token_types, sae, page, {}, False, sizes, marks, active, texts, evidence=evidence)
     return replace(made, **more)
 
 

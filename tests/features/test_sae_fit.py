@@ -112,6 +112,18 @@ def test_warns_where_l0_differs_by_more_than_half(tmp_path):
     ]
 
 
+def test_says_how_many_tokens_are_read_as_one_and_that_texts_differ(tmp_path):
+    more = {"pool_tokens": {"newline": {"target": {"mean": 31.25}, "control": {"mean": 12.0}}}, "sae_trainer": "16k"}
+    study = studied(tmp_path, [numbers()], [numbers()], **more, responses={"by": "each", "generated_tokens": 64})
+    assert study.reading_in_words(View(labels=LABELS)) == (
+        "SAE explains 80 % of Base and 80 % of Chat on Target at newline; L0 3.5 and 3.78; "
+        "tokens 31.2 and 31.2 on Target, 12 and 12 on Control"
+    )
+    assert study.sample().endswith("; each model read its own response, so that the texts differ too")
+    read_by_both = studied(tmp_path / "both", [numbers()], [numbers()], responses={"by": "chat"})
+    assert "own response" not in read_by_both.sample()
+
+
 def test_share_in_words():
     at = SharesAt(np.array([2, 5]), np.array([-0.031, 0.5]), np.array([-0.2, 0.25]))
     nowhere = SharesAt(np.array([], dtype=int), np.array([]), np.array([]))

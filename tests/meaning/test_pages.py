@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from featurediff.errors import DataError
 from featurediff.meaning import folder_saes, registry
-from featurediff.meaning.pages import FeaturePages, find_page, quick_list_url
+from featurediff.meaning.find_pages import find_page
+from featurediff.meaning.pages import FeaturePages, quick_list_url
 from scripts import extract_registry
 
 REGISTRY = registry.table()

@@ -84,7 +84,7 @@ def test_only_rows_of_the_sae_are_used(header, ours, theirs):
     assert re.fullmatch(r"`e\.csv` has 1 row of other SAEs \('.+'\): left out\.", note)
     alone = read(table(header, ours))
     assert (alone.texts.to_dict(), alone.left_out) == ({7: "row 0"}, ())
-    with pytest.raises(DataError, match=r"no row of it can be told to be of the SAE of this source\.$"):
+    with pytest.raises(DataError, match=r"no row of it can be told to be of the SAE of this source\. Expected"):
         read(table(header, theirs))
 
 
@@ -150,7 +150,8 @@ def test_rows_that_do_not_say_it_are_used_only_where_none_is_of_another_sae():
     with pytest.raises(DataError) as caught:
         read(table("source", theirs, "", theirs))
     assert str(caught.value) == (
-        "`e.csv` explains 'llama_trainer1_layer15', and no row of it can be told to be of the SAE of this source."
+        "`e.csv` explains 'llama_trainer1_layer15', and no row of it can be told to be of the SAE of this source. "
+        "Expected a `source` such as 'gemma_trainer131k-l0-114_layer20'."
     )
 
 
@@ -158,9 +159,12 @@ def test_of_several_names_that_mean_nothing_none_is_used():
     with pytest.raises(DataError) as caught:
         read(table("source", "sae A", "sae B"))
     assert str(caught.value) == (
-        "`e.csv` explains 'sae A', 'sae B', and no row of it can be told to be of the SAE of this source."
+        "`e.csv` explains 'sae A', 'sae B', and no row of it can be told to be of the SAE of this source. "
+        "Expected a `source` such as 'gemma_trainer131k-l0-114_layer20'."
     )
-    assert texts(table("source,layer", ("neuronpedia", "20"), ("by hand", "20-gemmascope-res-131k"))) == {7: "row 1"}
+    assert texts(table("source,layer", ("sae A", "20"), ("sae B", "20-gemmascope-res-131k"))) == {7: "row 1"}
+    assert texts(table("source", "neuronpedia", "Claude 3.5", "by hand")) == {7: "row 2"}
+    assert read(table("layer", "20", "9")).left_out == ("`e.csv` has 1 row of other SAEs ('layer 9'): left out.",)
 
 
 def test_an_sae_without_a_page_is_told_by_what_its_files_say():
@@ -200,5 +204,6 @@ def test_a_source_says_how_many_rows_are_of_other_saes(tmp_path):
     file.write_text(table("source", "mine_trainerx_layer21"))
     assert load(folder).notes()[-1] == (
         "`mine_trainerx_layer20.csv` explains 'mine_trainerx_layer21', and no row of it can be told to be of the SAE "
-        "of this source. So features are shown without explanations."
+        "of this source. Expected a `source` such as 'mine_trainerx_layer20'. "
+        "So features are shown without explanations."
     )

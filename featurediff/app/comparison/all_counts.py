@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import streamlit as st
 
+from featurediff.app.dashboard.filters import DEFAULTS
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from featurediff.app.comparison.choices import Choices
     from featurediff.labels import Labels
-
-_FILTERS = ("search", "ids", "min_value", "consistency", "exclusivity", "token_types")
-"""What would narrow the dashboard to other features than were counted."""
 
 
 def follow_click(rows: pd.DataFrame, choices: Choices) -> None:
@@ -54,7 +52,7 @@ def follow_click(rows: pd.DataFrame, choices: Choices) -> None:
 def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id: int | None = None) -> NoReturn:
     """Open a source at a position in the dashboard, with the question that was counted; or one of its features."""
     asked, here = choices.asked, st.query_params
-    changes: dict[str, str | list[str]] = {name: [] for name in _FILTERS}
+    changes: dict[str, str | list[str]] = {name: [] for name in DEFAULTS}  # filters would hide what was counted
     changes |= {"source": source, "token_types": [token_type] if feature_id is None else []}
     changes["feature"] = [] if feature_id is None else f"{feature_id}@{token_type}"
     changes |= {name: here.get_all(name) for name in ("family", "unit", "min_target", "max_control")}
@@ -62,7 +60,7 @@ def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id
     changes["alpha"] = [] if asked.alpha == ALPHA else f"{asked.alpha:.15g}"
     if asked.question != "exclusive":
         changes["metric"] = asked.metric
-    for name in _FILTERS:
+    for name in DEFAULTS:
         st.session_state.pop(name, None)
     go_to(COMPARISON, DASHBOARD, changes)
 

@@ -11,7 +11,7 @@ from featurediff.app import thresholds
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
 from featurediff.app.thresholds import choose_thresholds
-from featurediff.app.url import COMPARISON, LABELS, MOST_LABEL, bad_numbers, settle, surplus
+from featurediff.app.url import COMPARISON, LABELS, MOST_LABEL, bad_numbers, enter, settle, surplus
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.table import Thresholds
@@ -28,9 +28,8 @@ METRICS = {"target_all_mean": "mean", "target_sparsity": "frequency"}
 
 def follow_link() -> Labels:
     """Report what of a new link is not used, and return its labels: the only choice that has no widget here."""
-    here, is_new = session(), session().page != COMPARISON
+    here, is_new = session(), enter(COMPARISON)
     if is_new:
-        here.page = COMPARISON
         here.url_faults = surplus(COMPARISON, many=("sources",))
         here.url_faults += bad_numbers({"max_q": (0, 1), **thresholds.BOUNDS})
     words = {name.removesuffix("_label"): st.query_params.get(name, "").strip()[:MOST_LABEL] for name in LABELS}

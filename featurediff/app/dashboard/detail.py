@@ -107,6 +107,8 @@ def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
     rows = study.evidence_of(*picked, labels)
     for line in study.answer_of(*picked, view, with_changes=opened.tested):
         st.markdown(escape_markdown(line), help=CAVEAT)
+    if carried := study.sae_fit.share_in_words(*picked, labels):
+        st.markdown(escape_markdown(f"{carried}."))
     widths = {
         name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (120, 110), strict=True)
     }

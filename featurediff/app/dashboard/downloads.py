@@ -73,7 +73,9 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         found["Ranking"] = (
             "ranking.csv",
             "text/csv",
-            lambda: ranking_csv(rank(shown.rows(), view.asked, screen.opened.study.origin, view.top), view.asked),
+            lambda: ranking_csv(
+                rank(shown.rows(), view.asked, screen.opened.study.origin, view.top, by_share=view.by_share), view.asked
+            ),
             "The ranking of the features shown, as CSV.",
         )
     return found

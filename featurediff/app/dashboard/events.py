@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.rows import Sort
 from featurediff.app.session import CHART_LINK, SCATTER, session
-from featurediff.app.url import DASHBOARD, surplus, write_url
+from featurediff.app.url import DASHBOARD, enter, surplus, write_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def follow_link() -> None:
     """Take over the picked feature of the link, when a session begins and when it comes back from another page."""
     here = session()
-    if here.page == DASHBOARD:
+    if not enter(DASHBOARD):
         return
-    here.page, here.subset, here.box, here.drawn = DASHBOARD, (), None, None
+    here.subset, here.box, here.drawn = (), None, None
     asked = st.query_params.get("feature", "")
     here.picked = key_of(asked)
     here.url_faults = surplus(DASHBOARD, many=("token_types", "exclusivity"))

@@ -16,6 +16,7 @@ from featurediff.charts.view import View
 from featurediff.features.evidence_columns import goes_against, question_q
 from featurediff.features.listing import list_features, order_by_evidence
 from featurediff.features.questions import effect_of
+from featurediff.features.sae_fit import share_in_words
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.wording import p_text, visible, with_sign
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1_000
 """Rows that are sent to the browser; any feature can be sorted or searched to the top."""
+
+CARRIES = "carries"
+"""The column with each feature's share of what differs between the models, where a file says so."""
 
 RISING = ("feature_id", "token_type", "q", "base_q", "chat_q", "explanation", "explanation_type", "exclusivity")
 """Columns whose smallest value comes first at the first click on their header; of others it is the largest."""
@@ -114,7 +118,8 @@ def can_sort(sort: Sort | None, shown: Shown, view: View) -> bool:
         "exclusivity",
     }
     columns |= {f"base_{view.metric}", f"chat_{view.metric}", "difference", "base_q", "chat_q", "exclusive_positions"}
-    return sort is None or sort.column in columns | ({"explanation_type"} & set(shown.kept))
+    columns |= {"explanation_type"} & set(shown.kept) | ({CARRIES} if "share" in shown.kept else set())
+    return sort is None or sort.column in columns
 
 
 def _order(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...], sort: Sort) -> NDArray[np.intp]:
@@ -140,6 +145,8 @@ def _values(
         prompts: Prompts = "target" if column == "share" else "control"
         base, chat = (rows[f"{side}_{prompts}_num_active"] / origin.num_prompts[side, prompts] for side in SIDES)
         return chat - base
+    if column == CARRIES:
+        return rows["share"]
     if column == "difference":
         return rows[f"chat_{view.metric}"] - rows[f"base_{view.metric}"]
     return rows[column]
@@ -181,6 +188,8 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
             f"{position} (also {others.replace(';', ', ')})" if others else position
             for position, others in zip(cells["token_type"], rows["other_positions"].fillna(""), strict=True)
         ]
+    if "share" in rows:
+        cells[CARRIES] = [share_in_words(share) for share in rows["share"].tolist()]
     if "explanation_type" in rows:
         cells["explanation_type"] = rows["explanation_type"].fillna("")
     if rows["neuronpedia_url"].isna().all():

@@ -36,6 +36,7 @@ SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
 CHARTS = {"scatter": "Scatter", "volcano": "Volcano", "ranking": "Ranking"}
 SPREAD = "spread"
 QUESTION = "question"
+BY_SHARE = "by_share"
 LABELLED_POINTS = {"top": "The 5 surest", "starred": "Starred ones", "ids": "Pasted ids", "none": "None"}
 
 
@@ -78,6 +79,7 @@ def choose_view(
     with below:
         with st.expander("Chart options", icon=":material/scatter_plot:"):
             scale, spread, top = choose_axes(kind)
+            by_share = choose_order(kind, study)
             choose_groups()
         with st.expander("More filters", icon=":material/filter_alt:"):
             ids, min_value = filters.choose_few(labels, metric)
@@ -95,7 +97,7 @@ def choose_view(
         legend.info(f"Nothing tests {escape_markdown(labels.metric(metric).lower())}, so it has no volcano.")
         kind = "scatter"
     question = cast("Question", st.session_state[QUESTION])
-    view = View(metric, rule, Filters(), labels, scale, spread, kind, question, alpha, family, top)
+    view = View(metric, rule, Filters(), labels, scale, spread, kind, question, alpha, family, top, by_share)
     by_question, kept = count(view)
     with first:
         ask(labels, by_question)
@@ -155,7 +157,7 @@ def choose_tests() -> tuple[float, Family]:
 def bad_values() -> list[str]:
     """Report numbers and switches in the URL that cannot be read; Streamlit drops them without a word."""
     faults = bad_numbers({"top": (1, 100), "alpha": (0, 1), **filters.BOUNDS, **thresholds.BOUNDS}, whole=["top"])
-    for name in (SPREAD, OPEN_ON_CLICK, "evidence", "once"):
+    for name in (SPREAD, OPEN_ON_CLICK, "evidence", "once", BY_SHARE):
         values = st.query_params.get_all(name)[-1:]
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults
@@ -248,6 +250,22 @@ def choose_axes(kind: Kind) -> tuple[Choice, bool, int]:
         help="A click on a point also opens its Neuronpedia page in a new tab.",
     )
     return cast("Choice", scale), spread, int(top)
+
+
+def choose_order(kind: Kind, study: Study) -> bool:
+    """Draw the switch of what a ranking goes by."""
+    has_shares = study.sae_fit.shares is not None
+    chosen = st.toggle(
+        "Rank by share of the difference",
+        False,
+        key=BY_SHARE,
+        disabled=kind != "ranking" or not has_shares,
+        bind="query-params",
+        help="Those first that carry most of what differs between the models’ means, on target prompts."
+        if has_shares
+        else "This source has no difference.parquet, which says it.",
+    )
+    return chosen and has_shares
 
 
 def choose_labels() -> Labels:

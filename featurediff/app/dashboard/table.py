@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from featurediff.app.dashboard.events import on_table
+from featurediff.app.dashboard.rows import CARRIES
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import STARRED, session
 from featurediff.features.evidence import CAVEAT
@@ -76,6 +77,13 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
         "chat_q": words("chat_q", f"q {chat}", 80, other, right=True),
         "exclusive_positions": number(
             "exclusive_positions", "Positions", "%d", 80, "At how many positions it is exclusive."
+        ),
+        CARRIES: words(
+            CARRIES,
+            "Carries",
+            75,
+            f"Share of what differs between the models’ means on target prompts: {change}.",
+            right=True,
         ),
         "explanation_type": words("explanation_type", "Type", 110),
     }
