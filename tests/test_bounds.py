@@ -33,6 +33,7 @@ def test_every_public_bound_of_a_reader_is_listed():
         "sources/pt_zip",
         "app/uploads",
         "app/dashboard/stars",
+        "app/dashboard/small_csv",
     )
     readers = (*readers, "meaning/neuronpedia_api", "meaning/neuronpedia_server", "meaning/neuronpedia_cache")
     for reader in readers:

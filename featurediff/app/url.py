@@ -26,7 +26,7 @@ _IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control", "questi
 WORDS = {
     DASHBOARD: _IN_BOTH
     | {"source", "feature", "chart", "top", "by_share", "alpha", "scale", "spread", "open", "labelled", "evidence"}
-    | {"once", "exclusivity", "consistency", "search", "ids", "min_value", "explanation_type"},
+    | {"exclusivity", "consistency", "search", "ids", "min_value", "explanation_type", "by"},
     COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }
 """Page → the names that its links have."""

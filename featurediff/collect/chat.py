@@ -225,11 +225,12 @@ def _check_header(
             return
         example = example or (text if isinstance(text, str) else None)
     if example is not None:
-        fitting = [name for name, preset in PRESETS.items() if preset.positions.header in example[-_TAIL:]]
+        tail = example[-_TAIL:]
+        fitting = [name for name, preset in PRESETS.items() if preset.positions.header in tail and not preset.options]
         hint = f" Of the presets, {listed(fitting)} may fit." if fitting else ""
         msg = (
             f"None of the prompts of `{file.name}` has the header {quoted(header)} in the chat template of "
-            f"{quoted(template.model)}. One ends in {example[-_TAIL:]!r}. Give the text that opens the assistant's "
+            f"{quoted(template.model)}. One ends in {tail!r}. Give the text that opens the assistant's "
             f"turn with --header, and the tokens to read with --position NAME=OFFSET.{hint}"
         )
         raise DataError(msg)

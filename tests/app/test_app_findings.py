@@ -10,12 +10,14 @@ from conftest import PAGE
 from dashboard import (
     chart_link,
     chips,
+    click_header,
     click_row,
     column,
     count,
     draw_box,
     figure,
     held,
+    link,
     open_app,
     open_share,
     rows,
@@ -31,6 +33,7 @@ from featurediff import load
 from featurediff.app.dashboard.stars import parse_stars
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.evidence_columns import evidence_q
+from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
 
@@ -276,3 +279,24 @@ def test_picked_feature_is_ringed_in_every_chart(chart):
 
 def test_feature_that_is_not_drawn_has_no_ring():
     assert chart_link(open_app(chart="ranking", feature="6@model"))["ring"] is None
+
+
+def test_each_feature_once(results):
+    """A switch lists a feature that is kept at several positions at its best one, and names the others."""
+    at = open_app(question="any")
+    assert link(at).get("by") is None
+    each = rows(at)
+    at.segmented_control(key="by").set_value("feature").run()
+    assert link(at)["by"] == ["feature"]
+    table = load(results).table(question="any")
+    once = list_features(table, "target_all_mean", "any", "feature")
+    others = once["other_positions"].map(lambda names: f" ({names})", na_action="ignore").fillna("")
+    expected = list(zip(once["token_type"].astype("str") + others, once["feature_id"].tolist(), strict=True))
+    assert rows(at) == expected
+    assert len(expected) == len({feature for _, feature in each}) < len(each)
+    assert any("(" in name for name, _ in expected)
+    click_row(at, 0)
+    assert link(at)["feature"] == [f"{once['feature_id'].iloc[0]}@{once['token_type'].iloc[0]}"]
+    again = open_app(question="any", by="feature")
+    click_header(again, "feature_id")
+    assert [feature for _, feature in rows(again)] == sorted(feature for _, feature in expected)

@@ -22,6 +22,7 @@ CHOICES = {
     "chart": ("scatter", "volcano", "ranking"),
     "scale": ("auto", "linear", "sqrt", "symlog"),
     "unit": ("prompts", "percent"),
+    "by": ("position", "feature"),
     "explanation_type": ("acts", "logits"),
 }
 SWITCHES = ("spread", "open", "evidence")

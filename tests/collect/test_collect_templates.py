@@ -200,7 +200,7 @@ def test_presets_are_taken_by_architecture():
         (
             SMOLLM_2,
             "ace<|im_end|>\\n<|im_start|>user\\nWho are you?<|im_end|>\\n<|im_start|>assistant\\n",
-            " Of the presets, 'qwen-2.5-7b', 'qwen-3-8b', 'qwen-3-8b-no-thinking', 'smollm2-135m' may fit.",
+            " Of the presets, 'qwen-2.5-7b', 'qwen-3-8b', 'smollm2-135m' may fit.",
         ),
     ],
 )

@@ -19,7 +19,6 @@ from featurediff.wording import quoted, visible
 if TYPE_CHECKING:
     from featurediff.app.dashboard.opened import KeptCounts
     from featurediff.charts.view import View
-    from featurediff.features.listing import By
 
 WIDGETS: dict[str, dict[str, object]] = {
     "token_types": {"token_types": []},
@@ -126,18 +125,6 @@ def search_texts() -> str:
         help="Features whose explanation contains this text, in upper or lower case.",
     )
     return (text or "").strip()
-
-
-def choose_by() -> By:
-    """Draw the switch that lists each feature once, and return by what the table lists."""
-    once = st.toggle(
-        "Each feature once",
-        key="once",
-        bind="query-params",
-        help="A feature that is kept at several positions has one row, at the position with the smallest q; the chart "
-        "still shows every position.",
-    )
-    return "feature" if once else "position"
 
 
 def choose_few(labels: Labels, metric: str) -> tuple[tuple[int, ...], float | None]:

@@ -60,8 +60,7 @@ def lay_out_places(room: Room) -> Places:
         head = st.container(gap=None)
         chips = st.container(height=CHIPS, border=False, horizontal=True, vertical_alignment="center", gap="small")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            kinds = st.container(width="content")
-            search = st.container(horizontal=True, vertical_alignment="center", gap="small")
+            kinds, search = st.container(width="content"), st.container()
             files, share = st.container(width="content"), st.container(width="content")
         with st.container(horizontal=not room.is_narrow, gap="small"):
             chart = st.container(width=room.chart.width, height=room.chart.height, border=False, gap=None)

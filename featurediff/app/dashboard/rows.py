@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -92,14 +92,14 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
     sort : Sort or None
         The order; None for evidence first, see `listing.order_by_evidence`.
     """
-    rows = shown.rows()
+    listed = shown.rows()
     if view.by == "feature":
-        rows = list_features(rows, view.metric, view.question, view.by)
+        listed = list_features(listed, view.metric, view.question, view.by)
     if sort is None:
-        order = order_by_evidence(rows, view.metric, view.question, MOST_ROWS)
+        order = order_by_evidence(listed, view.metric, view.question, MOST_ROWS)
     else:
-        order = _order(rows, view, opened.study.origin, stars, sort)[:MOST_ROWS]
-    rows = rows.iloc[order]
+        order = _order(listed, view, opened.study.origin, stars, sort)[:MOST_ROWS]
+    rows = listed.iloc[order]
     keys = list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
     return Rows(keys, _fill(rows, view, opened.study.origin, stars))
 
@@ -163,12 +163,10 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
         ]
         for which in PROMPTS
     }
-    cells: dict[str, Any] = {
+    cells: dict[str, object] = {
         "feature_id": rows["feature_id"],
         "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
-        "token_type": rows["token_type"]
-        .astype("str")
-        .map({name: visible(name) for name in rows["token_type"].cat.categories}),
+        "token_type": _positions(rows),
         "effect": _effects(rows, effect_of(view.question, metric)),
         "q": [p_text(q) if np.isfinite(q) else "–" for q in question_q(rows, view.question, metric).tolist()],
         "explanation": rows["explanation"].fillna(""),
@@ -183,11 +181,6 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
         "chat_q": [p_text(q) for q in rows["chat_q"].tolist()],
         "exclusive_positions": rows["exclusive_positions"],
     }
-    if "other_positions" in rows:
-        cells["token_type"] = [
-            f"{position} (also {others.replace(';', ', ')})" if others else position
-            for position, others in zip(cells["token_type"], rows["other_positions"].fillna(""), strict=True)
-        ]
     if "share" in rows:
         cells[CARRIES] = [share_in_words(share) for share in rows["share"].tolist()]
     if "explanation_type" in rows:
@@ -195,6 +188,16 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
     if rows["neuronpedia_url"].isna().all():
         del cells["neuronpedia_url"]
     return pd.DataFrame(cells).reset_index(drop=True)
+
+
+def _positions(rows: pd.DataFrame) -> pd.Series:
+    """Write positions; where a feature is listed once, the other ones after its best."""
+    names = {name: visible(name) for name in rows["token_type"].cat.categories}
+    written = rows["token_type"].astype("str").map(names)
+    if "other_positions" not in rows:
+        return written
+    others = rows["other_positions"].fillna("").str.split(";")
+    return written + [f" ({', '.join(map(visible, found))})" if found != [""] else "" for found in others]
 
 
 def _effects(rows: pd.DataFrame, effect: str) -> list[str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.opened import KeptCounts
     from featurediff.charts.scale import Choice
     from featurediff.charts.view import Kind
+    from featurediff.features.listing import By
     from featurediff.features.questions import Family, Question
 
 SCALES = {"auto": "Auto", "linear": "Linear", "sqrt": "√", "symlog": "Log"}
@@ -82,6 +83,7 @@ def choose_view(
             by_share = choose_order(kind, study)
             choose_groups()
         with st.expander("More filters", icon=":material/filter_alt:"):
+            by = choose_rows()
             ids, min_value = filters.choose_few(labels, metric)
         rule = thresholds.choose_thresholds(labels)
         alpha, family = choose_tests()
@@ -97,7 +99,9 @@ def choose_view(
         legend.info(f"Nothing tests {escape_markdown(labels.metric(metric).lower())}, so it has no volcano.")
         kind = "scatter"
     question = cast("Question", st.session_state[QUESTION])
-    view = View(metric, rule, Filters(), labels, scale, spread, kind, question, alpha, family, top, by_share)
+    view = View(
+        metric, rule, Filters(), labels, scale, spread, kind, question, alpha, family, top, by_share=by_share, by=by
+    )
     by_question, kept = count(view)
     with first:
         ask(labels, by_question)
@@ -105,8 +109,7 @@ def choose_view(
         chosen = filters.choose_legend(view, kept, study.results.token_types)
     with search:
         text = filters.search_texts()
-        by = filters.choose_by()
-    return replace(view, by=by, filters=replace(chosen, search=text, ids=ids, min_value=min_value))
+    return replace(view, filters=replace(chosen, search=text, ids=ids, min_value=min_value))
 
 
 def ask(labels: Labels, counts: Mapping[Question, int]) -> None:
@@ -125,6 +128,21 @@ def ask(labels: Labels, counts: Mapping[Question, int]) -> None:
         help="Which features are kept. “Active on … only” is the published rule: active on target prompts and on no "
         "control prompt. “Changed”: the chat model uses the feature more or less than the base model does.",
     )
+
+
+def choose_rows() -> By:
+    """Draw the widget of whether the table lists a feature once."""
+    settle("by", ("position", "feature"))
+    by = st.segmented_control(
+        "The table lists a feature",
+        ("position", "feature"),
+        required=True,
+        key="by",
+        format_func=lambda name: {"position": "at each position", "feature": "once"}[name],
+        help="Once: at the position with the smallest q for the question, the others in brackets. Downloads of the "
+        "table follow; the chart shows all positions.",
+    )
+    return cast("By", by)
 
 
 def choose_tests() -> tuple[float, Family]:
@@ -157,7 +175,7 @@ def choose_tests() -> tuple[float, Family]:
 def bad_values() -> list[str]:
     """Report numbers and switches in the URL that cannot be read; Streamlit drops them without a word."""
     faults = bad_numbers({"top": (1, 100), "alpha": (0, 1), **filters.BOUNDS, **thresholds.BOUNDS}, whole=["top"])
-    for name in (SPREAD, OPEN_ON_CLICK, "evidence", "once", BY_SHARE):
+    for name in (SPREAD, OPEN_ON_CLICK, "evidence", BY_SHARE):
         values = st.query_params.get_all(name)[-1:]
         faults += [f"{name}={v[:60]} is neither true nor false" for v in values if v.lower() not in ("true", "false")]
     return faults
