@@ -4,15 +4,18 @@ Measure `featurediff collect` against its floor: the forward passes through the 
 Everything is made here from a config and random numbers: a model in the shape of Gemma 2 9B, cut after block 20, saved
 once and linked a second time as the chat model; a JumpReLU SAE whose threshold leaves about 114 of its 131,072 features
 active, as in Gemma Scope; and prompts that are 30 to 60 tokens long in the chat template. It takes some minutes and
-16 GB of disk.
+16 GB of disk. Where there are two GPUs, it also measures a Ray cluster of one and of two workers, and a model that is
+spread over both.
 
-    python bench/collect.py            on a GPU; writes its section of bench/README.md
-    python bench/collect.py --tiny     to try the script on a CPU
+    python bench/collect.py                   on one GPU or more; writes its section of bench/README.md
+    python bench/collect.py --only cluster    some of the rows, which are printed and not written
+    python bench/collect.py --tiny            to try the script on a CPU; with --ray the cluster too
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -27,6 +30,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import pandas as pd
 import torch
 from report import publish, table
 from sae_lens.saes import JumpReLUSAE, JumpReLUSAEConfig
@@ -37,10 +41,11 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, Gemma2Config, PreTrainedTokenizerFast
 
-from featurediff.collect.encoder import Encoder
+from featurediff.collect.encoder import Encoder, split
 from featurediff.collect.models import describe_model
 from featurediff.collect.planning import plan
 from featurediff.collect.recipe import Recipe
+from featurediff.collect.responses import Writer
 from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
 from featurediff.collect.settings import Settings
@@ -54,27 +59,47 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
 LIBRARIES = ("numpy", "pyarrow", "sae-lens", "torch", "transformers")
-ACTIVE, PASSES = 114, 3
+ACTIVE, PASSES, NEW_TOKENS = 114, 3, 32
+KINDS = ("collect", "parts", "cluster")
+"""What can be measured by itself: the usual run; pools and responses; several workers and GPUs."""
 
 
 @dataclass
 class Clock:
-    """Notes when each stage begins, how many prompts there are, and the host's memory while the model runs."""
+    """Notes when each stage begins, when prompts are done, and the host's memory while the model runs."""
 
     stages: list[tuple[str, float]] = field(default_factory=list)
+    done: list[tuple[float, int]] = field(default_factory=list)
     prompts: int = 0
     memory: float = 0
 
     def start(self, prompts: int) -> None:
         """Take the number of prompts."""
         self.prompts = prompts
+        self.done.clear()
+
+    def note(self, text: str) -> None:
+        """Pass on what was left out."""
+        print(text, file=sys.stderr)
+
+    def after_first(self) -> float:
+        """Return prompts a second of the first model, from its first shard that is done to its last."""
+        count, of_model = 0, []
+        for at, prompts in self.done:
+            count += prompts
+            if count <= self.prompts // 2:
+                of_model.append((at, prompts))
+        if len(of_model) < 2:
+            return 0.0
+        return sum(prompts for _, prompts in of_model[1:]) / (of_model[-1][0] - of_model[0][0])
 
     def stage(self, text: str) -> None:
         """Note the time."""
         self.stages.append((text, time.perf_counter()))
 
-    def advance(self, _: int) -> None:
-        """Note the memory."""
+    def advance(self, prompts: int) -> None:
+        """Note the time and the memory."""
+        self.done.append((time.perf_counter(), prompts))
         status = Path("/proc/self/status").read_text()
         self.memory = max(self.memory, int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) / 2**20)
 
@@ -155,11 +180,12 @@ def make_sae(folder: Path, d_in: int, width: int, device: str) -> None:
     with torch.inference_mode():
         chats = encoder.batches(shards[0].chats)[0]
         acts = sae.encode(encoder.residual(chats)[:, -1].float())
-        sae.threshold.data.fill_(acts.flatten().topk(ACTIVE * len(acts)).values[-1].item())
+        largest, _ = acts.flatten().topk(ACTIVE * len(acts))
+        sae.threshold.data.fill_(largest[-1].item())
     sae.save_model(folder / "sae")
 
 
-def settings(folder: Path, name: str) -> Settings:
+def settings(folder: Path, name: str, changes: dict[str, Any] | None = None) -> Settings:
     """Return what `featurediff collect` is asked for."""
     return Settings(
         base=str(folder / "base"),
@@ -169,6 +195,8 @@ def settings(folder: Path, name: str) -> Settings:
         control=folder / "control.jsonl",
         out=folder / "results",
         prompt_set=name,
+        skip_bad=True,  # a model of random weights may answer nothing
+        **changes or {},
     )
 
 
@@ -181,11 +209,11 @@ def load_encoder(folder: Path) -> tuple[Encoder, list[Any]]:
     return Encoder(describe_model(recipe.model), load_sae(recipe.sae), recipe), shards
 
 
-def measure_collect(folder: Path) -> dict[str, float]:
+def measure_collect(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """Run collect once, in this process; model and SAE loading do not count."""
     clock = Clock()
     began = time.perf_counter()
-    planned = plan(settings(folder, f"run_{os.getpid()}"))
+    planned = plan(settings(folder, f"run_{os.getpid()}", changes))
     began_loading = time.perf_counter()
     load_sae(planned.settings.sae)  # once more, to know how much of the planning this is
     loading = time.perf_counter() - began_loading
@@ -197,19 +225,27 @@ def measure_collect(folder: Path) -> dict[str, float]:
         "planning": began_loading - began - loading,
         "running": clock.seconds("Running"),
         "writing": clock.seconds("Writing"),
+        "waiting": clock.seconds("Waiting"),
+        "asking": clock.seconds("Asking"),
+        "after_first": clock.after_first(),
         "rate": clock.prompts / seconds,
         "gpu_allocated": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0,
         "gpu_reserved": torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else 0,
         "host": clock.memory,
-        "rows": count_rows(source),
+        **digest(source),
     }
 
 
-def count_rows(source: Path) -> int:
-    """Return how many activations were written."""
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(source / "activations.parquet").num_rows)
+def digest(source: Path) -> dict[str, Any]:
+    """Return how many activations were written, and a hash of them and of all statistics."""
+    active = pd.read_parquet(source / "activations.parquet")
+    found = hashlib.sha256(pd.util.hash_pandas_object(active, index=False).to_numpy().tobytes())
+    for side in ("base", "chat"):
+        content = torch.load(source / f"{side}.pt", weights_only=True)
+        for token_type in content["metadata"]["token_types"]:
+            for vector in content[token_type].values():
+                found.update(vector.numpy().tobytes())
+    return {"rows": len(active), "digest": found.hexdigest()[:12]}
 
 
 def measure_floor(folder: Path) -> dict[str, Any]:
@@ -231,6 +267,23 @@ def measure_floor(folder: Path) -> dict[str, Any]:
     return {"prompts": prompts, "first": rates[0], "rate": max(rates[1:]), "device": device}
 
 
+def measure_generate(folder: Path) -> dict[str, Any]:
+    """Return prompts a second of the chat model's own `generate` on the batches that collect makes."""
+    planned = plan(settings(folder, "none", {"generate": NEW_TOKENS}))
+    dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+    recipe = Recipe(planned.settings.chat, None, planned.settings.sae, None, dtype, None, 1, (), generate=NEW_TOKENS)
+    writer = Writer(describe_model(recipe.model), recipe)
+    chats = [shard.chats for shard in cut({"chat": planned.chats})]
+    device = writer._device.type
+    batches = [batch for of_shard in chats for batch in split(of_shard, None, device, NEW_TOKENS)]
+    writer._answer(batches[0])  # what a process does once
+    began = time.perf_counter()
+    for batch in batches:
+        writer._answer(batch)
+    prompts = sum(map(len, batches))
+    return {"prompts": prompts, "rate": prompts / (time.perf_counter() - began)}
+
+
 def alone(step: str, folder: Path, *more: str) -> dict[str, Any]:
     """Take one step in a process of its own, which leaves nothing on the GPU, and return the JSON that it prints."""
     command = [sys.executable, __file__, "--step", step, "--folder", str(folder), *more]
@@ -248,42 +301,86 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the script on a CPU; writes nothing")
     parser.add_argument("--runs", type=int, default=3, help="of collect on all prompts")
-    parser.add_argument("--step", choices=("make", "collect", "floor"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=KINDS, help="measure these rows only, and write nothing")
+    parser.add_argument("--ray", action="store_true", help="measure the cluster also where there are no two GPUs")
+    parser.add_argument("--step", choices=("make", "collect", "floor", "generate"), help=argparse.SUPPRESS)
+    parser.add_argument("--changes", default="{}", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="where to make everything; a temporary folder by default")
     args = parser.parse_args()
     if args.step == "make":
         make(args.folder, TINY if args.tiny else GEMMA, 512 if args.tiny else 131_072)
         print("{}")
     elif args.step:
-        print(json.dumps((measure_collect if args.step == "collect" else measure_floor)(args.folder)))
+        if args.step == "collect":
+            print(json.dumps(measure_collect(args.folder, json.loads(args.changes))))
+        else:
+            print(json.dumps((measure_floor if args.step == "floor" else measure_generate)(args.folder)))
     else:
         with tempfile.TemporaryDirectory(dir=args.folder) as made:
             alone("make", Path(made), *(["--tiny"] if args.tiny else []))
             few, many = (10, 40) if args.tiny else (500, 2000)
-            report(Path(made), few, [many] * args.runs, write=not args.tiny)
+            has_two = args.ray or torch.cuda.device_count() > 1
+            kinds = [args.only] if args.only else [kind for kind in KINDS if kind != "cluster" or has_two]
+            report(Path(made), few, [many] * args.runs, kinds, write=not args.tiny and not args.only)
 
 
-def report(folder: Path, few: int, many: list[int], *, write: bool) -> None:
+def runs_of(kinds: list[str], few: int, many: list[int]) -> list[tuple[str, int, dict[str, Any]]]:
+    """Return what is measured: a name, prompts in each file, and changes of the settings."""
+    pools = {"pools": ["asked=prompt:max"], "positions": ["newline=0"]}
+    runs: list[tuple[str, int, dict[str, Any]]] = []
+    if "collect" in kinds:
+        runs += [("without fit", keep, {"fit": False}) for keep in (few, many[0])]
+        runs += [("with fit", keep, {}) for keep in (few, *many)]
+    if "parts" in kinds:
+        runs += [("all tokens of the prompt", few, pools)]
+        runs += [("generated responses", few, {"generate": NEW_TOKENS, "positions": ["newline=0"]})]
+    if "cluster" in kinds:
+        runs += [("here", many[0], {})] * ("collect" not in kinds)
+        runs += [(f"Ray, workers: {n}", many[0], {"ray": "auto", "workers": n}) for n in (1, 2)]
+        if torch.cuda.device_count() > 1:
+            runs += [("a model over 2 GPUs", many[0], {"gpus_per_model": 2})]
+    return runs
+
+
+def report(folder: Path, few: int, many: list[int], kinds: list[str], *, write: bool) -> None:
     """Measure with few prompts a file and with many, and publish a row for each run."""
     keep_prompts(folder, many[0])
     floor = alone("floor", folder)
-    rows = [["floor: forward passes", f"{floor['prompts']:,}", f"{floor['rate']:,.0f}", *[""] * 6]]
-    for keep in (few, *many):
+    rows = [["floor: forward passes", f"{floor['prompts']:,}", f"{floor['rate']:,.0f}", *[""] * 10]]
+    asks = None
+    same: dict[int, str] = {}
+    for name, keep, changes in runs_of(kinds, few, many):
         keep_prompts(folder, keep)
-        found = alone("collect", folder)
-        rate, ratio = f"{found['rate']:,.0f}", f"{found['rate'] / floor['rate']:.3f}"
-        seconds = [f"{found[name]:.2f}" for name in ("planning", "running", "writing")]
+        if "generate" in changes:
+            asks = alone("generate", folder)
+            rows.append(["floor: generate", f"{asks['prompts']:,}", f"{asks['rate']:,.0f}", *[""] * 10])
+        found = alone("collect", folder, "--changes", json.dumps(changes))
+        rate, ratio = found["rate"], found["rate"] / floor["rate"]
+        if asks and "generate" in changes:
+            rate = asks["prompts"] / found["asking"]
+            ratio = rate / asks["rate"]
+        seconds = [f"{found[name]:.2f}" for name in ("planning", "waiting", "asking", "running", "writing")]
         memory = [f"{found[name]:.2f}" for name in ("gpu_reserved", "host")]
-        rows.append(["collect", f"{found['prompts']:,}", rate, ratio, *seconds, *memory])
-    rows.append(["to reach", "", "", "≥ 0.85", "", "", "", "< 16", "does not grow"])
-    head = ["", "prompts", "prompts/s", "of the floor", "planning s", "running s", "writing s", "GPU GiB", "host GiB"]
+        is_plain = not changes.keys() & {"pools", "generate"}
+        known = same.setdefault(keep, found["digest"]) if is_plain else ""
+        is_same = ("yes" if found["digest"] == known else "NO") if is_plain else ""
+        after_first = f"{found['after_first']:,.0f}"
+        rows.append(
+            [name, f"{found['prompts']:,}", f"{rate:,.0f}", f"{ratio:.3f}", *seconds, after_first, *memory, is_same]
+        )
+    rows.append(["to reach", "", "", "≥ 0.94; ≥ 0.85 at 2,000", *[""] * 6, "< 16", "does not grow", "yes"])
+    head = ["", "prompts", "prompts/s", "of the floor", "planning s", "waiting s", "asking s", "running s", "writing s"]
+    head += ["after the first shard", "GPU GiB", "host GiB", "same to the bit"]
     text = (
-        f"`python bench/collect.py` on {floor['device']}: a model in the shape of Gemma 2 9B up to block {LAYER} and a "
-        "131,072-wide SAE, both of random weights. Each row is a process of its own; prompts through both models count "
-        "twice. The floor is the best pass of several; a process's first pass, as collect makes it, ran at "
-        f"{floor['first'] / floor['rate']:.2f} of it. Loading models and SAE, with the first batch of each model, does "
-        "not count; reading and tokenising prompts, encoding and writing do. GPU: the most that torch reserved; host: "
-        "the most memory of its own while a model ran.\n\n"
+        f"`python bench/collect.py` on {torch.cuda.device_count()} × {floor['device']}: a model in the shape of Gemma "
+        f"2 9B up to block {LAYER} and a 131,072-wide SAE, both of random weights. Each row is a process of its own; "
+        "prompts through both models count twice. The floor is the best pass of several; a process's first pass, as "
+        f"collect makes it, ran at {floor['first'] / floor['rate']:.2f} of it. Loading models and SAE, with the first "
+        "batch of each model, does not count, but on a cluster it does; reading and tokenising prompts, encoding and "
+        f"writing do. Responses have {NEW_TOKENS} tokens; their rate is that of the answers alone, and their floor the "
+        "model's own `generate`. After the first shard: prompts a second of the first model from then on. GPU: the "
+        "most that torch reserved here; host: the most memory of its own while a model ran. The last column compares "
+        "activations and statistics with those of the first row of as many prompts.\n\n"
     )
     publish("collect", "Collecting", text + table(head, rows), libraries=LIBRARIES, write=write)
 

@@ -132,8 +132,8 @@ async def watch(server: Server, to: Record) -> None:
         await asyncio.sleep(1)
 
 
-async def alone(server: Server, keys: list[tuple[str, int]], to: Record) -> None:
-    """Make the changes of one person with nobody else there."""
+async def alone(server: Server, plan: argparse.Namespace, keys: list[tuple[str, int]], to: Record) -> None:
+    """Make the changes of one person with nobody else there, who then opens the source that is clicked through."""
     session = await Session.open(server)
     to.add("opening, the first of all", await session.run())
     rng = random.Random(-1)
@@ -143,13 +143,16 @@ async def alone(server: Server, keys: list[tuple[str, int]], to: Record) -> None
             change(session, rng, keys, kind)
             to.add("any, with nobody else there", await session.run())
         to.spent[kind] = 1000 * (processor_time(server.pid) - before) / ALONE
+    if plan.clicked:
+        session.set("source", string_value=plan.clicked)
+        to.add(f"opening {OF_MANY}, the first of all", await session.run())
     await session.close()
 
 
 async def measure(server: Server, plan: argparse.Namespace, keys: list[tuple[str, int]]) -> tuple[Record, float]:
     """Let everybody in, and return what happened and the idle memory before."""
     record = Record()
-    await alone(server, keys, record)
+    await alone(server, plan, keys, record)
     await asyncio.sleep(SETTLING)
     idle = resident(server.pid)
     watching = asyncio.create_task(watch(server, record))

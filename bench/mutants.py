@@ -499,15 +499,15 @@ MUTANTS = (
     ),
     Mutant(
         "sources/activations",
-        'rows.duplicated(["model", "prompt_set", "prompt_id"]).any()',
-        'rows.duplicated(["model", "prompt_set", "prompt_id"]).all()',
+        "if any((np.diff(prompt) == 0).any()",
+        "if any((np.diff(prompt) == 0).all()",
         "activations",
         "the mean of two activations",
     ),
     Mutant(
         "sources/activations",
-        "ascending=[True, False, True]",
-        "ascending=[True, True, True]",
+        "order = np.argsort(-values.max(axis=1)",
+        "order = np.argsort(values.max(axis=1)",
         "activations",
         "the weakest prompt first",
     ),
@@ -646,9 +646,7 @@ MUTANTS = (
         "pairs",
         "prompts without a group are one group",
     ),
-    Mutant(
-        "sources/pairs", "order = np.lexsort([prompt, feature])", "order = np.argsort(prompt)", "pairs", "rows mixed"
-    ),
+    Mutant("sources/active", "(len(ids) + 1) + prompt", "(len(ids) + 1) - prompt", "activations", "rows mixed"),
     Mutant("features/table", "<< i", "<< (2 - i)", "questions", "the order of kept_by"),
     Mutant("features/table", "], [0, 1, 2], 3)", "], [0, 1, 2], 2)", "questions", "chat for neither"),
     Mutant("features/table", "q <= asked.alpha", "q < asked.alpha", "questions", "“q at most” is below"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "streamlit_app.py"
-PATIENCE = 120
+PATIENCE = 300
 """Seconds that an answer may take."""
 
 

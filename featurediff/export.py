@@ -48,6 +48,17 @@ _CHART = b"""
 <script>
 Plotly.newPlot("chart", %b, %b, %b);%b</script>"""
 
+WITHOUT_CDN = """
+<p id="no-plotly" hidden>Nothing can be drawn: this page fetches plotly.js from cdn.plot.ly, which cannot be reached.
+Open it where it can be, or export it again without --cdn.</p>
+<script>
+if (!window.Plotly) {
+  document.getElementById("no-plotly").hidden = false;
+  document.querySelectorAll(".plotly-graph-div").forEach((div) => div.remove());
+}
+</script>"""
+"""What a page that fetches plotly.js says in the place of its charts where it gets none; after the last of them."""
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -187,7 +198,8 @@ def html_page(
     height = f"{high:g}px" if high else "min(820px, 88vh)"
     chart = _CHART % (height.encode(), data, layout, config, click.encode())
     said = f"<p><b>{html.escape(lead)}</b></p>" if lead else ""
-    return b"".join((legible(top + said).encode(), _library(offline=offline), chart, legible(bottom).encode()))
+    end = legible(bottom if offline else WITHOUT_CDN + bottom)
+    return b"".join((legible(top + said).encode(), _library(offline=offline), chart, end.encode()))
 
 
 def _library(*, offline: bool) -> bytes:

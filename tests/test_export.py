@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import check_golden, make_model, untested
 
+import featurediff
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.view import View
 from featurediff.errors import DataError
-from featurediff.export import Provenance, csv_text, html_page, parquet_bytes
+from featurediff.export import Provenance, csv_text, html_page, parquet_bytes, provenance
 from featurediff.features.evidence import assess_changes
 from featurediff.features.table import feature_table, with_difference
 from featurediff.files import write_whole
@@ -256,3 +257,18 @@ def test_write_that_fails_halfway_leaves_the_old_file(tmp_path):
     assert "cannot be written (File too large)" in str(caught.value)
     assert (tmp_path / "old").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_page_that_fetches_plotly_says_where_it_gets_none(tmp_path, offline):
+    """Where the CDN is blocked, a page had an empty frame."""
+    study, view = featurediff.load(make_source(tmp_path)), View()
+    drawing = study.draw(study.table(), view)
+    page = html_page(drawing, study.pages, provenance(study, view, 1, 1), "t", offline=offline).decode()
+    said = "Nothing can be drawn: this page fetches plotly.js from cdn.plot.ly, which cannot be reached."
+    assert (said in page) == (not offline)
+    assert offline or page.index("Plotly.newPlot(") < page.index(said) < page.index("<footer>")
+
+
+def test_version_of_the_package():
+    assert featurediff.__version__ == package_version()

@@ -33,6 +33,9 @@ EXPLAINED_POINTS = 20_000
 SMALLEST_Q = 1e-37
 """The smallest power of ten that float32 holds: a chart of many points would be twice as large for smaller q."""
 
+LARGEST_ID = 2**24
+"""Up to it float32 holds every whole number."""
+
 SYMBOLS = {"both": "star", "base": "circle", "chat": "square", "neither": "diamond"}
 SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER, "neither": MARKER * 1.2}
 """A star of the same diameter would be a third of a circle's area."""
@@ -179,8 +182,8 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], e
     -------
     ndarray of shape (rows, 12)
         Feature id, the three numbers, four counts (base before chat, target before control), and the effect with the
-        ends of its interval and its q. float32, which holds ids below 2**24. Where a q is too small for it, up to
-        `EXPLAINED_POINTS` points are float64; of more points, such a q is written as `SMALLEST_Q`.
+        ends of its interval and its q. float32, unless an id is above `LARGEST_ID`. Where a q is too small for it, up
+        to `EXPLAINED_POINTS` points are float64; of more points, such a q is written as `SMALLEST_Q`.
     """
     found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in SIDES for p in PROMPTS]
     q = cut(rows[f"{effect}_q"].to_numpy())
@@ -188,7 +191,9 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], e
     fits = bool(np.nanmin(q, initial=1) >= SMALLEST_Q)
     if not fits and len(rows) > EXPLAINED_POINTS:
         q, fits = np.maximum(q, SMALLEST_Q), True
-    columns = [rows["feature_id"].to_numpy(), *numbers, *found, *evidence, q]
+    ids = rows["feature_id"].to_numpy()
+    fits &= bool(ids.max(initial=0) <= LARGEST_ID)
+    columns = [ids, *numbers, *found, *evidence, q]
     data = np.empty((len(rows), len(columns)), np.float32 if fits else np.float64)
     for i, column in enumerate(columns):
         data[:, i] = column

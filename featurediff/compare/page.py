@@ -17,7 +17,7 @@ from featurediff.compare.overlap import group_by_sae, overlap, overlaps_of
 from featurediff.compare.same_prompts import SHARED_NOISE, sharing_in_words
 from featurediff.compare.summary import PUBLISHED
 from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_prompts, what_is_kept, what_is_shared
-from featurediff.export import PLOT_CONFIG, Provenance, whole_page
+from featurediff.export import PLOT_CONFIG, WITHOUT_CDN, Provenance, whole_page
 from featurediff.features.evidence import NOT_CORRECTED
 from featurediff.labels import Labels
 from featurediff.wording import percent, plural
@@ -87,6 +87,7 @@ def comparison_page(
             parts.append(figure.to_html(full_html=False, include_plotlyjs=script, config=PLOT_CONFIG))
             script = False
         parts.append("</div>")
+    parts += [] if offline else [WITHOUT_CDN]
     if reason := group_by_sae(sources).reason:
         parts.append(f"<p>{html.escape(reason)}</p>")
     parts.append(f"<h2>All counts</h2>\n{_html_table(tidy, _names(sources))}\n<p>{html.escape(_BELOW)}</p>")

@@ -52,12 +52,15 @@ class Threshold:
         Raises
         ------
         DataError
-            If the text is neither.
+            If the text is neither, or could be both, as "1.0".
         """
         if match := re.fullmatch(_THRESHOLD, text.strip()):
             number, percent = match.groups()
             share = bool(percent) or "." in number
             value = Decimal(number) / (100 if percent else 1)
+            if value == 1 and share and not percent:
+                msg = f"The threshold {text!r} may be one prompt or all of them. Write 1 or 100%."
+                raise DataError(msg)
             if value <= 1 or not share:
                 return cls(float(value), share)
         msg = f"A threshold is a count such as 3, or a share such as 7.5% or 0.075, but {text!r} was given."

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import COUNTS, NUM_PROMPTS, make_explanations, make_source, model_data
@@ -622,3 +623,19 @@ def test_dashboard_does_without_the_command_line():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | path
     )
     assert done.stdout.split() == ["set()"]
+
+
+def test_shares_of_the_difference_stand_in_table_details_and_ranking(results):
+    """A source without difference.parquet has no such column, and the switch of the ranking is off."""
+    at = open_app(feature="2@model", chart="ranking", by_share="true")
+    assert "carries" not in table_of(at).value
+    assert at.toggle(key="by_share").disabled
+    ids = [1, 2, 3, 4]
+    shares = pd.DataFrame({"feature_id": ids, "share": [0.1, 0.25, -0.5, 0.01], "cosine": [0.1, 0.2, -0.3, 0.4]})
+    shares.assign(token_type="model", prompt_set="target").to_parquet(results / "difference.parquet", index=False)
+    at = open_app(feature="2@model", chart="ranking", by_share="true")
+    table = table_of(at).value
+    carried = table[table["token_type"] == "model"].set_index("feature_id")["carries"]
+    assert carried[[2, 3]].tolist() == ["25 %", "−50 %"]
+    assert "Share of what differs between Base and Instruct: 25 % (cosine 0.20) on Target." in said(at)
+    assert not at.toggle(key="by_share").disabled

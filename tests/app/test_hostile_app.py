@@ -412,7 +412,7 @@ def test_broken_upload_is_said_and_the_next_one_shown(tree, spoilt, message):
     [
         (b"\x00\xff,\n", "is not UTF-8"),
         (b"a,b\n1,2\n", "has the columns 'a', 'b', but expected one of"),
-        ("base", "is not UTF-8"),
+        ("base", "is an Excel workbook, or another zip archive"),
         (b"![](http://127.0.0.1:9/x.png);b\n", "has semicolons between its columns"),
     ],
     ids=["no explanations", "without columns", "results", "semicolons"],

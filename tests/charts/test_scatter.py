@@ -14,7 +14,7 @@ from tables import check_golden, make_results, make_table, untested
 
 from featurediff.charts.chart import make_chart
 from featurediff.charts.plotly_json import to_json
-from featurediff.charts.points import EXPLAINED_POINTS, INCONSISTENT_LINE, mark
+from featurediff.charts.points import EXPLAINED_POINTS, INCONSISTENT_LINE, custom_data, mark
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.style import KNOWN_COLOURS, LOOK, OTHER_COLOURS, colours
 from featurediff.charts.texts import HOVER_WIDTH, wrap
@@ -414,3 +414,14 @@ def test_look_is_plotlys_white_one():
     assert {name: white[name] for name in LOOK} == LOOK
     unused = {"colorway", "coloraxis", "colorscale", "geo", "polar", "scene", "ternary"}
     assert set(white) - set(LOOK) == unused
+
+
+def test_ids_that_float32_cannot_hold_are_exact():
+    """Above 2^24 the hover text named another feature, and a click opened it."""
+    table = make_table(np.arange(1.0, 4), np.arange(2.0, 5))
+    table = table.assign(**{f"{v}_{p}_num_active": 1 for v in ("base", "chat") for p in ("target", "control")})
+    table["feature_id"] = np.array([2**24, 2**24 + 1, 2**31 - 2], dtype=np.int32)
+    data = custom_data(untested(table), (np.ones(3),) * 3, "all_mean_change")
+    assert data[:, 0].tolist() == [2**24, 2**24 + 1, 2**31 - 2]
+    data = custom_data(untested(table[:1]), (np.ones(1),) * 3, "all_mean_change")
+    assert (data.dtype, data[0, 0]) == (np.float32, 2**24)

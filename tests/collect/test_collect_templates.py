@@ -138,11 +138,12 @@ def make_tokenizer(template):
     return made
 
 
+def make_prompt(number, content, *before):
+    return Prompt(number, number + 1, content, label=None, group=None, response=None, before=before)
+
+
 def make_file(*prompts):
-    made = [
-        prompt if isinstance(prompt, Prompt) else Prompt(i, i + 1, prompt, None, None)
-        for i, prompt in enumerate(prompts)
-    ]
+    made = [prompt if isinstance(prompt, Prompt) else make_prompt(i, prompt) for i, prompt in enumerate(prompts)]
     return PromptFile("p.jsonl", "", tuple(made), ())
 
 
@@ -173,7 +174,7 @@ def test_a_preset_reads_the_tokens_that_it_names(name, template, words, end):
     tokenizer, found = read(template, preset.positions, "Who are you?", shouting, options=preset.options)
     assert found.example.endswith(end)
     sequences = np.split(found.chats.tokens, found.chats.ends[:-1])
-    for sequence, at in zip(sequences, found.chats.positions, strict=True):
+    for sequence, at in zip(sequences, found.chats.places.reshape(2, -1), strict=True):
         assert [tokenizer.decode([token]) for token in sequence[at]] == words
         assert at.tolist() == sorted(at)
         last = len(sequence) - 1
@@ -232,8 +233,8 @@ def test_a_header_that_some_prompts_have_is_a_matter_of_prompts():
 
 
 def test_conversations_and_system_prompts_are_rendered():
-    talk = Prompt(0, 1, "Who are you?", None, None, (("system", "Be brief."), ("user", "Hi"), ("assistant", "Yes?")))
-    plain = Prompt(1, 2, "Who?", None, None)
+    talk = make_prompt(0, "Who are you?", ("system", "Be brief."), ("user", "Hi"), ("assistant", "Yes?"))
+    plain = make_prompt(1, "Who?")
     positions = PRESETS["qwen-3-8b"].positions
     _, found = read(QWEN_3, positions, talk, plain)
     assert found.example == (
@@ -266,7 +267,7 @@ def test_conversations_and_system_prompts_are_rendered():
     ],
 )
 def test_a_template_that_fails_is_said_of_the_prompt(template, message):
-    prompt = Prompt(0, 1, "hi", None, None, (("system", "Be brief."),))
+    prompt = make_prompt(0, "hi", ("system", "Be brief."))
     with pytest.raises(DataError) as raised:
         read(template, Positions("<bos>", (("a", -1),)), prompt)
     end = "Mend it, or leave such prompts out with --skip-bad."

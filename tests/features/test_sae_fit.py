@@ -116,7 +116,7 @@ def test_says_how_many_tokens_are_read_as_one_and_that_texts_differ(tmp_path):
     more = {"pool_tokens": {"newline": {"target": {"mean": 31.25}, "control": {"mean": 12.0}}}, "sae_trainer": "16k"}
     study = studied(tmp_path, [numbers()], [numbers()], **more, responses={"by": "each", "generated_tokens": 64})
     assert study.reading_in_words(View(labels=LABELS)) == (
-        "SAE explains 80 % of Base and 80 % of Chat on Target at newline; L0 3.5 and 3.78; "
+        "SAE explains 80 % of Base and 80 % of Chat on Target at newline; L0 3.5 and 3.8; "
         "tokens 31.2 and 31.2 on Target, 12 and 12 on Control"
     )
     assert study.sample().endswith("; each model read its own response, so that the texts differ too")

@@ -203,7 +203,7 @@ def sources(draw):
     return counts, prompts
 
 
-TARGETS = st.sampled_from(["1", "2", "3", "7", "7%", "30%", "12.5%", "0.125", "1.0", "100%", "0.025", "11.1111%"])
+TARGETS = st.sampled_from(["1", "2", "3", "7", "7%", "30%", "12.5%", "0.125", "100%", "0.025", "11.1111%"])
 CONTROLS = st.sampled_from(["0", "1", "3", "7%", "30%", "12.5%", "0.0", "2.5%", "100%", "14.2857%"])
 
 
@@ -279,8 +279,6 @@ def test_swapping_the_models_swaps_categories_and_negates_differences(source, mi
         ("7%", 0.07, True, "7%"),
         ("0.07", 0.07, True, "7%"),
         (".125", 0.125, True, "12.5%"),
-        ("1.0", 1, True, "100%"),
-        ("1.", 1, True, "100%"),
         ("10%", 0.1, True, "10%"),
         ("100%", 1, True, "100%"),
         ("0%", 0, True, "0%"),
@@ -313,6 +311,14 @@ def test_threshold_that_is_neither(text):
         Threshold.parse(text)
     expected = f"A threshold is a count such as 3, or a share such as 7.5% or 0.075, but {text!r} was given."
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("text", ["1.0", " 1. ", "1.000"])
+def test_a_threshold_that_may_be_one_prompt_or_all_is_asked_for(text):
+    """`--max-control 1.0` was 100 %, so that no control prompt counted."""
+    with pytest.raises(DataError) as caught:
+        Threshold.parse(text)
+    assert str(caught.value) == f"The threshold {text!r} may be one prompt or all of them. Write 1 or 100%."
 
 
 @pytest.mark.parametrize(("text", "shown"), [("0", "0"), ("0%", "0%"), ("0.0", "0%")])

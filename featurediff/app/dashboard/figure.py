@@ -39,6 +39,9 @@ SVG_POINTS = 3_000
 MARGINS = {"l": 58, "r": 34, "t": 32, "b": 46}
 """Pixels round the plot; Plotly’s own buttons stand in the right one."""
 
+STANDOFF = 6
+"""Pixels between the numbers of an axis and its name."""
+
 SCROLLBAR = 14
 """Pixels that a ranking leaves for the scrollbar of its place."""
 
@@ -135,7 +138,13 @@ def draw(
     layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
     if not ranked:
         layout |= {"height": size.height, "margin": MARGINS, "dragmode": "select", "modebar": {"orientation": "v"}}
-    layout["xaxis"] = layout["xaxis"] | {"tickangle": 0}  # turned ticks would make the plot lower
+    if not ranked:
+        for axis in (
+            "xaxis",
+            "yaxis",
+        ):  # turned ticks and wider margins would make the plot smaller than it is packed for
+            title = layout[axis]["title"] | {"standoff": STANDOFF}
+            layout[axis] = layout[axis] | {"tickangle": 0, "automargin": False, "title": title}
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if crowd is not None:
         drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
