@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "dashboard.png")
     parser.add_argument("--query", default="feature=12886@model", help="the view, as in the app's URL")
-    parser.add_argument("--size", default="1900x1060", help="of the window, in pixels")
+    parser.add_argument("--size", default="1440x900", help="of the window, in pixels")
     parser.add_argument("--dark", action="store_true")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
@@ -41,7 +41,7 @@ def main() -> None:
                 viewport={"width": width, "height": height}, color_scheme="dark" if options.dark else "light"
             )
             page.goto(f"http://127.0.0.1:{port}/?{options.query}")
-            page.locator(".js-plotly-plot canvas").first.wait_for()
+            page.locator(".js-plotly-plot .main-svg").first.wait_for()
             page.wait_for_timeout(3000)
             page.screenshot(path=options.out)
     finally:

@@ -156,7 +156,7 @@ def test_words_are_drawn_as_they_are_written(tmp_path, words):
     """Escaped once, not twice: what a reader sees is what the file says."""
     for _, page in pages(tmp_path, words):
         shown = [html.unescape(OURS.sub("", text)) for figure in page.figures() for _, text in strings(figure)]
-        assert any(words in text for text in shown)
+        assert any(words.strip() in text for text in shown)  # a label loses what is around it
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ def chart_of(at):
 @pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
 def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     study, view = load(source), View(chart=chart)
-    plot = plot_of(Room().chart, square=chart == "scatter")
-    kept = study.table()
+    kept, plot = study.table(), plot_of(Room().chart, square=chart == "scatter")
     drawing = make_chart(kept, view, study.origin, plot=plot).draw(kept, view, titled=False)
     few = [trace | {"type": "scatter"} for trace in drawing["data"]]  # the app draws few points as SVG
     fig = go.Figure(drawing | {"data": few})

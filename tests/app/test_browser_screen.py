@@ -3,6 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 
+from featurediff.app.dashboard.figure import plot_of
+from featurediff.app.dashboard.room import Size
+
 pytest_plugins = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]  # a busy machine may outlast a wait
 KEPT = 740
@@ -75,6 +78,8 @@ def test_chart_table_and_details_are_in_view_without_scrolling(sized):
     assert table[0] >= chart[2]
     assert abs(table[1] - chart[1]) <= 1, "beside each other"
     assert (table[3] - table[1] - HEADER) // ROW >= 6
+    size = Size(*(round(chart[side + 2] - chart[side]) for side in (0, 1)))
+    assert sized.area()[2:] == pytest.approx(plot_of(size, square=True), abs=1), "places are packed for what is drawn"
     page = sized.page
     expect_whole_in_view(sized.chart)
     expect_whole_in_view(sized.table.get_by_test_id("stDataFrame"))
