@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from featurediff.app.browser import meet_browser
+from featurediff.app.browser import help_keyboards, meet_browser
 from featurediff.app.dashboard.about import show_about
 from featurediff.app.dashboard.chart import show_chart
 from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
@@ -82,6 +82,7 @@ settle(SOURCE, source_names, default_in_url=True)
 
 with sidebar.container(gap=None):
     room = meet_browser()
+    help_keyboards()
     if st.button(
         "Compare sources",
         key="compare",
@@ -155,6 +156,7 @@ except DataError as error:
 results = study.results
 uploaded = f"upload {results.base.sha256[:8]} {results.chat.sha256[:8]}"
 here.opened = uploaded if source_name == UPLOAD else source_name
+st.set_page_config(f"{uploaded if source_name == UPLOAD else named[source_name]} · featurediff")
 
 
 def open_for(view: View) -> Opened:

@@ -1,4 +1,4 @@
-"""The browser's side of the dashboard: how much room the page has, and where stars and notes are kept."""
+"""The browser's side of the pages: how much room there is, where stars and notes are kept, and use by keyboard."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from featurediff.app.sources import STATIC
 
 _BROWSER = st.components.v2.component("featurediff_browser", js=(STATIC / "browser.js").read_text("utf-8"))
 
+_ACCESS = st.components.v2.component("featurediff_access", js=(STATIC / "access.js").read_text("utf-8"))
+
 MOST_KEPT = 1_000
 """Stars that the browser keeps, those set last; a file of stars may have more."""
+
+
+def help_keyboards() -> None:
+    """Give buttons their names, and let the Tab key stop once at each toolbar and at all that scrolls."""
+    _ACCESS(key="access", height=1)
 
 
 def meet_browser() -> Room:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from featurediff.app.browser import help_keyboards
 from featurediff.app.comparison.all_counts import follow_click, show_all_counts
 from featurediff.app.comparison.choices import choose, follow_link
 from featurediff.app.comparison.compared import count, draw, read_sources, show_waiting
@@ -33,6 +34,7 @@ labels = follow_link()
 # Draw the UI.
 
 with st.sidebar:
+    help_keyboards()
     if st.button(
         "Dashboard",
         key="back",
@@ -53,8 +55,10 @@ choices = choose(offered, labels)
 asked, thresholds = choices.asked, choices.thresholds
 compared = read_sources({name: offered[name] for name in choices.names}, thresholds, choices.family)
 
+about = f"Comparison of {plural(len(compared.sources), 'source')}"
+st.set_page_config(f"{about} · featurediff")
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader(f"Comparison of {plural(len(compared.sources), 'source')}", width="content", anchor=False)
+    st.title(about, width="content", anchor=False)
     if any(source.is_synthetic for source in compared.sources):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
 st.markdown(f"**{escape_markdown(heading(asked.question, labels))}**")

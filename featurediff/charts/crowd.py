@@ -15,8 +15,8 @@ CELL = 6
 MOST_POINTS = 3_000
 """A chart of at most so many points has no density."""
 
-COLOURS = ((0.0, "rgba(128, 128, 128, 0.35)"), (1.0, "rgba(64, 64, 64, 0.95)"))
-"""From the cell with the fewest features to that with the most, on white; on a dark page the same greys show."""
+COLOURS = ((0.0, "#919191"), (1.0, "#666666"))
+"""From the cell with the fewest features to that with the most; both are seen on white and on a dark page."""
 
 
 class Crowd(NamedTuple):

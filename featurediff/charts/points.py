@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from featurediff.charts.contrast import see_through
 from featurediff.charts.packing import MARKER
 from featurediff.charts.style import colours, hover_label
 from featurediff.charts.texts import hover_texts, text
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from featurediff.charts.plotly_json import Drawing
 
-OUTLINED_POINTS = 10_000
-"""Among more points the thin black outlines would hide the colours."""
-
 EXPLAINED_POINTS = 20_000
 """A chart of more points leaves explanations to the detail pane: they would be nearly all of its bytes."""
 
@@ -41,8 +39,12 @@ SIZES = {"both": MARKER * 1.6, "base": MARKER, "chat": MARKER, "neither": MARKER
 """A star of the same diameter would be a third of a circle's area."""
 
 INCONSISTENT_COLOUR = "#e3000f"
-INCONSISTENT_LINE = {"width": 1.5, "color": INCONSISTENT_COLOUR}
-CONSISTENT_LINE = {"width": 0.3, "color": "black"}
+INCONSISTENT_LINE = {"width": 2.5, "color": INCONSISTENT_COLOUR}
+CONSISTENT_WIDTH = 0.75
+"""Of the border of the other points, in their own colour: the thick one is told from it without its red."""
+
+FILL = 0.55
+"""Opacity of what the border encloses, so that points that cover each other show."""
 
 
 def point_traces(
@@ -52,8 +54,6 @@ def point_traces(
     origin: Origin,
     numbers: tuple[NDArray[np.floating], ...],
     texts: NDArray[np.object_] | None,
-    *,
-    outlined: bool = True,
 ) -> list[dict[str, object]]:
     """
     Return a Scattergl trace per (token_type, exclusivity, inconsistent) that has rows.
@@ -72,12 +72,9 @@ def point_traces(
         Base, chat and their difference.
     texts : ndarray of shape (kept,), optional
         From `hover_texts` of every kept feature; without them, those of the table are made.
-    outlined : bool
-        Whether few enough points have a thin black outline.
     """
     labels, effect = view.labels, effect_of(view.question, view.metric)
     lines = [*value_lines(view.metric, labels), *evidence_lines(table, view.question, view.metric, labels)]
-    outline = CONSISTENT_LINE if outlined and len(table) <= OUTLINED_POINTS else {"width": 0}
     palette = colours(origin.token_types)
     traces: list[dict[str, object]] = []
     found, x, y = custom_data(table, numbers, effect), at[0][table.index], at[1][table.index]
@@ -94,10 +91,12 @@ def point_traces(
                 "legendgrouptitle": {"text": text(token_type)},
                 "marker": {
                     "size": SIZES[exclusivity],
-                    "color": palette[token_type],
+                    "color": see_through(palette[token_type], FILL),
                     "symbol": SYMBOLS[exclusivity],
-                    "line": INCONSISTENT_LINE if inconsistent else outline,
-                    "opacity": 0.7,
+                    "line": INCONSISTENT_LINE
+                    if inconsistent
+                    else {"width": CONSISTENT_WIDTH, "color": palette[token_type]},
+                    "opacity": 1,
                 },
                 "customdata": found[here],
                 **({} if ends is None else {"text": ends[here]}),

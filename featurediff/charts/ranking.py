@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featurediff.charts.contrast import see_through
 from featurediff.charts.points import (
     class_lines,
     count_lines,
@@ -51,9 +52,6 @@ LABEL_RISE = 0.2
 PAD = 0.03
 """Room beyond the smallest and the largest value, as a share of the span between them."""
 
-FADED = 0.35
-"""How much is seen of a row whose change has no evidence."""
-
 
 def row_places(ranked: pd.DataFrame) -> NDArray[np.float64]:
     """Return where each row of a ranking stands on the y-axis, from above; shape (rows,)."""
@@ -80,7 +78,7 @@ def ranking(ranked: pd.DataFrame, view: View, origin: Origin, *, titled: bool = 
     Returns
     -------
     Drawing
-        Per token type a trace of the rows with evidence and one of those without, which is faded: a dot at the effect
+        Per token type a trace of the rows with evidence and one of those without, which are hollow: a dot at the effect
         with its interval, legendgroup the token type, customdata as in `points.custom_data`. Then a trace of what
         stands above the intervals. A row a feature, at `row_places`, with a line at no change. As high as its rows
         need.
@@ -152,8 +150,9 @@ def _dots(
         "name": text(token_type),
         "legendgroup": token_type,
         "showlegend": False,
-        "opacity": 1 if is_evident else FADED,
-        "marker": {"size": 8, "color": colour},
+        "marker": {"size": 8, "color": colour}
+        if is_evident
+        else {"size": 8, "color": see_through(colour, 0), "line": {"width": 1.5, "color": colour}},
         "customdata": custom_data(rows, numbers, effect_of(view.question, view.metric)),
         "text": [f"{one}<br>{other}" for one, other in zip(said, wrap(rows["explanation"]), strict=True)],
         "hovertemplate": "<br>".join(lines) + "<extra></extra>",
@@ -201,7 +200,7 @@ def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> dict[str
     numbers = ranked[["effect", "low", "high"]].to_numpy()
     low, high = np.nanmin(numbers, initial=0), np.nanmax(numbers, initial=0)
     pad = PAD * (high - low or 1)
-    name = _name_effect(view, view.labels, has_faded=not ranked["is_evident"].all())
+    name = _name_effect(view, view.labels, has_hollow=not ranked["is_evident"].all())
     return {
         "xaxis": {
             "range": [low - pad, high + pad],
@@ -224,12 +223,12 @@ def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> dict[str
     }
 
 
-def _name_effect(view: View, labels: Labels, *, has_faded: bool) -> str:
+def _name_effect(view: View, labels: Labels, *, has_hollow: bool) -> str:
     """Say in words what the dots show."""
     models = f"({labels.chat} − {labels.base})"
     if is_tested(view.metric):
         effect = labels.effect(effect_of(view.question, view.metric))
-        return f"{effect} {models}, 95 % interval" + f"; faded: q > {view.alpha:g}" * has_faded
+        return f"{effect} {models}, 95 % interval" + f"; hollow: q > {view.alpha:g}" * has_hollow
     name = labels.metric(view.metric)
     where = f" on {labels.target}" if view.metric.startswith("target") else ""
     return f"Change of {name[:1].lower()}{name[1:]}{where} {models}, which nothing tests"

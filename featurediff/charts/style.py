@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import colorsys
 from typing import TYPE_CHECKING
 
+from featurediff.charts.contrast import luminance
 from featurediff.charts.texts import text
 
 if TYPE_CHECKING:
@@ -11,10 +13,16 @@ if TYPE_CHECKING:
 
     from featurediff.charts.scale import Scale
 
-KNOWN_COLOURS = {"model": "#e69f00", "newline": "#1f83c9", "asst": "#009e73", "endheader": "#ecd21f"}
+KNOWN_COLOURS = {"model": "#c97800", "newline": "#1f83c9", "asst": "#00946b", "endheader": "#968600"}
 
-OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#5b4b9a", "#8c8c8c", "#6b4f2a", "#44c2a5", "#1f3d5c", "#b9c86a")
-"""Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more."""
+OTHER_COLOURS = ("#c0679a", "#2a93ad", "#7b68c4", "#7d7d7d", "#96703c", "#4f9440", "#5277a8", "#808c3c")
+"""
+The hues of Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more.
+Each has a contrast of at least 3 on both backgrounds of charts.
+"""
+
+_LUMINANCES = (0.16, 0.2, 0.25)
+"""Of further colours: such a colour, too, has that contrast."""
 
 _AXIS = {
     "gridcolor": "#EBF0F8",
@@ -53,8 +61,19 @@ def colours(token_types: Sequence[str]) -> dict[str, str]:
     """Return a colour for each token type: a known name has its own, others follow in order."""
     spare = iter(OTHER_COLOURS)
     count = len(token_types)
-    hues = (f"hsl({40 + 280 * i // count}, 45%, {35 + 20 * (i % 3)}%)" for i in range(count))
-    return {name: KNOWN_COLOURS.get(name) or next(spare, None) or next(hues) for name in token_types}
+    more = (_mix((40 + 280 * i / count) / 360, _LUMINANCES[i % 3]) for i in range(count))
+    return {name: KNOWN_COLOURS.get(name) or next(spare, None) or next(more) for name in token_types}
+
+
+def _mix(hue: float, wanted: float) -> str:
+    """Return the darkest "#rrggbb" of a hue from 0 to 1 that has a luminance."""
+    mixed = "#000000"
+    for step in range(256):
+        shares = colorsys.hls_to_rgb(hue, step / 255, 0.45)
+        mixed = "#" + "".join(f"{round(255 * share):02x}" for share in shares)
+        if luminance(mixed) >= wanted:
+            break
+    return mixed
 
 
 def hover_label(colour: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from featurediff.charts.contrast import see_through
 from featurediff.charts.style import GRID, colours, hover_label
 from featurediff.charts.texts import text
 from featurediff.compare.count_words import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from featurediff.features.questions import Question
 
 KEPT_OPACITY = 0.4
-"""Kept features are pale, those of them with evidence solid."""
+"""Bars of kept features are pale, those of them with evidence solid."""
 
 MOST_NUMBERED = 24
 """Beside more bars of a panel their numbers would touch."""
@@ -91,7 +92,10 @@ def count_bars(
                     constraintext="none",
                     cliponaxis=False,
                     hovertemplate=count_hovers(rows, names, labels, hint),
-                    marker={"color": _paint(palette[token_type], _is_pale(question, value)), "line_width": 0},
+                    marker={
+                        "color": _paint(palette[token_type], _is_pale(question, value)),
+                        "line": {"width": 1, "color": palette[token_type]},  # a pale bar alone is hardly seen
+                    },
                     **_look(token_type, value, palette[token_type], question, is_first=part == parts[0]),
                 ),
                 row=1,
@@ -126,7 +130,7 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
     -------
     Figure
         A row of panels per series, a panel per part of the question, x the layer. In each, a line per token type; under
-        the published rule two: kept, pale, and those with evidence, solid.
+        the published rule two: kept, dotted, and those with evidence, solid.
     """
     labels, question = labels or Labels(), question_of(series)
     token_types, parts = list(series["token_type"].unique()), parts_shown(series)
@@ -145,7 +149,11 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
                         x=rows["layer"],
                         y=_floats(rows[value]),
                         mode="lines+markers",
-                        line={"width": 2, "color": _paint(palette[token_type], _is_pale(question, value))},
+                        line={
+                            "width": 2,
+                            "color": palette[token_type],
+                            "dash": "dot" if _is_pale(question, value) else "solid",
+                        },
                         hovertemplate=count_hovers(
                             rows, dict(zip(rows["source"], rows["source"], strict=True)), labels
                         ),
@@ -228,12 +236,7 @@ def _groups(
 
 def _paint(colour: str, is_pale: bool) -> str:
     """Return a colour of the palette, or a pale one."""
-    if not is_pale:
-        return colour
-    if colour.startswith("hsl("):
-        return f"hsla({colour[4:-1]}, {KEPT_OPACITY})"
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {KEPT_OPACITY})"
+    return see_through(colour, KEPT_OPACITY) if is_pale else colour
 
 
 def _look(token_type: str, value: str, colour: str, question: Question, *, is_first: bool) -> dict[str, object]:

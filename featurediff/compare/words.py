@@ -49,7 +49,9 @@ def how_to_read(asked: Asked) -> str:
     if asked.question in ("changed", "specific"):
         return f"The share is of the features that were tested at the position. {CAVEAT}"
     where = f" for target over control {_ENOUGH}" if asked.question == "exclusive" else " of any of the tests"
-    return f"Pale: kept. Solid: those of them with evidence, that is q at most {asked.alpha:g}{where}. {CAVEAT}"
+    return (
+        f"Pale or dotted: kept. Solid: those of them with evidence, that is q at most {asked.alpha:g}{where}. {CAVEAT}"
+    )
 
 
 def what_is_shared(shown: Asked, asked: Asked, labels: Labels) -> str:

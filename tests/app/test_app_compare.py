@@ -61,7 +61,7 @@ def tree(monkeypatch, tmp_path):
 
 
 def heading(at):
-    return at.subheader[0].value
+    return at.title[0].value
 
 
 def chart(at, key):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from featurediff.charts.chart import make_chart
 from featurediff.charts.points import mark
-from featurediff.charts.ranking import FADED, LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
+from featurediff.charts.ranking import LABEL_WIDTH, ROW_HEIGHT, ranking, row_places
 from featurediff.charts.view import View
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import change_of, rank, ranking_csv
@@ -260,6 +260,10 @@ def dots(fig):
     return [trace for trace in fig.data if trace.mode == "markers"]
 
 
+def is_hollow(trace):
+    return trace.marker.color.endswith(", 0)")
+
+
 def names(fig):
     (trace,) = [trace for trace in fig.data if trace.mode == "text"]
     return trace
@@ -285,15 +289,15 @@ def test_rows_stand_below_each_other_with_room_for_headers():
 
 @pytest.mark.parametrize("question", ["changed", "specific"])
 def test_dots_stand_at_the_effect_with_its_interval(question):
-    """A trace with evidence and a faded one at each position; a row without an interval has a dot alone."""
+    """A trace with evidence and a hollow one at each position; a row without an interval has a dot alone."""
     fig = draw(question=question)
     ranked = rank(TABLE, Asked(question, SHARE), RUN)
     effect = "sparsity_change" if question == "changed" else "sparsity_specific"
-    assert [(trace.legendgroup, trace.opacity) for trace in dots(fig)] == [
-        ("newline", 1), ("newline", FADED), ("odd", 1), ("odd", FADED),
+    assert [(trace.legendgroup, is_hollow(trace)) for trace in dots(fig)] == [
+        ("newline", False), ("newline", True), ("odd", False), ("odd", True),
     ]  # fmt: skip
     for trace in dots(fig):
-        rows = ranked[(ranked["token_type"] == trace.legendgroup) & (ranked["is_evident"] == (trace.opacity == 1))]
+        rows = ranked[(ranked["token_type"] == trace.legendgroup) & (ranked["is_evident"] != is_hollow(trace))]
         np.testing.assert_array_equal(trace.x, rows[effect])
         np.testing.assert_array_equal(trace.y, row_places(ranked)[rows.index])
         np.testing.assert_allclose(trace.x + trace.error_x.array, rows[f"{effect}_high"])
@@ -305,7 +309,10 @@ def test_dots_stand_at_the_effect_with_its_interval(question):
         ]  # fmt: skip
         np.testing.assert_allclose(trace.customdata, rows[names], rtol=1e-6)
         assert trace.customdata.dtype == np.float32
-    assert len({trace.marker.color for trace in dots(fig)}) == 2
+    assert {trace.marker.line.color if is_hollow(trace) else trace.marker.color for trace in dots(fig)} == {
+        "#1f83c9",
+        "#c0679a",
+    }
 
 
 def test_names_stand_at_the_left_above_their_rows():
@@ -338,7 +345,7 @@ def test_axis_holds_all_intervals_and_no_change():
     assert fig.layout.xaxis.zeroline
     assert (
         fig.layout.xaxis.title.text.replace("<br>", " ")
-        == "Change of mean activation on Introspective (Tuned − Ancestor), 95 % interval; faded: q &gt; 0.05"
+        == "Change of mean activation on Introspective (Tuned − Ancestor), 95 % interval; hollow: q &gt; 0.05"
     )
     assert draw(TABLE[TABLE["sparsity_specific_q"] <= 0.05], question="specific").layout.xaxis.title.text.replace(
         "<br>", " "
@@ -350,7 +357,7 @@ def test_without_intervals():
     title = "Change of maximum activation on Introspective (Tuned − Ancestor), which nothing tests"
     assert fig.layout.xaxis.title.text.replace("<br>", " ") == title
     assert all(trace.error_x.array is None for trace in dots(fig))
-    assert {trace.opacity for trace in dots(fig)} == {FADED}
+    assert all(is_hollow(trace) for trace in dots(fig))
     assert fig.layout.annotations[0].text == "<b>newline: more in Tuned</b>"
     control = TABLE.assign(**{f"{side}_control_max": TABLE[f"{side}_target_max"] for side in ("base", "chat")})
     title = "Change of maximum activation on Other prompts (Tuned − Ancestor), which nothing tests"

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tables import check_golden, make_results, make_table, untested
 
 from featurediff.charts.chart import make_chart
+from featurediff.charts.contrast import see_through
 from featurediff.charts.plotly_json import to_json
-from featurediff.charts.points import EXPLAINED_POINTS, INCONSISTENT_LINE, custom_data, mark
+from featurediff.charts.points import EXPLAINED_POINTS, FILL, INCONSISTENT_LINE, custom_data, mark
 from featurediff.charts.scatter import lay_out, scatter
 from featurediff.charts.style import KNOWN_COLOURS, LOOK, OTHER_COLOURS, colours
 from featurediff.charts.texts import HOVER_WIDTH, wrap
@@ -82,7 +83,7 @@ def test_a_trace_for_each_token_type_and_category(results):
     assert keys(fig) == [(token_type, name) for token_type in ("newline", "odd") for name in CATEGORIES]
     assert [trace.legendgrouptitle.text for trace in markers(fig)] == ["newline"] * 5 + ["odd"] * 5
     assert [trace.marker.symbol for trace in markers(fig)] == ["star", "circle", "circle", "square", "square"] * 2
-    assert {trace.marker.opacity for trace in markers(fig)} == {0.7}
+    assert {trace.marker.color for trace in markers(fig)} == {"rgba(31, 131, 201, 0.55)", "rgba(192, 103, 154, 0.55)"}
     assert {trace.mode for trace in markers(fig)} == {"markers"}
     assert [[int(point[0]) for point in trace.customdata] for trace in markers(fig)] == [
         [0, 7], [1], [2], [3], [4],
@@ -104,10 +105,10 @@ def test_only_inconsistent_points_have_a_red_border(results):
     for trace in markers(draw(results)):
         if "+" in trace.name:
             assert trace.marker.line.color == INCONSISTENT_LINE["color"]
-            assert trace.marker.line.width >= 1
+            assert trace.marker.line.width == 2.5
         else:
-            assert trace.marker.line.color == "black"
-            assert trace.marker.line.width < 1
+            assert trace.marker.line.color == colours(results.token_types)[trace.legendgroup]
+            assert trace.marker.line.width == 0.75
 
 
 def test_border_is_seen_on_every_colour():
@@ -157,7 +158,7 @@ def test_colour_of_an_unknown_name_stays_when_another_is_filtered_out():
     results = make_results({name: {"base": BASE, "chat": CHAT} for name in ("first", "second")}, PROMPTS)
     filters = Filters(token_types=("second",))
     fig = draw(results, table=lambda kept: filter_table(kept, filters, METRIC))
-    assert {trace.marker.color for trace in markers(fig)} == {OTHER_COLOURS[1]}
+    assert {trace.marker.color for trace in markers(fig)} == {see_through(OTHER_COLOURS[1], FILL)}
 
 
 def test_custom_data(results):

@@ -109,8 +109,8 @@ def test_kept_is_pale_and_evidence_solid_in_the_colour_of_the_position(sources):
     fig = count_bars(of(sources), names_of(sources))
     colours = {trace.name: trace.marker.color for trace in fig.data}
     assert colours == {
-        "model, kept": f"rgba(230, 159, 0, {KEPT_OPACITY})",
-        "model, with evidence": "#e69f00",
+        "model, kept": f"rgba(201, 120, 0, {KEPT_OPACITY})",
+        "model, with evidence": "#c97800",
         "newline, kept": f"rgba(31, 131, 201, {KEPT_OPACITY})",
         "newline, with evidence": "#1f83c9",
     }
@@ -121,7 +121,7 @@ def test_kept_is_pale_and_evidence_solid_in_the_colour_of_the_position(sources):
 
 def test_what_a_test_keeps_is_solid(sources):
     fig = count_bars(of(sources, "changed"), names_of(sources))
-    assert {trace.name: trace.marker.color for trace in fig.data} == {"model": "#e69f00", "newline": "#1f83c9"}
+    assert {trace.name: trace.marker.color for trace in fig.data} == {"model": "#c97800", "newline": "#1f83c9"}
 
 
 def made(rows, question="exclusive"):

@@ -51,11 +51,13 @@ def test_what_is_kept(question, metric, expected):
 def test_how_to_read_the_charts():
     """“Evidence” of the published rule is that of target over control, not that of a change."""
     assert how_to_read(Asked("exclusive")) == (
-        "Pale: kept. Solid: those of them with evidence, that is q at most 0.05 for target over control in a model in "
+        "Pale or dotted: kept. Solid: those of them with evidence, that is q at most 0.05 "
+        "for target over control in a model in "
         f"which the feature is exclusive. {CAVEAT}"
     )
     assert how_to_read(Asked("any")) == (
-        f"Pale: kept. Solid: those of them with evidence, that is q at most 0.05 of any of the tests. {CAVEAT}"
+        "Pale or dotted: kept. Solid: those of them with evidence, that is q at most 0.05 "
+        f"of any of the tests. {CAVEAT}"
     )
     tested = f"The share is of the features that were tested at the position. {CAVEAT}"
     assert how_to_read(Asked("changed")) == how_to_read(Asked("specific")) == tested

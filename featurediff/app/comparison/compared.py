@@ -13,6 +13,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.findings import PATIENCE
 from featurediff.app.sources import written
+from featurediff.app.theme import themed
 from featurediff.compare.counts import counts
 from featurediff.compare.evidence import Evidence, read_evidence
 from featurediff.compare.figures import count_bars, layer_lines
@@ -136,4 +137,4 @@ def draw(compared: Compared, asked: Asked, labels: Labels) -> tuple[go.Figure, g
     here = tidy[tidy["question"] == asked.question].reset_index(drop=True)
     series = layer_series(here)
     bars = count_bars(here, compared.short_names(), labels, hint="<br>Click to open it.")
-    return bars, None if series.empty else layer_lines(series, labels)
+    return themed(bars), None if series.empty else themed(layer_lines(series, labels))

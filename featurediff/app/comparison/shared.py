@@ -10,6 +10,7 @@ import streamlit as st
 
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import OPEN_FEATURE, OVERLAP, session
+from featurediff.app.theme import themed
 from featurediff.app.url import settle
 from featurediff.compare.heat_map import overlap_map
 from featurediff.compare.naming import all_token_types, short_names
@@ -66,8 +67,10 @@ def show_shared_features(groups: Sequence[tuple[Summary, ...]], asked: Asked, la
     with st.container(horizontal=True, gap="large"):
         with st.container(width="content"):
             st.plotly_chart(
-                overlap_map(
-                    found, list(short.values()), labels, picked=(rows, columns), hint="<br>Click to list them."
+                themed(
+                    overlap_map(
+                        found, list(short.values()), labels, picked=(rows, columns), hint="<br>Click to list them."
+                    )
                 ),
                 key=OVERLAP,
                 on_select=partial(on_cell, names),

@@ -15,6 +15,7 @@ from featurediff.app.dashboard.opened import KEEPING, KEYS, Opened, keep
 from featurediff.app.dashboard.picture import Picture
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown, narrow
+from featurediff.app.theme import in_theme
 from featurediff.charts.chart import Chart, ScatterChart, VolcanoChart, make_chart
 from featurediff.charts.crowd import MOST_POINTS, Crowd, catch, draw_crowd, find_crowd, say_crowd
 from featurediff.charts.point_labels import FONT, Rectangle, place_labels
@@ -162,7 +163,7 @@ def draw(
     if drawn.zoom:
         layout["xaxis"] = layout["xaxis"] | {"range": drawn.zoom[:2]}
         layout["yaxis"] = layout["yaxis"] | {"range": drawn.zoom[2:]}
-    return Picture({"data": drawing["data"], "layout": layout})
+    return Picture({"data": drawing["data"], "layout": in_theme(layout)})
 
 
 def as_svg(drawing: Drawing) -> None:

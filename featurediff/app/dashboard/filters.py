@@ -83,7 +83,7 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
         key="exclusivity",
         format_func=lambda name: _entry(_SYMBOLS[name], labels.short_category(name), counts.of_class[name]),
         help="In which models the feature is active on target prompts and on no control prompt, with its symbol in the "
-        "chart. It may still be active in the other model: the red border marks those.",
+        "chart. It may still be active in the other model: the thick red border marks those.",
     )
     settle("consistency", CONSISTENCIES, many=True)
     consistency = st.pills(
@@ -97,7 +97,7 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
             counts.of_consistency[name],
         ),
         label_visibility="collapsed",
-        help="Inconsistent: exclusive in one model, but active on the other model’s control prompts (red border).",
+        help="Inconsistent: exclusive in one model, but active on the other’s control prompts (thick red border).",
     )
     which: Consistency = consistency[0] if len(consistency) == 1 else "all"
     return Filters(tuple(chosen_types), tuple(exclusivity), which, max_q=view.alpha if only_evidence else None)

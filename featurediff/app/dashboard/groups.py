@@ -24,8 +24,8 @@ MOST_GROUPS = 5
 MAX_NAME = 40
 """Characters of a group’s name."""
 
-OUTLINES = ("#8b1a89", "#c2410c", "#0f766e", "#4d4d4d", "#1d4ed8")
-"""Colours of the outlines, each with a contrast of at least 3 on white and on the dark background."""
+OUTLINES = ("#b346b0", "#d0531c", "#15857b", "#767676", "#4a74e8")
+"""Colours of the outlines, each with a contrast of at least 3 on both backgrounds of charts."""
 
 
 def parse_groups(data: bytes, name: str) -> Groups:
