@@ -139,8 +139,8 @@ def test_every_source_of_the_demo_can_be_opened_in_the_dashboard(monkeypatch):
     assert set(at.selectbox(key="source").options) == {
         "Demo (synthetic)",
         "Upload files…",
-        *(f"demo · layer {layer} · 16k · synthetic_40" for layer in (4, 8, 16, 20)),
-        *(f"demo · layer 12 · 16k · {prompts}_40" for prompts in ("distant", "related")),
+        *(f"layer {layer} · synthetic_40 · demo · 16k" for layer in (4, 8, 16, 20)),
+        *(f"layer 12 · {prompts}_40 · demo · 16k" for prompts in ("distant", "related")),
     }
     at = open_app(source=DEMO_NAMES[0])
     assert not at.exception

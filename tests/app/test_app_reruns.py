@@ -42,7 +42,7 @@ def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     spec = open_app(chart=chart)
     sent, written = figure(spec), json.loads(fig.to_json())
     assert sent["data"] == written["data"]
-    theirs = {"tickangle", "automargin", "title"}  # of the app’s smaller plot
+    theirs = {"tickangle", "automargin", "title", "tickfont"}  # of the app’s smaller plot
     assert {name: sent["layout"]["xaxis"][name] for name in sent["layout"]["xaxis"].keys() - theirs} == {
         name: value for name, value in written["layout"]["xaxis"].items() if name not in theirs
     }
@@ -100,7 +100,7 @@ def test_other_sources_of_the_demo_are_made_when_they_are_read(monkeypatch):
     assert not at.exception
     made = [name for name, source in demo_sources().items() if (source.folder / "base.pt").exists()]
     assert made == ["demo"]
-    assert at.selectbox(key="source").options[:2] == ["Demo (synthetic)", "demo · layer 4 · 16k · synthetic_40"]
+    assert at.selectbox(key="source").options[:2] == ["Demo (synthetic)", "layer 4 · synthetic_40 · demo · 16k"]
     assert len(demo_sources()) == len(demo.plan(5)) == 7
     at.selectbox(key="source").set_value("demo_trainer16k_layer4/synthetic_40").run()
     assert not at.exception
