@@ -317,6 +317,15 @@ def test_many_faults_of_the_ids_are_counted():
 # Room
 
 
+def test_a_narrow_and_short_window_has_a_lower_chart():
+    """At a zoom of 150 % of a laptop's screen, more than half of the chart was below the window's end."""
+    short, tall = Room(590, 530), Room(590, 1_180)
+    assert (short.is_narrow, short.is_tall, short.chart) == (True, False, (590, 254))
+    assert (tall.is_narrow, tall.is_tall, tall.chart) == (True, True, (590, 480))
+    assert Room(360, 840).chart == (360, 360)
+    assert Room(900, 800).is_tall is False
+
+
 @given(st.integers(0, 5_000), st.integers(0, 5_000))
 def test_chart_table_and_details_fill_the_room(width, height):
     room = Room.within(width, height)

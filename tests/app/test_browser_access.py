@@ -1,5 +1,7 @@
 """The pages for everybody, in a real Chromium: contrast, names, keyboard, and small windows."""
 
+import itertools
+
 import pytest
 from playwright.sync_api import expect
 
@@ -64,3 +66,90 @@ def test_buttons_with_an_icon_alone_have_names(screen):
         expect(screen.page.get_by_role("button", name=name, exact=True)).to_have_count(1)
     screen.press("star")
     expect(screen.page.get_by_role("button", name="Remove star and note", exact=True)).to_have_count(1)
+
+
+def focused(screen):
+    return screen.page.evaluate("document.activeElement.dataset.testid ?? ''")
+
+
+def test_the_table_is_reached_by_few_tabs_and_arrow_keys_step(screen):
+    """Tab had to be pressed 46 times to come to the table: each tool of the chart was a stop."""
+    screen.open()
+    rows, keyboard = screen.rows(), screen.page.keyboard
+    keyboard.press("Tab")
+    assert focused(screen) == "stSkipToContent"
+    keyboard.press("Enter")
+    pressed = 1
+    while focused(screen) != "data-grid-canvas" and pressed < 60:
+        keyboard.press("Tab")
+        pressed += 1
+    assert pressed <= 15
+    screen.expect_detail(rows[0])
+    screen.settle()
+    for key, row in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1)):
+        keyboard.press(key)
+        screen.expect_detail(rows[row])
+        screen.settle()
+    keyboard.press("Enter")
+    screen.settle()
+    screen.expect_detail(rows[1])
+
+
+def test_a_toolbar_is_one_stop_of_the_tab_key_and_arrow_keys_move_within(screen):
+    screen.open()
+    tools = screen.chart.locator("xpath=ancestor::*[@data-testid='stPlotlyChart']").get_by_role("toolbar")
+    buttons = tools.get_by_role("button")
+    first, second = buttons.nth(0), buttons.nth(1)
+    expect(tools.locator("button[tabindex='0']")).to_have_count(1)
+    first.focus()
+    screen.page.keyboard.press("ArrowRight")
+    expect(second).to_be_focused()
+    screen.page.keyboard.press("ArrowLeft")
+    expect(first).to_be_focused()
+    screen.page.keyboard.press("ArrowUp")
+    expect(buttons.last).to_be_focused()
+    expect(tools.locator("button[tabindex='0']")).to_have_count(1)
+
+
+def places(screen, selectors):
+    """Left, top, right and bottom of each, in pixels."""
+    return [
+        (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+        for box in (
+            screen.page.locator(selector).locator("visible=true").first.bounding_box() for selector in selectors
+        )
+    ]
+
+
+@pytest.mark.parametrize(("width", "height"), [(820, 1180), (390, 844)])
+def test_in_a_small_window_nothing_overlaps_and_buttons_stand_in_one_row(screen, width, height):
+    """At 820 pixels “Share” alone stood in a row of its own."""
+    screen.page.set_viewport_size({"width": width, "height": height})
+    screen.open()
+    blocks = places(screen, ["h1", ".st-key-chart", ".st-key-search", ".js-plotly-plot", "[data-testid=stDataFrame]"])
+    for above, below in itertools.pairwise(blocks):
+        assert above[3] <= below[1] + 1
+    for left, _, right, _ in blocks:
+        assert left >= 0
+        assert right <= width
+    row = places(screen, [".st-key-search", ".st-key-downloads button", ".st-key-share button"])
+    assert len({round(bottom / 4) for *_, bottom in row}) == 1
+    assert all(one[2] <= other[0] for one, other in itertools.pairwise(row))
+
+
+@pytest.mark.parametrize("width", [820, 390])
+def test_buttons_of_the_details_stand_in_one_row_of_a_small_window(screen, width):
+    screen.page.set_viewport_size({"width": width, "height": 1180})
+    screen.open(feature="5900@model")
+    row = places(screen, [f".st-key-{key} button" for key in ("star", "step-1", "step1", "close")])
+    assert len({round(top) for _, top, *_ in row}) == 1
+    assert all(one[2] <= other[0] for one, other in itertools.pairwise(row))
+    assert row[-1][2] <= width
+
+
+def test_at_a_zoom_of_150_percent_the_chart_is_on_the_first_screen(screen):
+    """A window of 1280 × 800 has 853 × 533 pixels then: more than half of the chart was below its end."""
+    screen.page.set_viewport_size({"width": 853, "height": 533})
+    screen.open()
+    ((_, _, _, bottom),) = places(screen, [".js-plotly-plot"])
+    assert bottom <= 533

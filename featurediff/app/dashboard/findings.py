@@ -28,13 +28,13 @@ _FINDING = "<h1 style='font-size: 1.1rem; line-height: 1.3; margin: 0; padding: 
 def show_finding(opened: Opened, view: View, room: Room) -> None:
     """Say in words what the question finds, what that rests on, and what is shown of which source."""
     study = opened.study
-    with st.container(height="content" if room.is_narrow else _HEIGHT, border=False):
+    with st.container(height="content" if room.is_tall else _HEIGHT, border=False):
         st.html(_FINDING % html.escape(find(opened, view)))
     about = [heading(view.question, view.labels), caption(view.metric, view.labels, study.origin)]
     if is_synthetic(study.results):
         about.append("synthetic demo data")
     for line in (f"{study.sample()}. {study.reading_in_words(view)}.", " · ".join(about)):
-        with st.container(height="content" if room.is_narrow else _LINE, border=False):
+        with st.container(height="content" if room.is_tall else _LINE, border=False):
             st.caption(escape_markdown(line))
 
 

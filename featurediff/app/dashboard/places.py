@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
+from featurediff.app.dashboard.room import ONE_ROW
+
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
@@ -59,8 +61,10 @@ def lay_out_places(room: Room) -> Places:
     with st.container(gap=None):
         head = st.container(gap=None)
         chips = st.container(height=CHIPS, border=False, horizontal=True, vertical_alignment="center", gap="small")
+        kinds = st.container() if room.width < ONE_ROW else None
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            kinds, search = st.container(width="content"), st.container()
+            kinds = kinds or st.container(width="content")
+            search = st.container()
             files, share = st.container(width="content"), st.container(width="content")
         with st.container(horizontal=not room.is_narrow, gap="small"):
             chart = st.container(width=room.chart.width, height=room.chart.height, border=False, gap=None)

@@ -22,6 +22,15 @@ LEAST_DETAILS = 196
 NARROW = 740
 """Pixels of width: below that, chart, table and details stand below each other."""
 
+ONE_ROW = 590
+"""Pixels of width: below that, what stands above the chart takes two rows."""
+
+SHORT = 640
+"""Pixels of height: a window that is narrow and lower, as at a zoom of 150 %, has less above the chart."""
+
+LEAST_SHORT = 240
+"""Pixels of height of the chart there, so that it is on the first screen."""
+
 
 class Size(NamedTuple):
     """Width and height in pixels."""
@@ -55,10 +64,15 @@ class Room:
         return self.width < NARROW
 
     @property
+    def is_tall(self) -> bool:
+        """Whether what is above the chart may take as many lines as it needs: narrow, but not short."""
+        return self.is_narrow and self.height >= SHORT
+
+    @property
     def chart(self) -> Size:
         """The chart: with nearly half of the width, and what the details leave of the height."""
         if self.is_narrow:
-            return Size(self.width, min(self.width, 480))
+            return Size(self.width, min(self.width, 480, max(LEAST_SHORT, self.height - HEAD - FOOT)))
         width = max(LEAST_CHART[0], round(0.45 * self.width))
         return Size(width, max(LEAST_CHART[1], self.height - HEAD - self.details.height - GAP - FOOT))
 
