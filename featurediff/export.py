@@ -74,6 +74,7 @@ table {{ border-collapse: collapse; margin: 8px 0 }}
 td, th {{ padding: 2px 10px; text-align: right; border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums }}
 th {{ font-weight: 600; vertical-align: bottom }}
 td:nth-child(-n+2), th:nth-child(-n+2) {{ text-align: left; overflow-wrap: anywhere }}
+.lead {{ font-size: 15px; margin: 8px 0 }}
 footer {{ border-top: 1px solid #ddd; margin-top: 8px; padding-top: 8px; font-size: 12px }}
 footer p {{ margin: 0 0 6px }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 12px; margin: 0 }}
@@ -82,7 +83,9 @@ dd {{ margin: 0; overflow-wrap: anywhere }}
 </style>
 </head>
 <body>
+<main>
 {body}
+</main>
 <footer>
 <p>{hint}</p>
 <dl>
@@ -197,7 +200,7 @@ def html_page(
     high = drawing["layout"].get("height")  # a ranking is as high as its rows need, and the footer comes after it
     height = f"{high:g}px" if high else "min(820px, 88vh)"
     chart = _CHART % (height.encode(), data, layout, config, click.encode())
-    said = f"<p><b>{html.escape(lead)}</b></p>" if lead else ""
+    said = f'<h1 class="lead">{html.escape(lead)}</h1>' if lead else ""
     end = legible(bottom if offline else WITHOUT_CDN + bottom)
     return b"".join((legible(top + said).encode(), _library(offline=offline), chart, end.encode()))
 

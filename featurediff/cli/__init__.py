@@ -20,6 +20,11 @@ from featurediff.cli.terminal import err, out, printable
 from featurediff.errors import DataError
 from featurediff.version import package_version
 
+_INTERRUPTED = 130
+"""The exit code that typer makes of Ctrl-C."""
+
+STOPPED = "Stopped. Run the same command again: collect and explain go on from what they keep, the others begin anew."
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -57,7 +62,12 @@ app.command("cache")(show_cache)
 
 
 def main() -> None:
-    """Run the command line; an error that a user can fix is printed, and the exit code is 2."""
+    """
+    Run the command line.
+
+    An error that a user can fix is printed, and the exit code is 2. Where Ctrl-C stopped a command, a sentence says how
+    to go on, and the exit code is 130.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names need not fit a terminal's encoding
@@ -66,3 +76,7 @@ def main() -> None:
     except DataError as error:
         err.print(printable(str(error), "red"))
         sys.exit(2)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            err.print(STOPPED)
+        raise

@@ -166,7 +166,7 @@ def _html_table(tidy: pd.DataFrame, names: Mapping[str, str]) -> str:
             write = _share if value == "share" else number_or_dash
             cells[heading_of(question), name] = rows[f"{question}_{value}"].map(write)
     text: str = pd.DataFrame(cells).to_html(index=False, border=0)
-    return f'{_TABLE_STYLE}\n<div class="counts">\n{text}\n</div>'
+    return f'{_TABLE_STYLE}\n<div class="counts" tabindex="0">\n{text}\n</div>'
 
 
 def heading_of(question: str) -> str:

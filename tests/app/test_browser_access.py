@@ -3,9 +3,12 @@
 import itertools
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from typer.testing import CliRunner
 
 from featurediff.charts.contrast import BACKGROUNDS, LEAST_OF_TEXT, contrast
+from featurediff.cli import app
 
 pytest_plugins = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]  # a busy machine may outlast a wait
@@ -153,3 +156,39 @@ def test_at_a_zoom_of_150_percent_the_chart_is_on_the_first_screen(screen):
     screen.open()
     ((_, _, _, bottom),) = places(screen, [".js-plotly-plot"])
     assert bottom <= 533
+
+
+SERIOUS = ("serious", "critical")
+
+
+def faults_of(screen):
+    """What axe-core finds that keeps people from using the page: rule and elements."""
+    found = Axe().run(screen.page).response["violations"]
+    return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found if fault["impact"] in SERIOUS]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_either_page(screen, theme):
+    """It found captions of too little contrast, and places that scroll but could not be reached by keyboard."""
+    screen.page.emulate_media(color_scheme=theme)
+    screen.open(feature="5900@model")
+    assert faults_of(screen) == []
+    compare(screen)
+    assert faults_of(screen) == []
+
+
+@pytest.mark.parametrize("question", ["exclusive", "changed"])
+def test_axe_finds_nothing_serious_in_exported_pages(screen, tmp_path, question):
+    """The table of counts scrolled but could not be reached by keyboard."""
+    run = CliRunner().invoke
+    assert run(app, ["demo", str(tmp_path / "demo")]).exit_code == 0
+    (source, *_) = sorted(file.parent for file in (tmp_path / "demo").rglob("base.pt"))
+    page, counts = tmp_path / "page.html", tmp_path / "counts.html"
+    assert run(app, ["export", str(source), "--question", question, "--html", str(page)]).exit_code == 0
+    assert run(app, ["compare", str(tmp_path / "demo"), "--question", question, "--html", str(counts)]).exit_code == 0
+    screen.open_file(page)
+    assert faults_of(screen) == []
+    expect(screen.page.locator("h1")).to_have_count(1)
+    screen.open_file(counts)
+    assert faults_of(screen) == []
+    expect(screen.page.locator("h1")).to_have_count(1)

@@ -1,5 +1,7 @@
+import functools
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -118,6 +120,31 @@ def test_a_message_is_one_line_whatever_its_length(tmp_path, monkeypatch, capsys
     assert (code, out) == (2, "")
     lacking = f"`{folder}` has no `base.pt` and no `chat.pt`."
     assert err == f"{lacking} Expected a folder with `base.pt` and `chat.pt`.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a single process")
+def test_ctrl_c_ends_a_process_with_a_sentence_and_how_to_go_on():
+    """It ended without a word."""
+    command = [sys.executable, "-m", "featurediff", "app"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        for line in process.stdout:
+            if "You can now view" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.endswith(f"{cli.STOPPED}\n")
+
+
+@pytest.mark.parametrize("command", ["list", "check", "export", "explain", "compare", "demo", "cache"])
+def test_ctrl_c_ends_every_command_alike(command, monkeypatch, capsys, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    (found,) = [one for one in app.registered_commands if one.name == command]
+    monkeypatch.setattr(found, "callback", functools.wraps(found.callback)(stop))
+    code, _, said = run_main(monkeypatch, capsys, command, *([] if command == "cache" else [tmp_path]))
+    assert (code, said) == (130, f"{cli.STOPPED}\n")
 
 
 def test_success_has_exit_code_0(source_dir, monkeypatch, capsys):
