@@ -816,7 +816,7 @@ STARS = {
     "empty": (b"", ("`s.csv` has the columns none", "expected 'source', 'feature_id' as well")),
     "no ids": (b"source,note\nx,y\n", ("`s.csv` has the columns 'source', 'note'", "expected 'feature_id' as well")),
     "Latin-1": (b"source,feature_id,note\nx,1,na\xefve\n", ("`s.csv` is not a CSV file in UTF-8", "0xef", "Expected")),
-    "a quote left open": (b'source,feature_id\n"x,1\n', ("`s.csv` is not a CSV file in UTF-8", "Expected one that")),
+    "a quote left open": (b'source,feature_id\n"x,1\n', ("`s.csv` is not a CSV file in UTF-8", "Expected one with")),
     "a field without end": (
         b"source,feature_id\n" + b"x" * 200_000,
         ("`s.csv` is not a CSV file", "field larger", "Expected"),

@@ -6,7 +6,9 @@ import multiprocessing
 import resource
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from featurediff.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
 
@@ -31,6 +33,17 @@ class Outcome(NamedTuple):
     """By how much the most memory that the process ever had grew."""
 
 
+@contextmanager
+def bare_main() -> Iterator[None]:
+    """Spawn without a main module: AppTest leaves the dashboard's script there, and a new process would run it."""
+    ours = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = ours
+
+
 def under_limit(
     function: Callable[..., object], *arguments: object, megabytes: int = 1000, seconds: int = 60
 ) -> Outcome:
@@ -44,7 +57,8 @@ def under_limit(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_call, args=(theirs, megabytes, function, arguments), daemon=True)
-    process.start()
+    with bare_main():
+        process.start()
     theirs.close()
     try:
         ours.recv()  # it is up, and has imported what the function needs

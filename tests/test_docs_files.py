@@ -96,7 +96,7 @@ FIELDS = {
 
 
 def test_every_field_that_is_read_is_in_the_table():
-    assert set(FIELDS) == set(metadata.Metadata.__dataclass_fields__)
+    assert set(FIELDS) == set(metadata.Metadata.__dataclass_fields__) | {"pool_tokens", "responses"}  # part of `fit`
 
 
 @pytest.mark.parametrize("field", FIELDS)

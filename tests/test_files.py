@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from limited import bare_main
 
 from featurediff import files
 from featurediff.cli import main
@@ -43,8 +44,9 @@ def test_two_runs_of_explain_lose_no_row(tmp_path):
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)
     runs = [context.Process(target=add, args=(str(path), start, first)) for first in (0, 100)]
-    for run in runs:
-        run.start()
+    with bare_main():
+        for run in runs:
+            run.start()
     for run in runs:
         run.join()
         assert run.exitcode == 0

@@ -174,7 +174,8 @@ def test_a_metric_changes_title_axes_table_and_order(results):
     at = open_app(metric="control_max")
     assert not at.warning
     assert title(at) == "Active on Target only · Maximum activation on Control prompts, Base → Instruct"
-    assert figure(at)["layout"]["xaxis"]["title"]["text"] == "Base: Maximum activation on Control prompts"
+    name = figure(at)["layout"]["xaxis"]["title"]["text"].replace("<br>", " ")
+    assert name == "Base: Maximum activation on Control prompts"
     assert {"base_control_max", "chat_control_max"} < set(table_of(at).value)
     assert rows(at) == expected(results, metric="control_max")
 
