@@ -63,7 +63,7 @@ def server(serve, site, tmp_path_factory):
 def test_link_shows_a_fresh_browser_the_same_view(new_screen):
     screen = new_screen().open()
     first = screen.look()
-    screen.choose("source", "gemma · layer 20 · 131k-l0-114 · second_40")
+    screen.choose("source", "second_40 · gemma · layer 20 · 131k-l0-114")
     screen.choose("metric", "Maximum activation")
     screen.press("token_types", "newline")
     screen.press("exclusivity", "Both")
@@ -158,13 +158,13 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
         assert words_shown in text
     assert list(screen.legend("token_types")) == ["model", HOSTILE_TYPE]
     assert list(screen.legend("exclusivity")) == ["Both", base, chat, "Neither"]
-    drawn = screen.chart.locator("svg text").all_text_contents()
+    drawn = ["".join(text.split()) for text in screen.chart.locator("svg text").all_text_contents()]  # in several lines
     for words_shown in (
         f"{base}: {metric}",
         f"{chat}: {metric}",
         f"silent on {chat}’s {target} prompts",
     ):
-        assert words_shown in drawn
+        assert "".join(words_shown.split()) in drawn
     row = screen.cells()[0]
     assert row["Explanation"] == explanation(site)
     for key in screen.points():
@@ -193,7 +193,7 @@ def test_broken_source_with_hostile_names_is_refused_in_plain_words(screen, site
     assert HOSTILE_TYPE in message
     assert "target_num_active" in message
     expect_harmless(screen, site)
-    screen.choose("source", "gemma · layer 20 · 131k-l0-114 · first_40")
+    screen.choose("source", "first_40 · gemma · layer 20 · 131k-l0-114")
     assert screen.count() == 452
 
 

@@ -71,6 +71,5 @@ def test_from_two_models_to_the_prompts_of_a_feature(screen, source, tmp_path):
     on_screen = listed(screen)
     assert len(on_screen) >= min(8, len(rows))
     for shown, (of, base, chat, content) in zip(on_screen, rows, strict=False):
-        assert shown[0] == of.capitalize()
-        assert [float(text) for text in shown[1:3]] == pytest.approx([base, chat], rel=1e-3)
-        assert shown[3] == content
+        assert shown[:2] == [content, of.capitalize()]
+        assert [float(text) for text in shown[2:4]] == pytest.approx([base, chat], rel=1e-3)
