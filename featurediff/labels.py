@@ -116,6 +116,15 @@ class Labels:
         label = _METRICS.get(statistic, statistic.replace("_", " "))
         return label if prompts == "target" else f"{label} on {self.control} prompts"
 
+    def question(self, name: str) -> str:
+        """Name a choice of the question, such as "Changed on Target"."""
+        return {
+            "exclusive": f"Active on {self.target} only",
+            "changed": f"Changed on {self.target}",
+            "specific": f"Changed on {self.target} more than on {self.control}",
+            "any": "Any of these",
+        }[name]
+
     def effect(self, name: str) -> str:
         """Name an effect, such as "Change of mean activation on Target more than on Control"."""
         quantity, _, contrast = name.rpartition("_")

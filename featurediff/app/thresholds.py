@@ -1,8 +1,9 @@
-"""What counts as exclusive: the widgets of both pages."""
+"""What counts as exclusive, and what is corrected for together: the widgets of both pages."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
@@ -11,6 +12,9 @@ from featurediff.app.url import settle
 from featurediff.errors import DataError
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import PROMPTS, Labels
+
+if TYPE_CHECKING:
+    from featurediff.features.questions import Family
 
 DEFAULTS: dict[str, object] = {"unit": "prompts", "min_target": 1.0, "max_control": 0.0}
 """Key of each widget, which is also its name in the URL → its default."""
@@ -52,6 +56,21 @@ def choose_thresholds(labels: Labels) -> Thresholds:
     except DataError as error:
         show_error("These thresholds are not used.", error)
         return Thresholds()
+
+
+def choose_family() -> Family:
+    """Draw the widget of what is corrected for together."""
+    settle("family", ("position", "source"))
+    family = st.segmented_control(
+        "Corrected for",
+        ("position", "source"),
+        required=True,
+        key="family",
+        format_func=lambda name: {"position": "each position", "source": "all positions"}[name],
+        help="q corrects for the features of one position, or of all positions of the source. It never corrects for "
+        "asking several questions, or for looking at mean and frequency.",
+    )
+    return cast("Family", family)
 
 
 def _read(value: float, share: bool) -> Threshold:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from featurediff.app import thresholds
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
-from featurediff.app.thresholds import choose_thresholds
+from featurediff.app.thresholds import choose_family, choose_thresholds
 from featurediff.app.url import COMPARISON, LABELS, MOST_LABEL, bad_numbers, enter, settle, surplus
 from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
@@ -78,17 +78,11 @@ def choose(offered: Collection[str], labels: Labels) -> Choices:
 def choose_question(labels: Labels) -> Question:
     """Draw the widget of the question, and return it."""
     settle("question", QUESTIONS)
-    names = {
-        "exclusive": f"Active on {labels.target} only",
-        "changed": f"Changed on {labels.target}",
-        "specific": f"Changed on {labels.target} more than on {labels.control}",
-        "any": "Any of these",
-    }
     return st.radio(
         "Question",
         QUESTIONS,
         key="question",
-        format_func=lambda name: escape_markdown(names[name]),
+        format_func=lambda name: escape_markdown(labels.question(name)),
         help="Which features are counted and drawn. “Active on … only” is the published rule: active on target prompts "
         "and on no control prompt. “Changed”: the chat model uses the feature more or less than the base model does.",
     )
@@ -117,13 +111,5 @@ def choose_tests() -> tuple[str, float, Family]:
             format_func=lambda name: METRICS[name],
             help="Mean activation over all prompts, or the share of prompts on which a feature is active.",
         )
-        settle("family", ("position", "source"))
-        family = st.segmented_control(
-            "Corrected for",
-            ("position", "source"),
-            required=True,
-            key="family",
-            format_func=lambda name: {"position": "each position", "source": "all positions"}[name],
-            help="q corrects for the features of one position, or of all positions of the source.",
-        )
-    return str(metric), float(max_q), cast("Family", family)
+        family = choose_family()
+    return str(metric), float(max_q), family

@@ -114,17 +114,13 @@ def choose_view(
 
 def ask(labels: Labels, counts: Mapping[Question, int]) -> None:
     """Draw the widget of the question, with how many features each choice keeps as far as that is known."""
-    names = {
-        "exclusive": f"Active on {labels.target} only",
-        "changed": f"Changed on {labels.target}",
-        "specific": f"Changed on {labels.target} more than on {labels.control}",
-        "any": "Any of these",
-    }
     st.radio(
         "Question",
         QUESTIONS,
         key=QUESTION,
-        format_func=lambda name: escape_markdown(names[name]) + (f" ({counts[name]:,})" if name in counts else ""),
+        format_func=lambda name: (
+            escape_markdown(labels.question(name)) + (f" ({counts[name]:,})" if name in counts else "")
+        ),
         help="Which features are kept. “Active on … only” is the published rule: active on target prompts and on no "
         "control prompt. “Changed”: the chat model uses the feature more or less than the base model does.",
     )
@@ -159,17 +155,8 @@ def choose_tests() -> tuple[float, Family]:
             format="%g",
             help=f"Features with at most this q are kept by “Changed”. {CAVEAT}",
         )
-        settle("family", ("position", "source"))
-        family = st.segmented_control(
-            "Corrected for",
-            ("position", "source"),
-            required=True,
-            key="family",
-            format_func=lambda name: {"position": "each position", "source": "all positions"}[name],
-            help="q corrects for the features of one position, or of all positions of the source. It never corrects "
-            "for asking several questions, or for looking at mean and frequency.",
-        )
-    return float(alpha), cast("Family", family)
+        family = thresholds.choose_family()
+    return float(alpha), family
 
 
 def bad_values() -> list[str]:
