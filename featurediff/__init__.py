@@ -8,7 +8,8 @@ Compare which SAE features a chat model uses differently from its base model.
 """
 
 from featurediff.errors import DataError
-from featurediff.study import Study, load
+from featurediff.loading import load
+from featurediff.study import Study
 from featurediff.version import package_version
 
 __all__ = ["DataError", "Study", "load"]

@@ -31,8 +31,9 @@ from featurediff.app.dashboard.stars import parse_stars, stars_csv
 from featurediff.errors import DataError
 from featurediff.export import csv_text
 from featurediff.labels import PROMPTS, SIDES
+from featurediff.loading import assemble
 from featurediff.meaning import columns
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.neuronpedia_api import BulkFile, read_bulk
 from featurediff.meaning.neuronpedia_cache import Cache
 from featurediff.meaning.neuronpedia_server import Server
@@ -40,7 +41,6 @@ from featurediff.sources.activations import Activations
 from featurediff.sources.notes import notes
 from featurediff.sources.pairs import read_pairs
 from featurediff.sources.results import parse_results
-from featurediff.study import assemble
 
 Outcome = Literal["refused", "right"]
 Check = Callable[[bytes, Path], object]

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "featurediff"
 GROUND = ("errors", "labels", "wording", "version", "files", "locks", "csv_files", "csv_fast")
-STAGES = ("ground", "sources", "meaning", "features", "charts", "study", "export", "compare", "app", "cli")
+STAGES = ("ground", "sources", "meaning", "features", "charts", "study", "loading", "export", "compare", "app", "cli")
 """Each may import those before it."""
 
 MODULES = {
@@ -95,11 +95,11 @@ def test_only_the_app_imports_streamlit():
     assert users != []
 
 
-def test_only_the_ground_study_and_export_stand_outside_of_folders():
+def test_only_the_ground_study_loading_and_export_stand_outside_of_folders():
     flat = {path.name for path in PACKAGE.iterdir() if path.is_file()} - {"py.typed"}
-    assert flat == {f"{name}.py" for name in (*GROUND, "study", "export", "__init__", "__main__")}
+    assert flat == {f"{name}.py" for name in (*GROUND, "study", "loading", "export", "__init__", "__main__")}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {*STAGES, "collect"} - {"ground", "study", "export"}
+    assert folders == {*STAGES, "collect"} - {"ground", "study", "loading", "export"}
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)

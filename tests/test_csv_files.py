@@ -14,7 +14,7 @@ from featurediff.export import csv_text
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import ranking_csv
 from featurediff.meaning.explain import Explained, write_rows, written_rows
-from featurediff.meaning.explanations import parse_explanations, read_explanations
+from featurediff.meaning.explanation_files import parse_explanations, read_explanations
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "＝1", "＋1", "－1", "＠x"]  # noqa: RUF001
 STARTS = st.text(st.sampled_from("'=+-@ \t\r\n\"a,"), max_size=6)

@@ -24,7 +24,7 @@ from featurediff.features.evidence import assess_changes
 from featurediff.features.table import feature_table, with_difference
 from featurediff.files import write_whole
 from featurediff.labels import Labels
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.pages import FeaturePages
 from featurediff.sources.origin import Origin
 from featurediff.sources.results import Results, read_results

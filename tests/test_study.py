@@ -16,10 +16,12 @@ from featurediff.errors import DataError
 from featurediff.export import provenance, title
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Filters, filter_table
+from featurediff.features.one_feature import statistics
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import Labels
+from featurediff.loading import assemble
 from featurediff.sources.results import parse_results
-from featurediff.study import Study, assemble
+from featurediff.study import Study
 from featurediff.version import package_version
 
 GEMMA = "https://www.neuronpedia.org/gemma-2-9b/"
@@ -305,7 +307,7 @@ def test_choices_that_there_are_not(study, choices, message):
 
 def test_feature_by_hand(study):
     """Feature 2 at model fires on 4 of 8 target prompts in base, on 6 of 9 target and 3 of 6 control ones in chat."""
-    shown = study.feature(2, LABELS)
+    shown = statistics(study.results, 2, LABELS)
     assert shown.index.name == "statistic"
     assert list(shown.columns) == ["model · Pre", "model · Post", "newline · Pre", "newline · Post"]
     vectors = study.results.vector_names
@@ -327,16 +329,16 @@ def test_feature_by_hand(study):
 
 def test_feature_of_models_with_one_label(study):
     """With the same label on both models chat's columns replaced base's."""
-    shown = study.feature(2, Labels("M", "M"))
+    shown = statistics(study.results, 2, Labels("M", "M"))
     assert list(shown.columns) == ["model · M (base)", "model · M (chat)", "newline · M (base)", "newline · M (chat)"]
-    assert shown.to_numpy().tolist() == study.feature(2).to_numpy().tolist()
+    assert shown.to_numpy().tolist() == statistics(study.results, 2, study.labels).to_numpy().tolist()
 
 
 @pytest.mark.parametrize("feature_id", [-1, 8, 10**12])
 def test_feature_that_there_is_not(study, feature_id):
     """Feature −1 was shown with the numbers of the last one, and 8 of 8 ended in an IndexError."""
     with refuses(f"There is no feature {feature_id} in the SAE. Its features run from 0 to 7."):
-        study.feature(feature_id)
+        statistics(study.results, feature_id, study.labels)
 
 
 # ----------------------------------------------------------------------------
@@ -473,7 +475,7 @@ def test_models_are_called_what_the_files_call_them(tmp_path):
     figure = study.scatter()
     assert figure.layout.xaxis.title.text.startswith("chat")
     assert "finetuned &lt;b&gt;" in figure.layout.yaxis.title.text
-    assert list(study.feature(0).columns)[:2] == ["model · chat", "model · finetuned <b>"]
+    assert list(statistics(study.results, 0, study.labels).columns)[:2] == ["model · chat", "model · finetuned <b>"]
 
 
 def test_a_token_type_of_line_breaks_is_shown_as_escapes(tmp_path):
@@ -481,7 +483,7 @@ def test_a_token_type_of_line_breaks_is_shown_as_escapes(tmp_path):
     study = load(make_source(tmp_path, token_types=("\n\n", "model")))
     figure = study.scatter()
     assert {trace.legendgrouptitle.text for trace in figure.data} >= {r"\n\n", "model"}
-    assert next(iter(study.feature(0).columns)) == r"\n\n · Base"
+    assert next(iter(statistics(study.results, 0, study.labels).columns)) == r"\n\n · Base"
     assert set(study.table()["token_type"]) == {"\n\n", "model"}
     assert View(filters=Filters(token_types=("\n\n",))).filters_in_words() == [r"position \n\n"]
 

@@ -11,8 +11,11 @@ from featurediff.charts.ranking import ranking, row_places
 from featurediff.charts.scatter import Layout, find_axes, lay_out, scatter
 from featurediff.charts.volcano import volcano
 from featurediff.charts.volcano_places import Places, lay_out_volcano
-from featurediff.features.filters import is_one_of, rows_of
+from featurediff.errors import DataError
+from featurediff.features.filters import filter_table, is_one_of, rows_of
+from featurediff.features.questions import effect_of
 from featurediff.features.ranked import change_of, rank
+from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,6 +166,33 @@ def make_chart(
         return VolcanoChart(_among_all(lay_out_volcano(known, view, origin, *plots), is_known), origin, texts)
     layout, scale = lay_out(known, view, *map(min, plots))
     return ScatterChart(_among_all(layout, is_known), scale, origin, texts)
+
+
+def draw_chart(kept: pd.DataFrame, view: View, origin: Origin) -> Drawing:
+    """
+    Draw the kept features that pass a view's filters, as for an exported page.
+
+    Parameters
+    ----------
+    kept : DataFrame
+        The whole feature table with its tests.
+    view : View
+        What is drawn.
+    origin : Origin
+        For titles, colours and numbers of prompts.
+
+    Raises
+    ------
+    DataError
+        If it is a volcano, and the files do not hold what the tests need.
+    """
+    if view.chart == "volcano" and not len(kept[f"{effect_of(view.question, view.metric)}_test"].cat.categories):
+        msg = (
+            f"There is no volcano of {quoted(view.metric)}: its changes cannot be tested, as the files hold no "
+            "means with standard deviations. Choose another chart or metric."
+        )
+        raise DataError(msg)
+    return make_chart(kept, view, origin).draw(filter_table(kept, view.filters, view.metric, view.question), view)
 
 
 def _has_place(kept: pd.DataFrame, view: View, origin: Origin) -> NDArray[np.bool_]:

@@ -12,11 +12,11 @@ from featurediff.cli.options import MaxControl, MinTarget, SourceDir, Template, 
 from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
+from featurediff.loading import assemble
 from featurediff.meaning.explain import Via, add_rows, check_place, explain, written_rows
 from featurediff.meaning.neuronpedia_server import API, EXPORTS, Servers
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations
-from featurediff.study import assemble
 from featurediff.wording import plural
 
 

@@ -23,8 +23,9 @@ from featurediff.features.questions import Family, Question
 from featurediff.features.ranked import rank, ranking_csv
 from featurediff.files import kind_of, write_whole
 from featurediff.labels import Labels
+from featurediff.loading import load_source
 from featurediff.sources.tree import Source, describe_source
-from featurediff.study import Study, load_source
+from featurediff.study import Study
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

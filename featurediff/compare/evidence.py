@@ -14,8 +14,9 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.questions import EFFECTS, Family, Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Prompts
+from featurediff.loading import load_source
 from featurediff.sources.tree import Source, identify, in_one_state
-from featurediff.study import Study, load_source
+from featurediff.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

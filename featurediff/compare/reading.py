@@ -21,8 +21,9 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import find_active
 from featurediff.features.table import Thresholds, exclusivities
 from featurediff.labels import EXCLUSIVITIES
+from featurediff.loading import load_source
 from featurediff.sources.results import is_synthetic
-from featurediff.study import Study, load_source
+from featurediff.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pandas as pd
 
+from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, SIDES, Labels, Prompts
+from featurediff.meaning.registry import nominal_l0
 from featurediff.sources.fit import DIFFERENCE, FIT
+from featurediff.sources.shares import Shares, read_shares
 from featurediff.wording import percent, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from featurediff.sources.results import Results
-    from featurediff.sources.shares import Shares
+    from featurediff.sources.tree import Source
 
 LEAST = 0.5
 """The variance explained of chat below which the SAE may not describe it."""
@@ -130,6 +133,33 @@ class SaeFit:
         added = pd.DataFrame({"share": found[0], "share_cosine": found[1]}, index=table.index)
         place = table.columns.get_loc("explanation")
         return pd.concat([table.iloc[:, :place], added, table.iloc[:, place:]], axis="columns")
+
+
+def read_sae_fit(results: Results, source: Source | None) -> SaeFit:
+    """
+    Collect what a source's files say of its SAE.
+
+    Parameters
+    ----------
+    results : Results
+        Both models' statistics, with the fit of their metadata.
+    source : Source or None
+        The folder, which may hold `difference.parquet`, and whose name counts before the metadata's; None for uploads.
+
+    Returns
+    -------
+    SaeFit
+        A `difference.parquet` that cannot be used is left out, and `faults` says why.
+    """
+    meta, shares = results.base.metadata, None
+    faults = [fault for side in SIDES for fault in results.of(side).metadata.fit.faults]
+    try:
+        shares = read_shares(source.folder, results) if source else None
+    except DataError as error:
+        faults.append(f"{error} Shares of the difference are left out.")
+    trainer = (source.trainer if source else None) or meta.sae_trainer
+    l0 = nominal_l0(trainer, release=meta.sae_release, sae_id=meta.sae_id, page=meta.neuronpedia_id)
+    return SaeFit(fit_table(results), shares, l0, tuple(faults))
 
 
 def fit_table(results: Results) -> pd.DataFrame:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.sources.results import ModelResults, Results
+    from featurediff.sources.tree import Source
 
 _SPARSITY_TOLERANCE = 1e-4
 _SMALLEST = 2.0**-6
@@ -58,6 +59,20 @@ def notes(results: Results) -> list[str]:
                 found += _sparsity_notes(model, token_type, prompts)
             found += contradictions(model, prompts)
     return found + _std_notes(results)
+
+
+def naming_notes(source: Source, results: Results) -> list[str]:
+    """Say where a folder's name names another SAE than the files in it: a sentence for layer and trainer each."""
+    if source.model is None:
+        return []
+    meta, file = results.base.metadata, results.base.name
+    pairs = (("layer", source.layer, meta.sae_layer), ("trainer", source.trainer, meta.sae_trainer))
+    return [
+        f"The folder's name says {what} {quoted(named)}, `{file}` says {quoted(said)}: "
+        "links go by the folder's name unless the files name their page, the chart's title by the file."
+        for what, named, said in pairs
+        if named != said
+    ]
 
 
 def _hook_notes(results: Results) -> list[str]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from featurediff.sources.active import Active
     from featurediff.sources.results import Results
 
+FEWEST_GROUPS = 6
+"""With g groups the smallest two-sided p of flipped signs is 2^(1 − g), which is above 0.05 for fewer."""
+
 _NOTHING = active.Cells(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
 
 
@@ -206,6 +209,21 @@ def _count_alike(texts: pd.DataFrame) -> int:
     return int(pd.DataFrame({"prompt_set": texts["prompt_set"], "words": words}).duplicated(keep=False).sum())
 
 
+def describe_sample(results: Results, pairs: Pairs | None) -> str:
+    """Say how many prompts a source has, if tests can pair them, and if both models read the same texts."""
+    own = any(results.of(side).metadata.fit.own_responses for side in SIDES)
+    differ = "; each model read its own response, so that the texts differ too" if own else ""
+    if pairs is not None:
+        return describe_pairs(pairs) + differ
+    parts = []
+    for prompts in PROMPTS:
+        base, chat = (results.of(side).metadata.num_prompts(prompts) for side in SIDES)
+        same = plural(base, f"{prompts} prompt")
+        parts.append(same if base == chat else f"{base} and {chat} {prompts} prompts")
+    unpaired = "which feature was active on which prompt is not known, so tests are unpaired"
+    return f"{' and '.join(parts)}; {unpaired}{differ}"
+
+
 def describe_pairs(pairs: Pairs) -> str:
     """Say how many prompts were seen, in how many groups, and what that means for the evidence."""
     parts, notes = [], []
@@ -223,7 +241,3 @@ def describe_pairs(pairs: Pairs) -> str:
             "which belong together"
         )
     return "; ".join([" and ".join(parts), *notes])
-
-
-FEWEST_GROUPS = 6
-"""With g groups the smallest two-sided p of flipped signs is 2^(1 − g), which is above 0.05 for fewer."""

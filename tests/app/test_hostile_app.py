@@ -214,7 +214,7 @@ def replacing(monkeypatch, where, change, times):
 
 def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_name(monkeypatch, tree):
     """What was read of the new file was kept under the old one's identity, and shown again when the old came back."""
-    from featurediff import study
+    from featurediff import loading
 
     folder = tree / SOURCE
     old = folder / "chat.pt"
@@ -224,7 +224,7 @@ def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_n
         old.rename(folder / ".new" / "old.pt")
         (folder / ".new" / "chat.pt").rename(old)
 
-    calls = replacing(monkeypatch, (study, "read_results"), swap, 1)
+    calls = replacing(monkeypatch, (loading, "read_results"), swap, 1)
     at = open_app()
     assert len(calls) == 2, "read again"
     assert count(at) == "10 features"
@@ -237,7 +237,7 @@ def test_file_that_is_replaced_while_it_is_read_is_never_shown_under_the_other_n
 
 
 def test_source_that_changes_each_time_is_said(monkeypatch, tree):
-    from featurediff import study
+    from featurediff import loading
 
     folder = tree / SOURCE
 
@@ -245,13 +245,13 @@ def test_source_that_changes_each_time_is_said(monkeypatch, tree):
         os.utime(folder / "base.pt", ns=(call, call))
 
     with monkeypatch.context() as patch:
-        replacing(patch, (study, "read_results"), touch, 9)
+        replacing(patch, (loading, "read_results"), touch, 9)
         with pytest.raises(DataError) as caught:
             load(folder)
     assert str(caught.value) == (
         f"`{folder}` changed each of the 3 times it was read. Try again when it is written completely."
     )
-    replacing(monkeypatch, (study, "read_results"), touch, 1)
+    replacing(monkeypatch, (loading, "read_results"), touch, 1)
     assert load(folder).files == hashes(folder)
 
 

@@ -39,9 +39,9 @@ from featurediff.collect.planning import plan
 from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
+from featurediff.loading import load
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import find_sources
-from featurediff.study import load
 from featurediff.wording import quoted
 
 

@@ -18,8 +18,8 @@ from featurediff.compare.evidence import evidence_of, read_evidence
 from featurediff.compare.evidence_cache import EvidenceCache
 from featurediff.errors import DataError
 from featurediff.features.evidence import assess_changes
+from featurediff.loading import load
 from featurediff.sources.tree import describe_source, identify
-from featurediff.study import load
 
 KEY = "0" * 64
 

@@ -10,8 +10,8 @@ from featurediff.compare.counts import counts
 from featurediff.compare.reading import read
 from featurediff.compare.same_prompts import number_prompts, share_prompts, sharing_in_words
 from featurediff.labels import Labels
+from featurediff.loading import load
 from featurediff.sources.tree import describe_source
-from featurediff.study import load
 
 ONE, OTHER, THIRD = "1" * 64, "2" * 64, "3" * 64
 

@@ -24,9 +24,9 @@ from featurediff.errors import DataError
 from featurediff.features.evidence_columns import question_q
 from featurediff.features.questions import EFFECTS, QUESTIONS, Asked
 from featurediff.features.table import Threshold, Thresholds
+from featurediff.loading import assemble, load
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import Source, describe_source, find_sources
-from featurediff.study import assemble, load
 
 # Of features at "model": p of base is 1/6435 (8 of 8 against 0 of 7), 8/15 and 1, so q is 3/6435, 0.8 and 1. Chat is
 # silent but for feature 3, which is alone in its family: 4 of 4 against 0 of 4, p = q = 1/70.

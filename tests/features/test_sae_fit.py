@@ -10,8 +10,8 @@ from featurediff.charts.view import View
 from featurediff.features.filters import Filters
 from featurediff.features.sae_fit import SaeFit, fit_table
 from featurediff.labels import Labels
+from featurediff.loading import load
 from featurediff.sources.shares import SharesAt
-from featurediff.study import load
 
 LABELS = Labels(base="Base", chat="Chat")
 

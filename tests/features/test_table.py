@@ -12,7 +12,7 @@ from featurediff.errors import DataError
 from featurediff.features.filters import Filters, blocking_filter, filter_table
 from featurediff.features.questions import QUESTIONS, Asked
 from featurediff.features.table import Threshold, Thresholds, count_answers, feature_table, values, with_difference
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.pages import FeaturePages
 from featurediff.sources import demo
 from featurediff.sources.results import Results

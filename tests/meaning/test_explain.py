@@ -14,7 +14,7 @@ from featurediff.cli import app
 from featurediff.errors import DataError
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.meaning.explain import explain
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.neuronpedia_server import Servers
 
 SOURCE = "qwen2.5-7b-it/15-resid-post-aa"

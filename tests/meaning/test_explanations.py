@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from featurediff import load
 from featurediff.errors import DataError
-from featurediff.meaning.explanations import parse_explanations, read_explanations
+from featurediff.meaning.explanation_files import parse_explanations, read_explanations
 
 
 def parse(text, num_features=None):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from featurediff.csv_files import to_csv
 from featurediff.errors import DataError
 from featurediff.meaning import columns, tables
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.tables import read_table
 
 

@@ -7,7 +7,7 @@ from builders import make_source
 
 from featurediff import load
 from featurediff.errors import DataError
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.this_sae import ThisSae
 
 PAGE = "https://www.neuronpedia.org/"

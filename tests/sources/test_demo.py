@@ -8,7 +8,7 @@ from featurediff import load
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo
 from featurediff.sources.notes import notes
 from featurediff.sources.results import is_synthetic, parse_results

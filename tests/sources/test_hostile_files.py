@@ -25,7 +25,7 @@ from featurediff.charts.view import Kind, View, default_metric
 from featurediff.errors import DataError
 from featurediff.export import csv_text
 from featurediff.features.questions import QUESTIONS, effect_of
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.activations import find_activations
 from featurediff.sources.pairs import read_pairs
 from featurediff.sources.pt_zip import MAX_ENTRIES

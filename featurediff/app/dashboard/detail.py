@@ -13,6 +13,7 @@ from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
+from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
 from featurediff.labels import PROMPTS, Labels
 from featurediff.wording import plural, visible
 
@@ -104,7 +105,7 @@ def show_page(embedded: str) -> None:
 def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
     """Show the evidence for the question in words, then counts with intervals and every test at this position."""
     study, labels = opened.study, view.labels
-    rows = study.evidence_of(*picked, labels)
+    rows = counts_and_tests(study.results, study.exclusive, *picked, labels)
     for line in study.answer_of(*picked, view, with_changes=opened.tested):
         st.markdown(escape_markdown(line), help=CAVEAT)
     if carried := study.sae_fit.share_in_words(*picked, labels):
@@ -115,7 +116,7 @@ def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
     st.dataframe(rows, key="counts", height="content", row_height=28, column_config=widths)
     if opened.tested:
-        effects = study.effects_of(*picked, labels, view.family)
+        effects = effects_and_tests(study.changes(view.family), *picked, labels)
         sizes = (75, 115, 65, 60, 75, 55)
         names = effects.columns.tolist()
         looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(names, sizes, strict=True)}
@@ -131,7 +132,7 @@ def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
 
 def show_values(feature_id: int, study: Study, labels: Labels) -> None:
     """Show what the files say of a feature at every position."""
-    values = study.feature(feature_id, labels)
+    values = statistics(study.results, feature_id, labels)
     widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
     widths["statistic"] = st.column_config.TextColumn("", width=178)
     st.markdown("**All positions and metrics**")

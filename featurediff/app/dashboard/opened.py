@@ -17,10 +17,11 @@ from featurediff.charts.view import View
 from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.questions import Family, Question, quantity_of
 from featurediff.features.table import Thresholds, count_answers
-from featurediff.meaning.explanations import parse_explanations
+from featurediff.loading import assemble, explain, read
+from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.results import parse_results
 from featurediff.sources.tree import Source
-from featurediff.study import Study, assemble, read
+from featurediff.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ def _parse(base: Any, chat: Any, texts: Any) -> Study:  # noqa: ANN401  Streamli
         check_size(texts, MAX_EXPLANATIONS)
         return parse_explanations(texts.getvalue(), texts.name, sae.num_features, sae)
 
-    return study.explained(read_texts) if texts else study
+    return explain(study, read_texts) if texts else study
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
