@@ -384,7 +384,7 @@ def test_options_of_the_script():
 def test_demo_is_as_docs_say(tmp_path):
     """The table of `docs/evidence.md` and the sentence of README are of the demo as it is."""
     from featurediff.features.evidence_columns import count_evidence
-    from featurediff.sources.demo import is_planted
+    from featurediff.sources.demo_features import is_planted
 
     study = featurediff.load(demo.make_demo().write(tmp_path))
     kept = study.table()

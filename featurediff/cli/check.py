@@ -15,7 +15,7 @@ from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.sae_fit import share_in_words
 from featurediff.labels import SIDES
 from featurediff.loading import load
-from featurediff.sources.demo import is_planted
+from featurediff.sources.demo_features import is_planted
 from featurediff.sources.notes import std_in_words
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study

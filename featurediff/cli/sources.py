@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -11,13 +11,8 @@ from rich.table import Table
 from featurediff.cli.options import ResultsDir
 from featurediff.cli.terminal import find_and_tell, out, print_table, printable
 
-if TYPE_CHECKING:
-    pass
 
-
-def list_sources(
-    results: ResultsDir,
-) -> None:
+def list_sources(results: ResultsDir) -> None:
     """List the sources of a results tree."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("source", "model", "SAE", "layer", "prompts", "explanations", "missing"):

@@ -8,63 +8,32 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.files import write_together, write_whole
-from featurediff.labels import PROMPTS, SIDES, Prompts, Side
+from featurediff.labels import SIDES, Side
+from featurediff.sources.demo_features import TOKEN_TYPES, draw_features
 from featurediff.sources.results import SYNTHETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from featurediff.sources.demo_features import Vectors
 
-    Vectors = dict[str, NDArray[np.generic]]
-
-Key = tuple[Side, Prompts]
-
-TOKEN_TYPES = ("model", "newline")
 MODEL, TRAINER, LAYER, PROMPT_SET = "demo", "16k", 12, "synthetic_40"
 MOST_LAYERS = 7
 PROMPT_SETS = {PROMPT_SET: 1.0, "related_40": 0.7, "distant_40": 0.2}
 """Each prompt set, and the share of features that behave as in the first one; planted features always do."""
 
-PLANTED_EACH = 6
-"""Planted features of each category and token type."""
-
-_PLANTED = "Planted: "
 _ACTIVE = 0.026
-_THINNING = 0.15
-"""The share of active features that is lost with each step away from the middle layer."""
+"""Share of all features that are active at the middle layer, besides the planted ones."""
 
 _STEP = 4
-_EXCLUSIVE = 0.8
-"""Share of the background's active features that are exclusive; the others fire on control prompts as well."""
+"""Layers from one source to the next."""
 
-_CATEGORIES = ("both", "base", "base + chat control", "chat", "chat + base control")
-_SHARES = (0.004, 0.14, 0.003, 0.84, 0.013)
-"""How the background's exclusive features fall into categories; close to a published run."""
-
-_TAILS = {"model": 7, "newline": 12}
-"""
-A feature that fires on more than one prompt fires on about num_prompts divided by this number; on a third of that where
-it is exclusive in base.
-"""
-
-_SAID = {
-    "both": "exclusive in both models",
-    "base": "exclusive in base",
-    "base + chat control": "exclusive in base, but active on control prompts in chat",
-    "chat": "exclusive in chat",
-    "chat + base control": "exclusive in chat, but active on control prompts in base",
-}
-
-_SUBJECTS = "names of places|dates|numbered lists|names of people|quoted speech|file names|units|closing brackets|verbs"
-_CONTEXTS = (
-    "news articles|program code|recipes|letters|legal text|forum posts|abstracts|fiction|tables|dialogue|headlines"
-)
+_THINNING = 0.15
+"""The share of active features that is lost with each step away from the middle layer."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +66,6 @@ class Demo:
 def folder_of(out: Path, layer: int, prompt_set: str) -> Path:
     """Return the folder that a source of the demo has in a results tree below `out`."""
     return out / "results" / f"{MODEL}_trainer{TRAINER}_layer{layer}" / prompt_set
-
-
-def is_planted(explanations: pd.Series) -> pd.Series:
-    """Tell which of the demo's features were planted, by their explanations; shape (rows,), bool."""
-    return explanations.str.startswith(_PLANTED, na=False).astype(bool)
 
 
 def plan(layers: int) -> list[tuple[int, str]]:
@@ -197,10 +161,10 @@ def make_demo(
     sizes = {"target": num_prompts, "control": num_prompts - 3}
     active = int(_ACTIVE * num_features * (1 - _THINNING * abs(layer - LAYER) / _STEP))
     rng = np.random.default_rng(seed if layer == LAYER else (seed, layer))
-    content, texts, explanations = _draw(rng, num_features, active, sizes)
+    content, texts, explanations = draw_features(rng, num_features, active, sizes)
     if prompt_set != PROMPT_SET:
         rng = np.random.default_rng((seed, layer, list(PROMPT_SETS).index(prompt_set)))
-        other, planted, _ = _draw(rng, num_features, active, sizes)
+        other, planted, _ = draw_features(rng, num_features, active, sizes)
         is_alike = rng.random(num_features) < PROMPT_SETS[prompt_set]
         is_alike[[*texts, *planted]] = True
         for side, token_type, name in ((v, t, n) for v in SIDES for t in TOKEN_TYPES for n in content[v][t]):
@@ -209,116 +173,6 @@ def make_demo(
     pair_id = _identify(content)
     base, chat = (_pack(content[side], side, num_features, sizes, seed, layer, pair_id) for side in SIDES)
     return Demo(base, chat, explanations, layer, prompt_set)
-
-
-def _draw(
-    rng: np.random.Generator, num_features: int, active: int, sizes: dict[str, int]
-) -> tuple[dict[Side, dict[str, Vectors]], dict[int, str], bytes]:
-    """Return the vectors by side and token type, the planted features with their texts, and all explanations."""
-    content: dict[Side, dict[str, Vectors]] = {side: {} for side in SIDES}
-    texts: dict[int, str] = {}
-    each = PLANTED_EACH * len(_CATEGORIES)
-    *plots, free = np.split(rng.permutation(num_features), each * np.arange(1, 1 + len(TOKEN_TYPES)))
-    for token_type, planted in zip(TOKEN_TYPES, plots, strict=True):
-        counts = _background(rng, num_features, rng.choice(free, active, replace=False), sizes, _TAILS[token_type])
-        texts |= _plant(rng, planted, token_type, counts, sizes)
-        for side in SIDES:
-            content[side][token_type] = {
-                name: vector
-                for prompts in PROMPTS
-                for name, vector in _statistics(rng, counts[side, prompts], sizes[prompts], prompts).items()
-            }
-    described = rng.choice(free, size=int(0.8 * len(free)), replace=False)
-    return content, texts, _explain(rng, described, texts)
-
-
-def _background(
-    rng: np.random.Generator, num_features: int, active: NDArray[np.int64], sizes: dict[str, int], tail: int
-) -> dict[Key, NDArray[np.int64]]:
-    """Return how many prompts each feature fires on, by (side, prompts): only `active` features do."""
-    counts: dict[Key, NDArray[np.int64]] = {
-        (v, p): np.zeros(num_features, dtype=np.int64) for v in SIDES for p in PROMPTS
-    }
-    exclusive, shared = np.split(active, [int(_EXCLUSIVE * len(active))])
-    for (_, prompts), of_set in counts.items():
-        of_set[shared] = rng.integers(1 if prompts == "control" else 0, sizes[prompts] + 1, len(shared))
-    category = rng.choice(len(_CATEGORIES), size=len(exclusive), p=_SHARES)
-    for index, name in enumerate(_CATEGORIES):
-        ids = exclusive[category == index]
-        mean = sizes["target"] / (3 * tail if name.startswith("base") else tail)
-        _set_category(rng, ids, name, _few(rng, len(ids), sizes["target"], mean), counts, sizes)
-    return counts
-
-
-def _few(rng: np.random.Generator, size: int, most: int, mean: float) -> NDArray[np.int64]:
-    """Return numbers of prompts: nearly half of them 1, the others with a long tail."""
-    tail = 1 + np.floor(rng.exponential(mean, size)).astype(np.int64)
-    return np.where(rng.random(size) < 0.4, 1, np.minimum(tail, most))
-
-
-def _set_category(
-    rng: np.random.Generator,
-    ids: NDArray[np.int64],
-    category: str,
-    target: NDArray[np.int64],
-    counts: dict[Key, NDArray[np.int64]],
-    sizes: dict[str, int],
-) -> None:
-    """Set the counts of features so that they fall into a category."""
-    own, _, other = category.partition(" + ")
-    for side in SIDES:
-        for prompts in PROMPTS:
-            counts[side, prompts][ids] = 0
-    for side in SIDES:
-        if own == side:
-            counts[side, "target"][ids] = target
-        if own == "both":
-            fewer = rng.integers(1, target + 1) if side == "base" else target
-            counts[side, "target"][ids] = fewer
-        if other.startswith(side):
-            counts[side, "control"][ids] = rng.integers(1, 1 + sizes["control"] // 3, len(ids))
-            counts[side, "target"][ids] = np.maximum(0, rng.integers(-6, 4, len(ids)))
-
-
-def _plant(
-    rng: np.random.Generator,
-    planted: NDArray[np.int64],
-    token_type: str,
-    counts: dict[Key, NDArray[np.int64]],
-    sizes: dict[str, int],
-) -> dict[int, str]:
-    """Give the planted features their counts, and return what each one's explanation says of it."""
-    texts = {}
-    for category, ids in zip(_CATEGORIES, np.split(planted, len(_CATEGORIES)), strict=True):
-        strong = rng.integers(sizes["target"] // 3, sizes["target"] + 1, len(ids))
-        _set_category(rng, ids, category, strong, counts, sizes)
-        for i in ids.tolist():
-            said = ", ".join(
-                f"{side} {prompts} {counts[side, prompts][i]} of {sizes[prompts]}"
-                for side in SIDES
-                for prompts in PROMPTS
-            )
-            texts[i] = f"{_PLANTED}{_SAID[category]} at {token_type}. Fires on {said}."
-    return texts
-
-
-def _statistics(
-    rng: np.random.Generator, active: NDArray[np.int64], n: int, prompts: str
-) -> dict[str, NDArray[np.generic]]:
-    """Return the vectors of one prompt set; mean over all n prompts, zeros included, std unbiased."""
-    some = np.maximum(active, 1)
-    level = 3.2 + rng.gamma(1.4, 0.5, len(active)) * (1 + 2 * active / n)
-    within = np.where(active > 1, level * rng.uniform(0.05, 0.25, len(active)), 0)
-    mean = active * level / n
-    squares = active * level**2 + (active - 1).clip(0) * within**2
-    peak = np.where(active > 0, level + within * np.sqrt(2 * np.log(some)), 0)
-    return {
-        f"{prompts}_all_mean": mean.astype(np.float32),
-        f"{prompts}_all_std": np.sqrt((squares - n * mean**2).clip(0) / (n - 1)).astype(np.float32),
-        f"{prompts}_max": peak.astype(np.float32),
-        f"{prompts}_num_active": active,
-        f"{prompts}_sparsity": (active / n).astype(np.float32),
-    }
 
 
 def _identify(content: dict[Side, dict[str, Vectors]]) -> str:
@@ -363,12 +217,3 @@ def _pack(
     file = io.BytesIO()
     torch.save({**tensors, "metadata": metadata}, file)
     return file.getvalue()
-
-
-def _explain(rng: np.random.Generator, ids: NDArray[np.int64], texts: dict[int, str]) -> bytes:
-    """Return the explanations as CSV: made-up ones for the background, in order of ids."""
-    subjects, contexts = (rng.choice(words.split("|"), len(ids)) for words in (_SUBJECTS, _CONTEXTS))
-    made_up = pd.Series(subjects).str.capitalize() + " in " + pd.Series(contexts) + " (synthetic, not planted)."
-    both = pd.concat([pd.Series(made_up.array, index=ids), pd.Series(texts)]).sort_index()
-    text: str = both.rename("explanation").rename_axis("feature_id").to_csv(lineterminator="\n")
-    return text.encode()

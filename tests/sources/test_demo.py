@@ -9,7 +9,8 @@ from featurediff.errors import DataError
 from featurediff.features.table import feature_table
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.meaning.explanation_files import parse_explanations
-from featurediff.sources.demo import PLANTED_EACH, TOKEN_TYPES, Demo, make_demo
+from featurediff.sources.demo import Demo, make_demo
+from featurediff.sources.demo_features import PLANTED_EACH, TOKEN_TYPES
 from featurediff.sources.notes import notes
 from featurediff.sources.results import is_synthetic, parse_results
 
