@@ -212,7 +212,7 @@ MUTANTS = (
         "n of the wrong model",
     ),
     Mutant(
-        "features/ranked",
+        "features/listing",
         "np.where(effect > 0, low, -high)",
         "np.where(effect > 0, high, -low)",
         "ranking",

@@ -256,7 +256,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table_columns(study):
-    table = list_features(study.table(), "target_all_mean", "exclusive", "feature")
+    table = list_features(study.table(), Asked("exclusive", "target_all_mean"), "feature")
     return [*table.columns, "difference"]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurediff.features.evidence_columns import changes_on_control, goes_against, is_among
+from featurediff.features.evidence_columns import changes_more_on, goes_against, is_among
 from featurediff.features.questions import effect_of
 from featurediff.features.table import Thresholds
 
@@ -32,8 +32,14 @@ class Found(NamedTuple):
     against: int
     """Features exclusive in one model that this model does not use more than the other."""
 
+    target_up: int
+    """Features that changed more on target than on control prompts, and up."""
+
+    target_down: int
+    """Likewise down."""
+
     on_control: int
-    """Features that changed more on control than on target prompts, whatever the question."""
+    """Features that changed more on control than on target prompts."""
 
 
 def count_found(table: pd.DataFrame, metric: str) -> Found:
@@ -47,9 +53,10 @@ def count_found(table: pd.DataFrame, metric: str) -> Found:
     metric : str
         The metric shown: it selects mean or frequency.
     """
-    up, down = (int(is_among(table["direction"], (way,)).sum()) for way in ("increase", "decrease"))
-    against, on_control = (int(found(table, metric).sum()) for found in (goes_against, changes_on_control))
-    return Found(len(table), up, down, against, on_control)
+    up, down = (is_among(table["direction"], (way,)) for way in ("increase", "decrease"))
+    more = changes_more_on(table, metric)
+    found = up, down, goes_against(table, metric), up & (more > 0), down & (more > 0), more < 0
+    return Found(len(table), *(int(rows.sum()) for rows in found))
 
 
 def finding(
@@ -91,12 +98,23 @@ def finding(
     if not found.kept:
         nothing = f"No feature changed {where} (q ≤ {view.alpha:g}; {tested:,} tested)."
         return f"{nothing} {_published(published, view, chance)}"
-    ways = f"{found.up:,} up and {found.down:,} down"
-    if view.question == "specific":
-        ways += f" relative to {words.control}"
-        ways += f"; {found.on_control:,} of them changed more on {words.control} itself" * (found.on_control > 0)
-    changed = f"{plural_of(found.kept)} changed {where} (q ≤ {view.alpha:g}), {ways}."
+    if view.question == "specific" and found.kept > found.target_up + found.target_down:
+        changed = f"{plural_of(found.kept)} changed by different amounts on {words.target} and on {words.control}"
+        return f"{changed} (q ≤ {view.alpha:g}): {_by_place(found, view)}. {_published(published, view, chance)}"
+    changed = f"{plural_of(found.kept)} changed {where} (q ≤ {view.alpha:g}), {found.up:,} up and {found.down:,} down."
     return f"{changed} {_published(published, view, chance)}"
+
+
+def _by_place(found: Found, view: View) -> str:
+    """Say on which prompts features changed more that changed by different amounts."""
+    on_target, words = found.target_up + found.target_down, view.labels
+    alike = found.kept - on_target - found.on_control
+    parts = [
+        f"{on_target:,} more on {words.target} ({found.target_up:,} up, {found.target_down:,} down)" * (on_target > 0),
+        f"{found.on_control:,} more on {words.control}" * (found.on_control > 0),
+        f"{alike:,} as much on both" * (alike > 0),
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def plural_of(number: int) -> str:
@@ -109,13 +127,13 @@ def _published(found: Found, view: View, chance: pd.DataFrame, *, is_first: bool
     words = view.labels
     expected = _expected(float(chance["either_expected"].sum()), is_least=bool(chance["is_least"].any()))
     is_published = view.thresholds == Thresholds()
-    if is_first and is_published:
-        said = f"{plural_of(found.kept)} {_verb(found.kept, 'is', 'are')} active on {words.target} only"
-    elif is_first:
-        said = f"{plural_of(found.kept)} {_verb(found.kept, 'is', 'are')} {view.rule()}"
-    else:
-        said = f"The {'published rule' if is_published else 'rule with these thresholds'} keeps {found.kept:,}"
-    return f"{said}; {expected} would be expected if {words.target} and {words.control} did not differ."
+    number = plural_of(found.kept) if is_first else f"{found.kept:,}"
+    said = f"{number} {_verb(found.kept, 'is', 'are')} {view.rule()}"
+    if is_published:
+        said = f"{number} {_verb(found.kept, 'is', 'are')} active on {words.target} only"
+    elif not is_first:
+        said = f"The rule with these thresholds keeps {found.kept:,}"
+    return f"{said}; chance alone gives {expected}."
 
 
 def _expected(number: float, *, is_least: bool) -> str:
@@ -130,7 +148,8 @@ def _going_against(found: Found) -> str:
     """Say how many features are exclusive in a model that does not use them more."""
     if not found.against:
         return ""
-    return f"{found.against:,} of those exclusive in one model {_verb(found.against, 'is', 'are')} not used more by it."
+    does, its = ("does", "its") if found.against == 1 else ("do", "their")
+    return f"{found.against:,} {does} not change as {its} class suggests."
 
 
 def _verb(number: int, one: str, many: str) -> str:

@@ -191,7 +191,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     rows = filter_table(kept, view.filters, view.metric, view.question)
     if rows.empty:
         err.print(printable(f"Note: {files.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
-    table = list_features(rows, view.metric, view.question, view.by)
+    table = list_features(rows, view.asked, view.by)
     written = dict.fromkeys(filter(None, outputs.paths), len(table))
     if outputs.csv and view.chart == "ranking":
         ranked = rank(rows, view.asked, study.origin, view.top, by_share=view.by_share)

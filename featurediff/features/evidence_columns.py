@@ -160,9 +160,9 @@ def goes_against(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
     return found
 
 
-def changes_on_control(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
+def changes_more_on(table: pd.DataFrame, metric: str) -> NDArray[np.int8]:
     """
-    Return which features changed more on control than on target prompts, up or down.
+    Return on which prompts features changed more, up or down.
 
     Parameters
     ----------
@@ -173,11 +173,20 @@ def changes_on_control(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
 
     Returns
     -------
-    ndarray of shape (rows,), bool
-        |chat − base| on control is larger than on target. False where nothing is known.
+    ndarray of shape (rows,), int8
+        The sign of |chat − base| on target − |chat − base| on control: 1 target, −1 control, 0 as much on both, or
+        nothing is known.
     """
     change, specific = (table[f"{quantity_of(metric)}_{contrast}"].to_numpy() for contrast in CONTRASTS)
-    found: NDArray[np.bool_] = np.abs(change - specific) > np.abs(change) * (1 + _TIE)
+    on_target, on_control = np.abs(change), np.abs(change - specific)
+    found: NDArray[np.int8] = (on_target > on_control * (1 + _TIE)).astype(np.int8)
+    found -= on_control > on_target * (1 + _TIE)
+    return found
+
+
+def changes_on_control(table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
+    """Return which features changed more on control than on target prompts; see `changes_more_on`."""
+    found: NDArray[np.bool_] = changes_more_on(table, metric) < 0
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from featurediff.csv_files import to_csv
+from featurediff.features.listing import nearer_end
 from featurediff.features.questions import effect_of, is_tested
 from featurediff.features.table import values
 from featurediff.labels import SIDES, is_share
@@ -95,7 +96,7 @@ def rank(table: pd.DataFrame, asked: Asked, origin: Origin, top: int = TOP, *, b
         name = effect_of(asked.question, asked.metric)
         known, low, high, q = (table[f"{name}{ending}"].to_numpy() for ending in ("", "_low", "_high", "_q"))
         effect = np.where(np.isnan(known), change, known)
-    near = np.where(effect > 0, low, -high)
+    near = nearer_end(effect, low, high)
     if by_share and "share" in table:
         near = table["share"].abs().to_numpy()
     position = table["token_type"].cat.codes.to_numpy()

@@ -45,6 +45,7 @@ from featurediff.charts.scatter import lay_out
 from featurediff.charts.view import View
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.listing import list_features
+from featurediff.features.questions import Asked
 from featurediff.features.table import Threshold, Thresholds
 
 MEAN = "target_all_mean"
@@ -66,7 +67,7 @@ def results(monkeypatch, tmp_path):
 def expected(folder, filters=None, thresholds=None, metric=MEAN):
     """The table that the library gives for the same choices, as (token_type, feature_id) in the table's order."""
     kept = load(folder).table(thresholds)
-    frame = list_features(filter_table(kept, filters or Filters(), metric), metric, "exclusive")
+    frame = list_features(filter_table(kept, filters or Filters(), metric), Asked("exclusive", metric))
     return list(zip(frame["token_type"].astype("str"), frame["feature_id"].tolist(), strict=True))
 
 

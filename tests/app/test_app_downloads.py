@@ -30,7 +30,7 @@ def test_each_file_holds_what_is_shown(results, download):
     study = load(results)
     kept = study.table()
     shown = kept[(kept["token_type"] == "newline") & (kept["exclusivity"] == "base")]
-    table = list_features(shown, "target_all_mean", "exclusive")
+    table = list_features(shown, Asked("exclusive", "target_all_mean"))
     assert download("_target_all_mean.csv") == export.csv_text(table, "target_all_mean")
     assert pd.read_parquet(io.BytesIO(download(".parquet")))["feature_id"].tolist() == [i for _, i in rows(at)]
     assert download("ranking.csv") == ranking_csv(rank(shown, Asked(), study.origin), Asked())

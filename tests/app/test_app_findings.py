@@ -289,7 +289,7 @@ def test_each_feature_once(results):
     at.segmented_control(key="by").set_value("feature").run()
     assert link(at)["by"] == ["feature"]
     table = load(results).table(question="any")
-    once = list_features(table, "target_all_mean", "any", "feature")
+    once = list_features(table, Asked("any", "target_all_mean"), "feature")
     others = once["other_positions"].map(lambda names: f" ({names})", na_action="ignore").fillna("")
     expected = list(zip(once["token_type"].astype("str") + others, once["feature_id"].tolist(), strict=True))
     assert rows(at) == expected

@@ -17,7 +17,7 @@ from featurediff.labels import Labels
 from featurediff.sources import demo
 
 MINE = Labels("Pre", "Post", "Self", "Other")
-RULE = "The published rule keeps 12; at least 1 would be expected if Self and Other did not differ."
+RULE = "12 are active on Self only; chance alone gives at least 1."
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +37,27 @@ def test_first_number_is_that_of_the_table(planted, question):
     said = planted.finding(view)
     table = planted.table_of(view)
     assert numbers(said)[0] == len(table) > 0
-    if question in ("changed", "specific"):
+    if question == "changed":
         ways = [int((table["direction"] == way).sum()) for way in ("increase", "decrease")]
         assert f"{ways[0]:,} up and {ways[1]:,} down" in said
     kept = len(planted.table())
     assert f"{kept:,}" in said
     by_chance = planted.by_chance()["either_expected"].sum()
-    assert f"at least {by_chance:,.0f} would be expected if Target and Control did not differ" in said
+    assert f"chance alone gives at least {by_chance:,.0f}." in said
 
 
 def test_sentences_by_question(source_dir):
     study = load(source_dir)
     view = View(labels=MINE)
     assert study.finding(view) == (
-        "12 features are active on Self only; at least 1 would be expected if Self and Other did not differ. 2 of "
-        "those exclusive in one model are not used more by it."
+        "12 features are active on Self only; chance alone gives at least 1. 2 do not change as their class suggests."
     )
     assert study.finding(replace(view, question="changed")) == (
         f"6 features changed on Self (q ≤ 0.05), 6 up and 0 down. {RULE}"
     )
     assert study.finding(replace(view, question="specific", alpha=0.2)) == (
-        "6 features changed on Self more than on Other (q ≤ 0.2), 6 up and 0 down relative to Other; 1 of them "
-        f"changed more on Other itself. {RULE}"
+        "6 features changed by different amounts on Self and on Other (q ≤ 0.2): 5 more on Self (5 up, 0 down), "
+        f"1 more on Other. {RULE}"
     )
     assert study.finding(replace(view, question="any")) == (
         f"12 features answer at least one question; nothing corrects for asking several. {RULE}"
@@ -88,7 +87,7 @@ def test_without_standard_deviations_the_mean_cannot_be_tested(tmp_path):
     study = load(make_source(tmp_path, **models))
     said = study.finding(View(question="changed", labels=MINE))
     assert said.startswith(
-        "What changed on Self cannot be tested: the files hold no means with standard deviations. The published rule"
+        "What changed on Self cannot be tested: the files hold no means with standard deviations. 12 are active "
     )
 
 
@@ -105,9 +104,13 @@ def test_features_that_do_not_move_towards_their_model_are_counted_apart(planted
     towards = table["exclusivity"].map({"chat": "increase", "base": "decrease"}).astype("str")
     expected = table["exclusivity"].isin(["base", "chat"]) & (table["direction"].astype("str") != towards)
     ways = [int((table["direction"] == way).sum()) for way in ("increase", "decrease")]
-    change, specific = table["all_mean_change"], table["all_mean_specific"]
-    on_control = ((change - specific).abs() > change.abs() + 1e-9).sum()
-    assert count_found(table, "target_all_mean") == Found(len(table), *ways, int(expected.sum()), int(on_control))
+    on_target, specific = table["all_mean_change"].abs(), table["all_mean_specific"]
+    on_control = (table["all_mean_change"] - specific).abs()
+    more = [
+        int(((on_target > on_control + 1e-9) & (table["direction"] == way)).sum()) for way in ("increase", "decrease")
+    ]
+    less = int((on_control > on_target + 1e-9).sum())
+    assert count_found(table, "target_all_mean") == Found(len(table), *ways, int(expected.sum()), *more, less)
     assert int(expected.sum()) > 0
 
 
@@ -117,7 +120,7 @@ def test_other_thresholds_are_not_called_the_published_rule(source_dir):
     study = load(source_dir)
     kept = len(study.table(view.thresholds))
     rule = "active on at least 2 of a model’s Self prompts and on at most 1 of its Other prompts"
-    assert study.finding(view).startswith(f"{kept} features are {rule}; at least ")
+    assert study.finding(view).startswith(f"{kept} features are {rule}; chance alone gives at least ")
     assert f"The rule with these thresholds keeps {kept}; " in study.finding(replace(view, question="changed"))
 
 
@@ -150,9 +153,12 @@ def sources(tmp_path_factory):
     }
 
 
+PLACES = ("on target, up", "on target, down", "on control")
+
+
 def counted(study, view):
-    """What a finding should say, counted feature by feature: kept, up, down, exclusive, against, on control."""
-    found = dict.fromkeys(("kept", "up", "down", "exclusive", "against", "on control", "tested"), 0)
+    """What a finding should say, counted feature by feature."""
+    found = dict.fromkeys(("kept", "up", "down", "exclusive", "against", "tested", *PLACES), 0)
     quantity = "sparsity" if view.metric == "target_sparsity" else "all_mean"
     changes = study.changes()
     for name in study.results.token_types:
@@ -174,7 +180,11 @@ def counted(study, view):
                 found["kept"] += 1
                 found["up"] += bool(asked.value[at] > 0)
                 found["down"] += bool(asked.value[at] < 0)
-                found["on control"] += bool(abs(specific - change) > abs(change) * (1 + 1e-9))
+                on_control = abs(specific - change)
+                found["on control"] += bool(on_control > abs(change) * (1 + 1e-9))
+                is_more = abs(change) > on_control * (1 + 1e-9)
+                found["on target, up"] += bool(is_more and asked.value[at] > 0)
+                found["on target, down"] += bool(is_more and asked.value[at] < 0)
     return found
 
 
@@ -190,9 +200,13 @@ def test_every_number_is_that_of_the_files(sources, kind, question, metric):
         expected = [*published, *[found["against"]] * (found["against"] > 0)]
     elif question == "any":
         expected = [found["kept"], *published]
+    elif found["kept"] and question == "specific" and found["kept"] > sum(found[place] for place in PLACES[:2]):
+        up, down, on_control = (found[place] for place in PLACES)
+        on_target = [up + down, up, down] if up + down else []
+        others = [number for number in (on_control, found["kept"] - up - down - on_control) if number]
+        expected = [found["kept"], 0.05, *on_target, *others, *published]
     elif found["kept"]:
-        on_control = [found["on control"]] * (question == "specific" and found["on control"] > 0)
-        expected = [found["kept"], 0.05, found["up"], found["down"], *on_control, *published]
+        expected = [found["kept"], 0.05, found["up"], found["down"], *published]
     else:
         expected = [0.05, found["tested"], *published]
     said = study.finding(view)

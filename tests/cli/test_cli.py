@@ -92,7 +92,7 @@ def test_a_process_exports_and_says_what_it_wrote(source_dir, tmp_path):
     done = in_subprocess("export", source_dir, "--csv", tmp_path / "new" / "out.csv")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.endswith("out.csv: 12 rows\n")
-    listed = list_features(load(source_dir).table(), "target_all_mean", "exclusive")
+    listed = list_features(load(source_dir).table(), Asked("exclusive", "target_all_mean"))
     assert keys(pd.read_csv(tmp_path / "new" / "out.csv")) == keys(listed)
 
 
@@ -581,7 +581,7 @@ def test_what_has_evidence_is_written_first(source_dir, tmp_path, question, by):
     csv, parquet = tmp_path / "t.csv", tmp_path / "t.parquet"
     run("export", source_dir, "--question", question, "--by", by, "--csv", csv, "--parquet", parquet)
     table = load(source_dir).table(question=question)
-    listed = list_features(table, "target_all_mean", question, by)
+    listed = list_features(table, Asked(question, "target_all_mean"), by)
     assert keys(pd.read_csv(csv)) == keys(pd.read_parquet(parquet)) == keys(listed)
     assert ("other_positions" in pd.read_csv(csv)) == (by == "feature")
     if by == "feature":
@@ -727,9 +727,8 @@ def test_check_says_what_is_there(source_dir, explanations_file):
     assert err == ""
     assert [re.split(r" {2,}", line.rstrip()) for line in out.splitlines()] == [
         [
-            "5 features changed on Target more than on Control (q ≤ 0.05), 5 up and 0 down relative to Control. "
-            "The published rule keeps 12; at least 1 would be expected if Target "
-            "and Control did not differ."
+            "5 features changed on Target more than on Control (q ≤ 0.05), 5 up and 0 down. "
+            "12 are active on Target only; chance alone gives at least 1."
         ],
         [""],
         ["source", "gemma · SAE 131k-l0-114 · residual stream after layer 20 · personal_40"],

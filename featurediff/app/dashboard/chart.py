@@ -80,7 +80,7 @@ def choose_labelled(shown: Shown, view: View, which: str) -> Labelled:
     view : View
         Its question and metric say what the strongest evidence is.
     which : {"top", "starred", "ids", "none"}
-        The `MOST_LABELLED` with the smallest q; those starred; those whose ids are pasted.
+        The first `MOST_LABELLED` of the table; those starred; those whose ids are pasted.
     """
     if view.chart == "ranking" or which == "none":
         return ()
@@ -89,7 +89,7 @@ def choose_labelled(shown: Shown, view: View, which: str) -> Labelled:
         wanted = stars_here() if which == "starred" else view.filters.ids
         rows = rows[rows["feature_id"].isin(list(wanted))]
     most = MOST_LABELLED if which == "top" else MOST_CHOSEN
-    first = rows.iloc[order_by_evidence(rows, view.metric, view.question, most)]
+    first = rows.iloc[order_by_evidence(rows, view.asked, most)]
     words = shorten(first["explanation"], WORDS)
     return tuple(
         (token_type, feature_id, f"{feature_id} {said}" if known else str(feature_id))

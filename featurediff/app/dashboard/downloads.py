@@ -53,7 +53,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         "CSV": (
             "csv",
             "text/csv",
-            lambda: export.csv_text(list_features(shown.rows(), view.metric, view.question, view.by), view.metric),
+            lambda: export.csv_text(list_features(shown.rows(), view.asked, view.by), view.metric),
             "All columns of the features shown.",
         ),
         "HTML": (
@@ -65,7 +65,7 @@ def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
         "Parquet": (
             "parquet",
             "application/vnd.apache.parquet",
-            lambda: export.parquet_bytes(list_features(shown.rows(), view.metric, view.question, view.by), view.metric),
+            lambda: export.parquet_bytes(list_features(shown.rows(), view.asked, view.by), view.metric),
             "The same columns as the CSV, with their types.",
         ),
     }

@@ -94,9 +94,9 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
     """
     listed = shown.rows()
     if view.by == "feature":
-        listed = list_features(listed, view.metric, view.question, view.by)
+        listed = list_features(listed, view.asked, view.by)
     if sort is None:
-        order = order_by_evidence(listed, view.metric, view.question, MOST_ROWS)
+        order = order_by_evidence(listed, view.asked, MOST_ROWS)
     else:
         order = _order(listed, view, opened.study.origin, stars, sort)[:MOST_ROWS]
     rows = listed.iloc[order]

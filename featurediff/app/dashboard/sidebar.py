@@ -38,7 +38,7 @@ CHARTS = {"scatter": "Scatter", "volcano": "Volcano", "ranking": "Ranking"}
 SPREAD = "spread"
 QUESTION = "question"
 BY_SHARE = "by_share"
-LABELLED_POINTS = {"top": "The 5 surest", "starred": "Starred ones", "ids": "Pasted ids", "none": "None"}
+LABELLED_POINTS = {"top": "The first 5", "starred": "Starred ones", "ids": "Pasted ids", "none": "None"}
 
 
 def choose_view(
@@ -135,7 +135,7 @@ def choose_rows() -> By:
         required=True,
         key="by",
         format_func=lambda name: {"position": "at each position", "feature": "once"}[name],
-        help="Once: at the position with the smallest q for the question, the others in brackets. Downloads of the "
+        help="Once: at the position that comes first, the others in brackets. Downloads of the "
         "table follow; the chart shows all positions.",
     )
     return cast("By", by)
@@ -226,7 +226,8 @@ def choose_axes(kind: Kind) -> tuple[Choice, bool, int]:
         key=LABELLED,
         disabled=kind == "ranking",
         format_func=lambda name: LABELLED_POINTS[name],
-        help="A label that would cover another one or a gutter is left out; a zoom keeps the labels.",
+        help="The first 5: those with evidence first, and of them those that surely changed most. A label that would "
+        "cover points, another label or a gutter is left out; a zoom keeps the labels.",
     )
     spread = st.toggle(
         "Spread points",
