@@ -215,34 +215,40 @@ def test_reads_the_output_of_the_last_block_before_the_final_norm(family, tmp_pa
     np.testing.assert_allclose(rows["activation"], expected[expected != 0], rtol=1e-4)
 
 
+def stop_after(prompts, settings):
+    """Run until so many prompts are done, as if someone pressed Ctrl-C then."""
+
+    class Stopped(Quiet):
+        def advance(self, count):
+            super().advance(count)
+            if self.done >= prompts:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan(settings), Stopped())
+
+
+def prompts_to_do(planned, done):
+    """How many prompts stand in shards whose files are not among those done, by name."""
+    cut = shards.cut(dict.fromkeys(("base", "chat"), planned.chats))
+    return sum(len(shard.chats) for shard in cut if shard.name not in done)
+
+
 def test_goes_on_from_what_is_complete(family, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "_SIZE", 2)
     settings = replace(family, out=tmp_path / "resumed")
     expected = collect(replace(family, out=tmp_path / "whole"))
 
-    class Stopped(Quiet):
-        def advance(self, prompts):
-            super().advance(prompts)
-            if self.done >= 9:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        execute(plan(settings), Stopped())
+    stop_after(9, settings)
     hidden = list(settings.out.iterdir())
     assert [path.name.startswith(".collect-") for path in hidden] == [True]  # nothing that looks like a result
     with pytest.raises(DataError, match=r"has no `base.pt` or `chat.pt`"):
         find_sources(settings.out)
     done = {path.name: path.read_bytes() for path in hidden[0].glob("*.parquet")}
     assert 0 < len(done) < 14
-    again = Quiet()
-    plan_again = plan(settings)
-    todo = [
-        len(shard.chats)
-        for shard in shards.cut(dict.fromkeys(("base", "chat"), plan_again.chats))
-        if shard.name not in done
-    ]
-    folder = execute(plan_again, again)
-    assert again.total == again.done == sum(todo)
+    again, planned = Quiet(), plan(settings)
+    folder = execute(planned, again)
+    assert again.total == again.done == prompts_to_do(planned, done)
     pd.testing.assert_frame_equal(
         pd.read_parquet(folder / "activations.parquet"), pd.read_parquet(expected / "activations.parquet")
     )
@@ -257,14 +263,7 @@ def test_a_broken_shard_is_made_again(family, tmp_path, monkeypatch):
     settings = replace(family, out=tmp_path / "resumed")
     expected = collect(replace(family, out=tmp_path / "whole"))
 
-    class Stopped(Quiet):
-        def advance(self, prompts):
-            super().advance(prompts)
-            if self.done >= 12:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        execute(plan(settings), Stopped())
+    stop_after(12, settings)
     done = sorted(settings.out.glob(".collect-*/*.parquet"))
     whole = [path.read_bytes() for path in done]
     flipped = bytearray(whole[1])
@@ -273,15 +272,9 @@ def test_a_broken_shard_is_made_again(family, tmp_path, monkeypatch):
     done[0].write_bytes(whole[0][: len(whole[0]) // 2])
     done[1].write_bytes(flipped)
     done[2].write_bytes(b"")
-    again = Quiet()
-    planned = plan(settings)
+    again, planned = Quiet(), plan(settings)
     folder = execute(planned, again)
-    kept = {path.name for path in done[3:]}
-    assert again.total == sum(
-        len(shard.chats)
-        for shard in shards.cut(dict.fromkeys(("base", "chat"), planned.chats))
-        if shard.name not in kept
-    )
+    assert again.total == prompts_to_do(planned, {path.name for path in done[3:]})
     pd.testing.assert_frame_equal(
         pd.read_parquet(folder / "activations.parquet"), pd.read_parquet(expected / "activations.parquet")
     )
