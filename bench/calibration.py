@@ -22,7 +22,7 @@ from featurediff.features.intervals import (
     paired_mean,
     paired_means,
 )
-from featurediff.features.moments import Sample, contrast, counts_specific, welch_change, welch_specific
+from featurediff.features.moments import Sample, combine, counts_specific, welch_change, welch_specific
 from featurediff.features.sign_flips import sign_flips
 from featurediff.features.switches import exchange_switches
 
@@ -255,8 +255,8 @@ def intervals(source: Source, groups: NDArray[np.int64] | None) -> dict[str, Est
     return {
         "mean, change: t": paired_mean(d[0]),
         "mean, specific: Welch": paired_means(*d),
-        "mean, change: Welch, unpaired": mean_interval(contrast([samples[1]], [samples[0]])),
-        "mean, specific: Welch, unpaired": mean_interval(contrast([samples[1], samples[2]], [samples[0], samples[3]])),
+        "mean, change: Welch, unpaired": mean_interval(combine([samples[1]], [samples[0]])),
+        "mean, specific: Welch, unpaired": mean_interval(combine([samples[1], samples[2]], [samples[0], samples[3]])),
         "frequency, change: Newcombe, paired": pairs[0].only(moves[0]),
         "frequency, specific: MOVER, paired": difference(*pairs).only(moves[0] | moves[1]),
         "frequency, change: Newcombe, unpaired": unpaired[0].only(number[0] + number[1] > 0),

@@ -229,7 +229,7 @@ MUTANTS = (
         "links are followed in a circle",
     ),
     Mutant(
-        "meaning/explain",
+        "meaning/explained_csv",
         "if link:",
         "if link and False:",
         "explain",

@@ -81,6 +81,11 @@ def kind_of(path: Path) -> Literal["file", "folder"] | None:
     return "folder" if stat.S_ISDIR(mode) else "file"
 
 
+def is_stream(path: Path) -> bool:
+    """Tell whether a path is a device or a pipe, such as `/dev/stdout`."""
+    return kind_of(path) == "file" and not path.is_file()
+
+
 def may_access(path: Path, mode: int) -> bool:
     """Tell whether a file or folder may be read, written to or entered: `mode` is made of `os.R_OK` and the like."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
@@ -177,7 +182,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     with _writing(path):
-        if path.exists() and not path.is_file() and not path.is_dir():
+        if is_stream(path):
             path.write_bytes(data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)

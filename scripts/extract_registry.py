@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from featurediff.meaning.registry import contradictions, facts_of_name, facts_of_page, find
+from featurediff.meaning.registry import disagreements, facts_of_name, facts_of_page, find
 
 # The residual stream after gpt2-small's last block, filed under the index that follows it.
 INTENTIONAL = {("gpt2-small-res-jb", "blocks.11.hook_resid_post", "gpt2-small/12-res-jb")}
@@ -39,7 +39,7 @@ def faults(entry: Entry) -> list[str]:
     """List the facts on which an SAE's name and the page claimed for it disagree."""
     if entry.claimed is None or (entry.release, entry.sae_id, entry.claimed) in INTENTIONAL:
         return []
-    pairs = contradictions(facts_of_name(entry.release, entry.sae_id), facts_of_page(entry.claimed))
+    pairs = disagreements(facts_of_name(entry.release, entry.sae_id), facts_of_page(entry.claimed))
     return [f"{fact} {name} ≠ {page}" for fact, name, page in pairs]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tables import make_model
 
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.sources.pairs import Cells, Pairs, PairsAt
+from featurediff.sources.pairs import PairedCells, Pairs, PairsAt
 from featurediff.sources.results import Results
 
 STRENGTHS = np.array([0, 0, 0.25, 0.5, 1, 1.75, 3])
@@ -70,7 +70,7 @@ def from_activations(cells, groups=None):
         listed = {}
         for key, values in whole.items():
             feature, prompt = np.nonzero(values[:, features].T)
-            listed[key] = Cells(prompt, feature, values[prompt, features[feature]])
+            listed[key] = PairedCells(prompt, feature, values[prompt, features[feature]])
         positions[token_type] = PairsAt(features, listed, sizes)
     known = {
         prompts: None if groups is None or groups[prompts] is None else np.array(groups[prompts]) for prompts in PROMPTS

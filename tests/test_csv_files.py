@@ -13,7 +13,8 @@ from featurediff.csv_files import guard, to_csv, unguard, unguarded
 from featurediff.export import csv_text
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import ranking_csv
-from featurediff.meaning.explain import Explained, write_rows, written_rows
+from featurediff.meaning.explain import Explained
+from featurediff.meaning.explained_csv import write_rows, written_rows
 from featurediff.meaning.explanation_files import parse_explanations, read_explanations
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "＝1", "＋1", "－1", "＠x"]  # noqa: RUF001

@@ -17,7 +17,8 @@ from featurediff.cli import main
 from featurediff.errors import DataError
 from featurediff.files import OLD, sweep, write_together, write_whole
 from featurediff.locks import alone
-from featurediff.meaning.explain import Explained, add_rows, write_rows
+from featurediff.meaning.explain import Explained
+from featurediff.meaning.explained_csv import add_rows, write_rows
 from featurediff.meaning.explanation_files import read_explanations
 from featurediff.sources.demo import make_demo
 from featurediff.sources.results import parse_results, read_results

@@ -13,7 +13,8 @@ from featurediff.cli.terminal import err, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.table import feature_table
 from featurediff.loading import assemble
-from featurediff.meaning.explain import Via, add_rows, check_place, explain, written_rows
+from featurediff.meaning.explain import Via, explain
+from featurediff.meaning.explained_csv import add_rows, check_place, written_rows
 from featurediff.meaning.neuronpedia_server import API, EXPORTS, Servers
 from featurediff.sources.results import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations

@@ -22,6 +22,7 @@ from featurediff.features.evidence import find_active
 from featurediff.features.table import Thresholds, exclusivities
 from featurediff.labels import EXCLUSIVITIES
 from featurediff.loading import load_source
+from featurediff.meaning.source_sae import names_of_sae
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study
 
@@ -50,14 +51,13 @@ def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
         What counts as exclusive.
     """
     results, source = study.results, study.source
-    meta = results.base.metadata
-    named = source is not None and source.model is not None
+    model, trainer, layer = names_of_sae(results.base.metadata, source)
     active = _find_active(study, thresholds or Thresholds())
     return Summary(
-        name=source.name if source else meta.source,
-        model=(source.model if source and named else None) or meta.model_type,
-        trainer=(source.trainer if source and named else None) or meta.sae_trainer,
-        layer=source.layer if source and named and source.layer is not None else meta.sae_layer,
+        name=source.name if source else results.base.metadata.source,
+        model=model,
+        trainer=trainer,
+        layer=layer,
         prompt_set=(source.prompt_set if source else None) or "",
         token_types=results.token_types,
         sae=SaeNames.of(study),
@@ -105,7 +105,7 @@ def read(source: Source, thresholds: Thresholds | None = None, family: Family | 
     Parameters
     ----------
     source : Source
-        From `sources.find_sources`.
+        From `sources.tree.find_sources`.
     thresholds : Thresholds, optional
         What counts as exclusive.
     family : {"position", "source"}, optional
@@ -133,7 +133,7 @@ def read_all(
     Parameters
     ----------
     sources : sequence of Source
-        From `sources.find_sources`.
+        From `sources.tree.find_sources`.
     thresholds : Thresholds, optional
         What counts as exclusive.
     workers : int, optional

@@ -40,14 +40,12 @@ class SaeNames:
         registered = (release, sae_id) if release and sae_id else None
         filed = meta.neuronpedia_id or other.neuronpedia_id
         page, folder = study.pages.source, None
-        if source and source.model and source.trainer and source.layer is not None:
-            is_refuted = (
-                bool(filed) and study.pages.template is None
-            )  # by the page that the files name, or by its width
-            if (source.trainer, source.layer) != (meta.sae_trainer, meta.sae_layer):
+        if source and source.sae:
+            is_refuted = bool(filed) and study.pages.template is None  # by the page in the files, or by its width
+            if source.sae[1:] != (meta.sae_trainer, meta.sae_layer):
                 page = page if filed or registered else None  # it was found by a name that the files contradict
             elif not is_refuted:
-                folder = (source.model, source.trainer, source.layer)
+                folder = source.sae
         return cls(study.results.num_features, page, registered, folder)
 
     def is_same(self, other: SaeNames) -> bool:

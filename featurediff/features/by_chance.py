@@ -8,7 +8,7 @@ import numpy as np
 
 from featurediff.features.exact_tests import fisher
 from featurediff.features.groups import group_sums
-from featurediff.features.resampling import MOST_LISTED, TIE, Labels, blocks
+from featurediff.features.resampling import MOST_LISTED, TIE, Exchanges, blocks
 from featurediff.labels import SIDES
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Rule(NamedTuple):
         return kept
 
 
-class Kept(NamedTuple):
+class NumKept(NamedTuple):
     """How many features are kept."""
 
     base: float
@@ -91,7 +91,7 @@ def largest_significant(p: Floats, q: Floats, alpha: float) -> float:
     return float(np.max(p[q <= alpha], initial=0.0))
 
 
-def count_kept(counts: Mapping[Side, tuple[Counts, Counts]], rules: Mapping[Side, Rule]) -> Kept:
+def count_kept(counts: Mapping[Side, tuple[Counts, Counts]], rules: Mapping[Side, Rule]) -> NumKept:
     """
     Count the features that the rule keeps.
 
@@ -104,12 +104,12 @@ def count_kept(counts: Mapping[Side, tuple[Counts, Counts]], rules: Mapping[Side
 
     Returns
     -------
-    Kept
+    NumKept
         To count the mirror, the features that the same thresholds would call exclusive to the control prompts, pass
         counts and rules with target and control swapped.
     """
     base, chat = (rules[side].keeps(*counts[side]) for side in SIDES)
-    return Kept(int(base.sum()), int(chat.sum()), int((base | chat).sum()))
+    return NumKept(int(base.sum()), int(chat.sum()), int((base | chat).sum()))
 
 
 def chances(target: Counts, control: Counts, rule: Rule, cutoff: float | None = None) -> Floats:
@@ -144,7 +144,7 @@ def expected_at_least(
     counts: Mapping[Side, tuple[Counts, Counts]],
     rules: Mapping[Side, Rule],
     cutoffs: Mapping[Side, float] | None = None,
-) -> Kept:
+) -> NumKept:
     """
     Return how many features the rule would keep by chance, from counts alone.
 
@@ -159,12 +159,12 @@ def expected_at_least(
 
     Returns
     -------
-    Kept
+    NumKept
         `either` is what is expected at least, the larger of the two models' probabilities summed over features: how
         often both models keep the same feature is not in the counts.
     """
     base, chat = (chances(*counts[v], rules[v], cutoffs[v] if cutoffs else None) for v in SIDES)
-    return Kept(float(base.sum()), float(chat.sum()), float(np.maximum(base, chat).sum()))
+    return NumKept(float(base.sum()), float(chat.sum()), float(np.maximum(base, chat).sum()))
 
 
 def expected(
@@ -173,7 +173,7 @@ def expected(
     cutoffs: Mapping[Side, float] | None = None,
     target_groups: Groups | None = None,
     control_groups: Groups | None = None,
-) -> Kept:
+) -> NumKept:
     """
     Return how many features the rule would keep by chance, with the labels of prompts exchanged in both models at once.
 
@@ -192,7 +192,7 @@ def expected(
 
     Returns
     -------
-    Kept
+    NumKept
         The mean over all exchanges, or over the first `BLOCK` random ones that `exchange` uses. Without groups `base`
         and `chat` are exact, from `chances`. With groups and a cutoff, p is the share of these exchanges with at least
         such a difference of the groups' mean rates. If exchanges are random, p cannot fall below 1 / BLOCK, so a
@@ -200,8 +200,8 @@ def expected(
     """
     groups = target_groups, control_groups
     sizes = [group_sums(np.ones((len(on), 1)), g) for on, g in zip(active["base"], groups, strict=True)]
-    labels, units = Labels(*map(len, sizes)), np.concatenate(sizes)
-    patterns = labels.listed() if labels.number <= MOST_LISTED else next(blocks(labels, 0, 1))
+    exchanges, units = Exchanges(*map(len, sizes)), np.concatenate(sizes)
+    patterns = exchanges.listed() if exchanges.number <= MOST_LISTED else next(blocks(exchanges, 0, 1))
     kept = np.zeros(3)
     for start in range(0, active["base"][0].shape[1], _FEATURES):
         here = slice(start, start + _FEATURES)
@@ -211,7 +211,7 @@ def expected(
             found.append(_kept(patterns, np.concatenate(counts), units, rules[v], cutoffs[v] if cutoffs else None))
         base, chat = found
         kept += base.sum(), chat.sum(), (base | chat).sum()
-    mean = Kept(*(kept / len(patterns)).tolist())
+    mean = NumKept(*(kept / len(patterns)).tolist())
     if (units > 1).any():
         return mean
     exact = expected_at_least({v: (on[0].sum(axis=0), on[1].sum(axis=0)) for v, on in active.items()}, rules, cutoffs)

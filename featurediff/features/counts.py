@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from featurediff.features.by_chance import Kept, count_kept, expected, expected_at_least, largest_significant, rule
+from featurediff.features.by_chance import NumKept, count_kept, expected, expected_at_least, largest_significant, rule
 from featurediff.features.evidence import ALPHA
 from featurediff.features.questions import CONTRASTS, DIRECTIONS, effect_of, quantity_of
 from featurediff.labels import PROMPTS, SIDES
@@ -101,7 +101,7 @@ def _expected(
     counts: Mapping[Side, tuple[Counts, Counts]],
     rules: Mapping[Side, Rule],
     cutoffs: Mapping[Side, float] | None,
-) -> Kept:
+) -> NumKept:
     """Return what chance keeps: the mean over exchanges of labels, or from counts alone what it keeps at least."""
     if pairs is None:
         return expected_at_least(counts, rules, cutoffs)
@@ -118,10 +118,10 @@ def _significant(
     counts: Mapping[Side, tuple[Counts, Counts]],
     rules: Mapping[Side, Rule],
     alpha: float,
-) -> Kept:
+) -> NumKept:
     """Count the features that a model keeps with a q of at most alpha."""
     base, chat = (rules[side].keeps(*counts[side]) & (exclusive.tested[side, token_type].q <= alpha) for side in SIDES)
-    return Kept(int(base.sum()), int(chat.sum()), int((base | chat).sum()))
+    return NumKept(int(base.sum()), int(chat.sum()), int((base | chat).sum()))
 
 
 def count_by_question(

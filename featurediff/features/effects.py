@@ -19,7 +19,7 @@ from featurediff.features.intervals import (
     paired_mean,
     paired_means,
 )
-from featurediff.features.moments import Sample, contrast, counts_specific, welch_change, welch_specific
+from featurediff.features.moments import Sample, combine, counts_specific, welch_change, welch_specific
 from featurediff.features.sign_flips import sign_flips
 from featurediff.features.switches import exchange_switches
 from featurediff.labels import PROMPTS, SIDES
@@ -217,8 +217,8 @@ def unpaired_effects(results: Results, token_type: str, features: NDArray[np.int
 def _unpaired_means(samples: Mapping[tuple[Side, Prompts], Sample]) -> dict[str, Effect]:
     base, chat = samples["base", "target"], samples["chat", "target"]
     on_control = samples["base", "control"], samples["chat", "control"]
-    change = mean_interval(contrast([chat], [base]))
-    specific = mean_interval(contrast([chat, on_control[0]], [base, on_control[1]]))
+    change = mean_interval(combine([chat], [base]))
+    specific = mean_interval(combine([chat, on_control[0]], [base, on_control[1]]))
     return {
         "all_mean_change": Effect(*change, welch_change(base, chat), "welch"),
         "all_mean_specific": Effect(*specific, welch_specific(base, chat, *on_control), "welch"),

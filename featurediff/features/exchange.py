@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featurediff.features.groups import group_means
-from featurediff.features.resampling import TIE, Labels, Statistic, p_values
+from featurediff.features.resampling import TIE, Exchanges, Statistic, p_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,8 @@ def exchange(
         return np.full(target.shape[1], np.nan)
     p = np.ones(target.shape[1])
     moving = np.flatnonzero(_differs(*samples))
-    labels = Labels(*map(len, samples))
-    p[moving] = p_values(_welch(_together(samples, moving), len(samples[0])), labels, family or len(p))
+    exchanges = Exchanges(*map(len, samples))
+    p[moving] = p_values(_welch(_together(samples, moving), len(samples[0])), exchanges, family or len(p))
     return p
 
 
@@ -97,7 +97,7 @@ def exchange_rates(
     rates = _together(samples, moving)
     least = rates[: len(samples[0])].sum(axis=0) - TIE * np.abs(rates).sum(axis=0)
     statistic = Statistic(rates, least, one_sided=True)
-    p[moving] = p_values(statistic, Labels(*map(len, samples)), family or len(p))
+    p[moving] = p_values(statistic, Exchanges(*map(len, samples)), family or len(p))
     return p
 
 

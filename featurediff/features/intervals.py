@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from featurediff.features.exact_tests import wilson
-from featurediff.features.moments import Sample, contrast
+from featurediff.features.moments import Sample, combine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from featurediff.features.moments import Contrast
+    from featurediff.features.moments import Combined
 
     Counts = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -36,17 +36,17 @@ class Estimate(NamedTuple):
         return Estimate(self.value, np.where(known, self.low, np.nan), np.where(known, self.high, np.nan))
 
 
-def mean_interval(found: Contrast, around: Floats | None = None) -> Estimate:
+def mean_interval(found: Combined, around: Floats | None = None) -> Estimate:
     """
     Return the interval of a mean, or of means added and subtracted.
 
     Parameters
     ----------
-    found : Contrast
+    found : Combined
         Of chat − base on each target prompt: Student's t interval. Of that on target and on control, or of summaries:
         Welch's.
     around : ndarray of shape (features,), optional
-        Where the middle is; by default the contrast's effect. With groups, the contrast is of group means and the
+        Where the middle is; by default the effect of `found`. With groups, `found` is of group means and the
         middle is the mean over prompts.
 
     Returns
@@ -78,7 +78,7 @@ def paired_mean(d: Floats, units: Floats | None = None) -> Estimate:
     Estimate
         See `mean_interval`.
     """
-    return mean_interval(contrast([Sample.of(d if units is None else units)]), Sample.of(d).mean)
+    return mean_interval(combine([Sample.of(d if units is None else units)]), Sample.of(d).mean)
 
 
 def paired_means(
@@ -100,7 +100,7 @@ def paired_means(
         See `mean_interval`.
     """
     units = target if target_units is None else target_units, control if control_units is None else control_units
-    found = contrast([Sample.of(units[0])], [Sample.of(units[1])])
+    found = combine([Sample.of(units[0])], [Sample.of(units[1])])
     return mean_interval(found, Sample.of(target).mean - Sample.of(control).mean)
 
 

@@ -46,7 +46,7 @@ class Sample(NamedTuple):
         return np.where(std <= _ROUNDING * np.abs(self.mean), 0.0, std**2 / self.n)
 
 
-class Contrast(NamedTuple):
+class Combined(NamedTuple):
     """Means added and subtracted."""
 
     effect: Floats
@@ -59,7 +59,7 @@ class Contrast(NamedTuple):
     """Degrees of freedom; NaN where the variance is 0 or NaN."""
 
 
-def contrast(plus: Sequence[Sample], minus: Sequence[Sample] = ()) -> Contrast:
+def combine(plus: Sequence[Sample], minus: Sequence[Sample] = ()) -> Combined:
     """
     Add and subtract the means of independent samples.
 
@@ -71,7 +71,7 @@ def contrast(plus: Sequence[Sample], minus: Sequence[Sample] = ()) -> Contrast:
 
     Returns
     -------
-    Contrast
+    Combined
         With the degrees of freedom of Welch (1947) and Satterthwaite (1946): (Σv)² / Σ(v² / (n − 1)). An effect that is
         only rounding is 0.
     """
@@ -84,7 +84,7 @@ def contrast(plus: Sequence[Sample], minus: Sequence[Sample] = ()) -> Contrast:
     variance = np.sum(variances, axis=0)
     per_freedom = sum(v**2 / max(sample.n - 1, 1) for v, sample in zip(variances, samples, strict=True))
     freedom = np.divide(variance**2, per_freedom, out=np.full(variance.shape, np.nan), where=per_freedom > 0)
-    return Contrast(effect, variance, freedom)
+    return Combined(effect, variance, freedom)
 
 
 def welch_change(base: Sample, chat: Sample) -> Floats:
@@ -103,7 +103,7 @@ def welch_change(base: Sample, chat: Sample) -> Floats:
         varies and the means differ, all activations are known: the exact p of exchanging them, see `_welch`. NaN where
         a model has fewer than 2 prompts. Weaker than tests of pairs: that both saw the same prompts is not used.
     """
-    return _welch(contrast([chat], [base]), base.n, chat.n)
+    return _welch(combine([chat], [base]), base.n, chat.n)
 
 
 def welch_specific(base_target: Sample, chat_target: Sample, base_control: Sample, chat_control: Sample) -> Floats:
@@ -121,10 +121,10 @@ def welch_specific(base_target: Sample, chat_target: Sample, base_control: Sampl
         As `welch_change`, of (chat − base on target) − (chat − base on control).
     """
     sizes = min(base_target.n, chat_target.n), min(base_control.n, chat_control.n)
-    return _welch(contrast([chat_target, base_control], [base_target, chat_control]), *sizes)
+    return _welch(combine([chat_target, base_control], [base_target, chat_control]), *sizes)
 
 
-def _welch(found: Contrast, first: int, second: int) -> Floats:
+def _welch(found: Combined, first: int, second: int) -> Floats:
     """
     Return the p of |t|.
 

@@ -106,7 +106,7 @@ def _signs(bits: NDArray[np.integer]) -> Floats:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Exchanges:
     """Patterns of 1 (called target) and 0 (called control)."""
 
     target: int

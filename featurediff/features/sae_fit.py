@@ -12,6 +12,7 @@ import pandas as pd
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, SIDES, Labels, Prompts
 from featurediff.meaning.registry import nominal_l0
+from featurediff.meaning.source_sae import names_of_sae
 from featurediff.sources.fit import DIFFERENCE, FIT
 from featurediff.sources.shares import Shares, read_shares
 from featurediff.wording import percent, quoted
@@ -157,7 +158,7 @@ def read_sae_fit(results: Results, source: Source | None) -> SaeFit:
         shares = read_shares(source.folder, results) if source else None
     except DataError as error:
         faults.append(f"{error} Shares of the difference are left out.")
-    trainer = (source.trainer if source else None) or meta.sae_trainer
+    _, trainer, _ = names_of_sae(meta, source)
     l0 = nominal_l0(trainer, release=meta.sae_release, sae_id=meta.sae_id, page=meta.neuronpedia_id)
     return SaeFit(fit_table(results), shares, l0, tuple(faults))
 

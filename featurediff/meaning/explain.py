@@ -1,20 +1,15 @@
-"""Explanations of an SAE's features, got from Neuronpedia and written as a CSV."""
+"""Explanations of an SAE's features, got from Neuronpedia."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
-from featurediff.csv_files import parse_csv, to_csv, unguarded
 from featurediff.errors import DataError
-from featurediff.files import kind_of, may_access, read_whole, write_whole
-from featurediff.locks import alone
 from featurediff.meaning.neuronpedia_api import Text, bulk_files, read_bulk, read_feature
 from featurediff.meaning.neuronpedia_cache import Cache
 from featurediff.meaning.neuronpedia_server import API, COME_BACK, Servers
@@ -22,12 +17,10 @@ from featurediff.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from featurediff.meaning.pages import FeaturePages
 
 Via = Literal["auto", "bulk", "api"]
-_HEADER = b"feature_id,explanation,type,model,url"
 _ID = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PAGE = re.compile(rf"https?://(?:www\.)?neuronpedia\.org/({_ID}/{_ID})/\{{feature_id\}}")
 
@@ -185,97 +178,3 @@ def _ordered(texts: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
     order = {name: -rank for rank, name in enumerate(types or occurring)}
     rank = texts["type"].map(order).fillna(-len(order))
     return texts.assign(rank=rank).sort_values(["feature_id", "rank"], kind="stable").drop(columns="rank")
-
-
-def check_place(path: Path) -> None:
-    """
-    Hold a place to be one where a file can be written, before anything is asked for.
-
-    Raises
-    ------
-    DataError
-        If the file, or the `explanations` folder that it is in, is a link: what a link leads to is another's. If its
-        folder may not be written to.
-    """
-    if _is_stream(path):
-        return
-    folder = path.parent
-    link = path if path.is_symlink() else folder if folder.name == "explanations" and folder.is_symlink() else None
-    if link:
-        msg = f"`{link}` is a link, and nothing is written through links. Name a file that is none with --out."
-        raise DataError(msg)
-    there = next(at for at in path.absolute().parents if at == at.parent or kind_of(at))
-    if kind_of(there) == "folder" and not may_access(there, os.W_OK | os.X_OK):
-        msg = f"`{path}` cannot be written: you may not write in `{there}`. Name a file elsewhere with --out."
-        raise DataError(msg)
-
-
-def _is_stream(path: Path) -> bool:
-    """Tell whether a path is a device or a pipe, such as `/dev/stdout`."""
-    return kind_of(path) == "file" and not path.is_file()
-
-
-def written_rows(path: Path) -> pd.DataFrame | None:
-    """
-    Return the rows that an earlier run wrote, as text; None where there is no file.
-
-    Raises
-    ------
-    DataError
-        If something else wrote the file, or it cannot be read.
-    """
-    if kind_of(path) is None or _is_stream(path):
-        return None
-    others = (
-        f"Write beside it with --out {shlex.quote(str(path.with_suffix('.neuronpedia.csv')))}, "
-        "or replace it with --force."
-    )
-    try:
-        data = read_whole(path)
-        is_ours = data.partition(b"\n")[0].replace(b'"', b"") == _HEADER
-        rows = unguarded(parse_csv(data, path.name)) if is_ours else None
-    except DataError as error:
-        msg = f"{error} {others}"
-        raise DataError(msg) from error
-    if rows is None:
-        msg = f"`{path}` is there already, and was not written by `featurediff explain`. {others}"
-        raise DataError(msg)
-    return rows.mask(rows == "")  # so that what is missing stays missing when it is written again
-
-
-def add_rows(path: Path, explained: Explained, *, replace: bool = False) -> None:
-    """
-    Add rows to an explanation file as it is by now: another run, or a person, may have changed it meanwhile.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it may not exist yet.
-    explained : Explained
-        The new rows.
-    replace : bool
-        Whether to write the new rows alone.
-
-    Raises
-    ------
-    DataError
-        If something else wrote the file, or it cannot be written.
-    """
-    with alone(path.with_name(f".{path.name}.lock"), "run of explain", wait=True):
-        write_rows(path, explained, None if replace else written_rows(path))
-
-
-def write_rows(path: Path, explained: Explained, written: pd.DataFrame | None) -> None:
-    """
-    Write an explanation file: the new rows, and the written ones of other features.
-
-    Raises
-    ------
-    DataError
-        If it cannot be written.
-    """
-    rows = explained.rows.astype({"feature_id": "str"})
-    if written is not None:
-        rows = pd.concat([written[~written["feature_id"].isin(rows["feature_id"])], rows])
-        rows = rows.iloc[pd.to_numeric(rows["feature_id"], errors="coerce").to_numpy().argsort(kind="stable")]
-    write_whole(path, to_csv(rows))

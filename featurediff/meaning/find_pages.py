@@ -172,7 +172,7 @@ def _readings(sae: registry.Sae) -> list[registry.Facts]:
 
 def _differences(said: registry.Facts, other: registry.Facts) -> str:
     """Write where other facts contradict what was said: "layer 20 instead of 2"; empty where they don't."""
-    pairs = registry.contradictions(said, other)
+    pairs = registry.disagreements(said, other)
     return ", ".join(f"{fact} {found} instead of {expected}" for fact, expected, found in pairs)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from featurediff.meaning import registry
 from featurediff.meaning.folder_saes import id_of_folder
+from featurediff.meaning.source_sae import names_of_sae
 from featurediff.sources.hooks import Place, place_of
 from featurediff.wording import quoted
 
@@ -52,14 +53,12 @@ def words_of_place(base: Metadata, chat: Metadata, source: Source | None = None)
         return str(place_of(hook_name) or f"hook point {quoted(hook_name)}")
     layer, neuronpedia_id = base.sae_layer, base.neuronpedia_id or chat.neuronpedia_id or ""
     release, sae_id = base.sae_release or chat.sae_release or "", base.sae_id or chat.sae_id or ""
-    named = base.model_type, base.sae_trainer, layer
-    if source and source.model and source.trainer and source.layer is not None:
-        named = source.model, source.trainer, source.layer
+    named = names_of_sae(base, source)
     by_folder = _place_of_page(id_of_folder(*named)[0] or "", layer)
     return str(
         _place_of_names(release, sae_id, layer)
         or _place_of_page(neuronpedia_id, layer)
-        or (by_folder and by_folder._replace(layer=layer))  # the folder's layer may be another: that is said elsewhere
+        or (by_folder and by_folder._replace(layer=layer))  # where they differ, `notes` says so
         or _place_of_names(named[1], "", layer)
         or f"layer {layer}"
     )

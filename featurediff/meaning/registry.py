@@ -177,7 +177,7 @@ def nominal_l0(trainer: str, *, release: str | None, sae_id: str | None, page: s
     return next((l0 for l0 in said if l0), None)
 
 
-def contradictions(facts: Facts, others: Facts) -> list[tuple[str, str, str]]:
+def disagreements(facts: Facts, others: Facts) -> list[tuple[str, str, str]]:
     """List the facts on which two names disagree, with what the one and the other says."""
     both = [(fact, value, others.get(fact)) for fact, value in facts.items()]
     return [(fact, value, other) for fact, value, other in both if value and other and value != other]

@@ -10,6 +10,7 @@ from featurediff.meaning.this_sae import ThisSae
 from featurediff.wording import quoted
 
 if TYPE_CHECKING:
+    from featurediff.sources.metadata import Metadata
     from featurediff.sources.results import Results
     from featurediff.sources.tree import Source
 
@@ -20,7 +21,7 @@ def page_of_source(results: Results, source: Source | None) -> FeaturePages:
     if meta.neuronpedia_id and other.neuronpedia_id not in (None, "", meta.neuronpedia_id):
         said = f"`{results.base.name}` says neuronpedia_id {quoted(meta.neuronpedia_id)}"
         return FeaturePages(None, f"{said}, but `{results.chat.name}` says {quoted(other.neuronpedia_id)}.")
-    model, trainer, layer = _names(results, source)
+    model, trainer, layer = names_of_sae(results.base.metadata, source)
     return find_page(
         model=model,
         trainer=trainer,
@@ -35,7 +36,7 @@ def page_of_source(results: Results, source: Source | None) -> FeaturePages:
 def sae_of_source(results: Results, source: Source | None, template: str | None) -> ThisSae:
     """Collect what a source's folder and files call its SAE; `template` is the URL of its features' pages."""
     page = page_of_source(results, source).source
-    model, trainer, layer = _names(results, source)
+    model, trainer, layer = names_of_sae(results.base.metadata, source)
     names, models, trainers = [], [model], [trainer]
     for meta in (results.base.metadata, results.chat.metadata):
         models.append(meta.model_type)
@@ -56,9 +57,6 @@ def sae_of_source(results: Results, source: Source | None, template: str | None)
     )
 
 
-def _names(results: Results, source: Source | None) -> tuple[str, str, int]:
-    """Return model, trainer and layer as the folder's name says them, or else the files."""
-    meta = results.base.metadata
-    if source and source.model and source.trainer and source.layer is not None:
-        return source.model, source.trainer, source.layer
-    return meta.model_type, meta.sae_trainer, meta.sae_layer
+def names_of_sae(metadata: Metadata, source: Source | None) -> tuple[str, str, int]:
+    """Return model, trainer and layer as the folder's name says them, or else the metadata of base."""
+    return (source and source.sae) or (metadata.model_type, metadata.sae_trainer, metadata.sae_layer)

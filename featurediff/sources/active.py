@@ -17,6 +17,7 @@ import pandas as pd
 
 from featurediff.errors import DataError
 from featurediff.labels import PROMPTS, SIDES, Prompts, Side
+from featurediff.sources.metadata import MAX_TOKEN_TYPES
 from featurediff.sources.parquet import check_missing, count_missing, read_batches, read_parquet, refusing_parquet
 from featurediff.wording import listed, quoted
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _WORDS = ("model", "prompt_set", "token_type")
 _NUMBERS = ("prompt_id", "feature_id", "activation")
 _CHOICES = {"model": SIDES, "prompt_set": PROMPTS}
-_MAX_TOKEN_TYPES = 1000
 
 
 class Cells(NamedTuple):
@@ -80,9 +80,14 @@ class Active:
         return known.reindex(ids).astype("str").reset_index(drop=True)
 
 
-def read_active(path: Path, prompts: Path | None) -> Active:
+def read_active(path: Path, prompts_path: Path | None) -> Active:
     """
     Read both files.
+
+    Parameters
+    ----------
+    path, prompts_path : Path
+        `activations.parquet` and `prompts.parquet`; the second may be None.
 
     Raises
     ------
@@ -91,20 +96,20 @@ def read_active(path: Path, prompts: Path | None) -> Active:
         text twice.
     """
     names, groups, columns = _read_rows(path)
-    texts = _read_texts(prompts)
+    texts = _read_texts(prompts_path)
     order = np.argsort(groups, kind="stable")  # of 16 bits, so that it takes no time
     ends = np.searchsorted(groups[order], np.arange(len(names) + 1))
     places = [order[start:stop] for start, stop in pairwise(ends)]
     ids, cells = {}, {}
-    for of in PROMPTS:
-        parts = [columns["prompt_id"][at] for at, name in zip(places, names, strict=True) if name[2] == of]
-        ids[of] = np.unique(np.concatenate([*map(np.unique, parts), np.empty(0, np.int64)])).astype(np.int64)
+    for prompts in PROMPTS:
+        parts = [columns["prompt_id"][at] for at, name in zip(places, names, strict=True) if name[2] == prompts]
+        ids[prompts] = np.unique(np.concatenate([*map(np.unique, parts), np.empty(0, np.int64)])).astype(np.int64)
     for at, name in zip(places, names, strict=True):
         cells[name] = _sorted(at, columns, ids[name[2]])
     contents = {}
     if texts is not None:
-        for of in PROMPTS:
-            contents[of] = texts[(texts["prompt_set"] == of).to_numpy()].set_index("prompt_id")["content"]
+        for prompts in PROMPTS:
+            contents[prompts] = texts[(texts["prompt_set"] == prompts).to_numpy()].set_index("prompt_id")["content"]
     return Active(cells, ids, texts, contents)
 
 
@@ -157,8 +162,9 @@ def _read_rows(
     for name, words in odd.items():
         if words:
             first = next(iter(words))
-            msg = f"`{path.name}`: `{name}` is {quoted(first)} in {words.total()} rows, but expected "
-            raise DataError(msg + f"{listed(_CHOICES[name])}.")
+            expected = listed(_CHOICES[name])
+            msg = f"`{path.name}`: `{name}` is {quoted(first)} in {words.total()} rows, but expected {expected}."
+            raise DataError(msg)
     named = cast("list[tuple[str, Side, Prompts]]", [(word[2], word[0], word[1]) for word in codes])
     return named, np.concatenate(groups), {name: np.concatenate(some) for name, some in parts.items()}
 
@@ -167,8 +173,8 @@ def _group(batch: pa.RecordBatch, codes: dict[tuple[str, ...], int], name: str) 
     """Return for each row the number of its model, prompt set and token type; new ones get the next number."""
     words = [column.dictionary.to_pylist() for column in map(batch.column, _WORDS)]
     sizes = [max(1, len(some)) for some in words]
-    if max(sizes) > _MAX_TOKEN_TYPES:
-        msg = f"`{name}` has more than {_MAX_TOKEN_TYPES} token types, models or prompt sets."
+    if max(sizes) > MAX_TOKEN_TYPES:
+        msg = f"`{name}` has more than {MAX_TOKEN_TYPES} token types, models or prompt sets."
         raise DataError(msg)
     packed = np.ravel_multi_index([batch[column].indices.to_numpy().astype(np.int64) for column in _WORDS], sizes)
     found, inverse = np.unique(packed, return_inverse=True)
@@ -176,8 +182,8 @@ def _group(batch: pa.RecordBatch, codes: dict[tuple[str, ...], int], name: str) 
         codes.setdefault(tuple(word[i] for word, i in zip(words, at, strict=True)), len(codes))
         for at in zip(*np.unravel_index(found, sizes), strict=True)
     ]
-    if len(codes) > len(SIDES) * len(PROMPTS) * _MAX_TOKEN_TYPES:
-        msg = f"`{name}` has more than {_MAX_TOKEN_TYPES} token types, models or prompt sets."
+    if len(codes) > len(SIDES) * len(PROMPTS) * MAX_TOKEN_TYPES:
+        msg = f"`{name}` has more than {MAX_TOKEN_TYPES} token types, models or prompt sets."
         raise DataError(msg)
     return np.array(numbers, dtype=np.int16)[inverse]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from featurediff.errors import DataError
+from featurediff.labels import PROMPTS, Prompts
 from featurediff.sources.fit import Fit, parse_fit
 from featurediff.wording import MAX_NAME, is_name, quoted
 
@@ -24,7 +25,9 @@ _INTEGERS = {
 """Least and largest value; an exact test takes memory for every prompt, and feature ids are int32."""
 
 _TEXT = f"a string of at most {MAX_NAME} Unicode characters"
-_MAX_TOKEN_TYPES = 1000
+MAX_TOKEN_TYPES = 1000
+"""Positions of a file at most."""
+
 _OPTIONAL = ("sae_release", "sae_id", "neuronpedia_id", "pair_id")
 _HOOKS = ("hook_name", "hf_hook_name", "hook_point", "hookpoint", "sae_hook_name", "submodule_name")
 _CONFIGS = ("sae_config", "sae_cfg", "config", "cfg")
@@ -83,7 +86,7 @@ class Metadata:
     prompt_files: Mapping[str, str] = field(default_factory=dict)
     """"target" and "control" → SHA-256 of the file that the prompts came from; empty when the file does not say."""
 
-    def num_prompts(self, prompts: Literal["target", "control"]) -> int:
+    def num_prompts(self, prompts: Prompts) -> int:
         """Return the number of prompts of one set, the denominator of its rates."""
         return self.num_target_prompts if prompts == "target" else self.num_control_prompts
 
@@ -194,8 +197,8 @@ def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:
     if not value:
         msg = f"`{name}`: `token_types` in the metadata is empty, but expected {expected}."
         raise DataError(msg)
-    if len(value) > _MAX_TOKEN_TYPES:
-        many = f"{len(value)} names, but expected at most {_MAX_TOKEN_TYPES}"
+    if len(value) > MAX_TOKEN_TYPES:
+        many = f"{len(value)} names, but expected at most {MAX_TOKEN_TYPES}"
         msg = f"`{name}`: `token_types` in the metadata has {many}."
         raise DataError(msg)
     seen: set[str] = set()
@@ -207,8 +210,8 @@ def _token_types(fields: dict[Any, Any], name: str) -> tuple[str, ...]:
 
 
 def _prompt_files(fields: dict[Any, Any]) -> dict[str, str]:
-    """Return the SHA-256 of each prompt file, as `featurediff collect` writes it; what is none is left out."""
+    """Return the SHA-256 of each prompt file, as `featurediff collect` writes it; anything else is left out."""
     files = fields.get("prompt_files")
-    said = {key: files.get(key) for key in ("target", "control")} if isinstance(files, dict) else {}
+    said = {key: files.get(key) for key in PROMPTS} if isinstance(files, dict) else {}
     digests = {key: file.get("sha256") for key, file in said.items() if isinstance(file, dict)}
     return {key: value for key, value in digests.items() if isinstance(value, str) and _SHA256.fullmatch(value)}

@@ -63,7 +63,7 @@ def notes(results: Results) -> list[str]:
 
 def naming_notes(source: Source, results: Results) -> list[str]:
     """Say where a folder's name names another SAE than the files in it: a sentence for layer and trainer each."""
-    if source.model is None:
+    if source.sae is None:
         return []
     meta, file = results.base.metadata, results.base.name
     pairs = (("layer", source.layer, meta.sae_layer), ("trainer", source.trainer, meta.sae_trainer))

@@ -30,7 +30,7 @@ _NOTHING = active.Cells(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class PairedCells:
     """The activations of one model on one prompt set at one position; all others are 0."""
 
     prompt: NDArray[np.integer]
@@ -50,7 +50,7 @@ class PairsAt:
     features: NDArray[np.int64]
     """Features that are active on a prompt of either set in either model, ascending."""
 
-    cells: Mapping[tuple[Side, Prompts], Cells]
+    cells: Mapping[tuple[Side, Prompts], PairedCells]
     """Their activations."""
 
     num_prompts: Mapping[Prompts, int]
@@ -170,14 +170,14 @@ def _prompt_ids(known: Active, prompts: Prompts, size: int, name: str) -> NDArra
     return both if len(both) <= size else ids
 
 
-def _cells(found: active.Cells, rows: NDArray[np.intp], features: NDArray[np.int64], name: str) -> Cells:
+def _cells(found: active.Cells, rows: NDArray[np.intp], features: NDArray[np.int64], name: str) -> PairedCells:
     """Return the activations of one model on one prompt set, given the row of each of `Active.ids`."""
     if ((np.diff(found.prompt) == 0) & (np.diff(found.feature) == 0)).any():
         msg = f"`{name}` has two activations of one feature on one prompt in one model. Expected one."
         raise DataError(msg)
     feature = np.searchsorted(features, found.feature).astype(np.int32)
     is_same = np.array_equal(rows, np.arange(len(rows)))
-    return Cells(found.prompt if is_same else rows[found.prompt].astype(np.int32), feature, found.activation)
+    return PairedCells(found.prompt if is_same else rows[found.prompt].astype(np.int32), feature, found.activation)
 
 
 def _groups(

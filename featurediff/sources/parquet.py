@@ -183,13 +183,13 @@ def _check_schema(schema: pa.Schema, columns: Sequence[str], name: str) -> None:
 
 
 def _is(kind: pa.DataType, expected: str) -> bool:
-    import pyarrow.types as at
+    import pyarrow.types as types
 
-    if at.is_dictionary(kind):
+    if types.is_dictionary(kind):
         kind = kind.value_type
-    text, whole = (at.is_string, at.is_large_string), (at.is_integer,)
-    tests = {"text": text, "whole numbers": whole, "text or whole numbers": (*text, *whole, at.is_null)}
-    return any(is_kind(kind) for is_kind in tests.get(expected, (at.is_floating,)))
+    text, whole = (types.is_string, types.is_large_string), (types.is_integer,)
+    tests = {"text": text, "whole numbers": whole, "text or whole numbers": (*text, *whole, types.is_null)}
+    return any(is_kind(kind) for is_kind in tests.get(expected, (types.is_floating,)))
 
 
 def _cut(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -3,8 +3,8 @@ What `torch.save` writes of plain vectors, read without torch.
 
 It saves 1.2 s and 190 MB in every command, and 210 MB in the server: torch is not imported, and the arrays are views of
 the file's bytes. Files that are not plain are left to torch, so that a file is read here as torch reads it, or not at
-all: `tests/sources/test_pt_plain.py` holds it to that. To go back to torch, delete this module, and `_is_usual` and
-what is about `is_plain` in `pt_archive`.
+all: `tests/sources/test_pt_plain.py` holds it to that. To go back to torch, delete this module, `_is_usual` in
+`pt_zip`, and what is about `is_usual` in `load_archive` of `pt_archive`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_plain(records: Mapping[str, memoryview]) -> dict[Any, Any] | None:
     Parameters
     ----------
     records : mapping
-        Bytes of each entry of the archive, checksums checked, by its name. `check_pickle` has passed its pickle.
+        Bytes of each entry of the archive, checksums checked, by its name. `check_pickles` has passed its pickle.
 
     Returns
     -------

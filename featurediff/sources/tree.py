@@ -60,6 +60,13 @@ class Source:
     missing: tuple[str, ...]
     """Which of `base.pt` and `chat.pt` are not there."""
 
+    @property
+    def sae(self) -> tuple[str, str, int] | None:
+        """Model, trainer and layer, which together name the SAE; None where no folder's name says them."""
+        if self.model is None or self.trainer is None or self.layer is None:
+            return None
+        return self.model, self.trainer, self.layer
+
 
 @dataclass(frozen=True)
 class Tree:

@@ -62,7 +62,7 @@ class Walk:
             If the folder to start with cannot be read. Others are named in `unread`.
         """
         try:
-            status = os.stat(f"{folder}/.")  # noqa: PTH116  pathlib drops the dot, with which one must be let in
+            status = os.stat(f"{folder}/.")  # noqa: PTH116  the dot asks whether the folder may be entered; pathlib drops it
             inside = sorted(folder.iterdir()) if depth else []
         except OSError as error:
             said = f"`{folder}` cannot be read ({error.strerror})."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from featurediff.features import by_chance
 from featurediff.features.by_chance import (
-    Kept,
+    NumKept,
     Rule,
     chances,
     count_kept,
@@ -212,8 +212,8 @@ def test_the_mirror_counts_control_only():
         "chat": (np.array([0, 1, 0, 1]), np.array([0, 0, 5, 0])),
     }
     rules = dict.fromkeys(("base", "chat"), rule(PUBLISHED, 40, 40))
-    assert count_kept(counts, rules) == Kept(1, 2, 3)
-    assert count_kept({v: pair[::-1] for v, pair in counts.items()}, rules) == Kept(1, 1, 2)
+    assert count_kept(counts, rules) == NumKept(1, 2, 3)
+    assert count_kept({v: pair[::-1] for v, pair in counts.items()}, rules) == NumKept(1, 1, 2)
 
 
 @given(st.permutations(range(7)))

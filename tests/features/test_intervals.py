@@ -18,7 +18,7 @@ from featurediff.features.intervals import (
     paired_means,
     share,
 )
-from featurediff.features.moments import Sample, contrast
+from featurediff.features.moments import Sample, combine
 
 RNG = np.random.default_rng(21)
 
@@ -134,13 +134,13 @@ def test_difference_of_means_is_scipys():
     found = paired_means(target, control)
     assert found.low == pytest.approx(expected.low)
     assert found.high == pytest.approx(expected.high)
-    summaries = mean_interval(contrast([Sample.of(target)], [Sample.of(control)]))
+    summaries = mean_interval(combine([Sample.of(target)], [Sample.of(control)]))
     assert summaries.low == pytest.approx(expected.low)
 
 
 def test_four_means_are_the_formula():
     samples = [Sample.of(RNG.normal(0, scale, (n, 1))) for n, scale in ((12, 1), (15, 2), (30, 3), (9, 0.5))]
-    found = mean_interval(contrast([samples[0], samples[3]], [samples[1], samples[2]]))
+    found = mean_interval(combine([samples[0], samples[3]], [samples[1], samples[2]]))
     means, v = [s.mean[0] for s in samples], [s.std[0] ** 2 / s.n for s in samples]
     value = means[0] - means[1] - means[2] + means[3]
     freedom = sum(v) ** 2 / sum(x**2 / (s.n - 1) for x, s in zip(v, samples, strict=True))

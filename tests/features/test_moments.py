@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, t, ttest_ind, ttest_ind_from_stats
 
-from featurediff.features.moments import Sample, contrast, counts_specific, welch_change, welch_specific
+from featurediff.features.moments import Sample, combine, counts_specific, welch_change, welch_specific
 
 RNG = np.random.default_rng(12)
 
@@ -49,7 +49,7 @@ def test_specific_is_the_formula():
         effect = (means[1] - means[0]) - (means[3] - means[2])
         freedom = sum(v) ** 2 / sum(x**2 / (s.n - 1) for x, s in zip(v, samples, strict=True))
         assert p[feature] == pytest.approx(2 * t.sf(abs(effect) / sqrt(sum(v)), freedom), rel=1e-9)
-        assert contrast([samples[1], samples[2]], [samples[0], samples[3]]).effect[feature] == pytest.approx(effect)
+        assert combine([samples[1], samples[2]], [samples[0], samples[3]]).effect[feature] == pytest.approx(effect)
 
 
 def test_swaps():
@@ -58,7 +58,7 @@ def test_swaps():
     assert welch_change(a, b) == pytest.approx(welch_change(b, a), rel=1e-12)
     assert welch_specific(a, b, c, d) == pytest.approx(welch_specific(b, a, d, c), rel=1e-9)
     assert welch_specific(a, b, c, d) == pytest.approx(welch_specific(c, d, a, b), rel=1e-9)
-    assert contrast([b], [a]).effect == pytest.approx(-contrast([a], [b]).effect)
+    assert combine([b], [a]).effect == pytest.approx(-combine([a], [b]).effect)
 
 
 def flat(value, n):

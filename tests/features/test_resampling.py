@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from featurediff.features import resampling
-from featurediff.features.resampling import BLOCK, ENOUGH_HITS, Labels, Signs, Statistic, blocks, p_values
+from featurediff.features.resampling import BLOCK, ENOUGH_HITS, Exchanges, Signs, Statistic, blocks, p_values
 
 
 def test_all_signs_are_listed():
@@ -16,12 +16,12 @@ def test_all_signs_are_listed():
 
 
 def test_all_labels_are_listed():
-    listed = [tuple(np.flatnonzero(labels)) for labels in Labels(2, 3).listed()]
+    listed = [tuple(np.flatnonzero(labels)) for labels in Exchanges(2, 3).listed()]
     assert listed == list(combinations(range(5), 2))
-    assert Labels(2, 3).number == comb(5, 2)
+    assert Exchanges(2, 3).number == comb(5, 2)
 
 
-@pytest.mark.parametrize("patterns", [Signs(30), Labels(20, 11)])
+@pytest.mark.parametrize("patterns", [Signs(30), Exchanges(20, 11)])
 def test_blocks_do_not_depend_on_each_other(patterns):
     """A later block is the same whether or not the earlier ones were drawn, and unlike them."""
     together = list(blocks(patterns, 0, 3))
@@ -40,7 +40,7 @@ def test_drawn_signs_are_fair():
 
 def test_drawn_labels_are_fair():
     """Each pattern has 3 targets; each of 8 units is one in 384 ± 6 · 15.5 of 1,024, each pair in 109.7 ± 6 · 9.9."""
-    drawn = Labels(3, 5).drawn(np.random.default_rng(1))
+    drawn = Exchanges(3, 5).drawn(np.random.default_rng(1))
     assert drawn.shape == (BLOCK, 8)
     assert (drawn.sum(axis=1) == 3).all()
     assert set(np.unique(drawn)) == {0.0, 1.0}
@@ -75,7 +75,7 @@ def test_hits_are_counted(squares, one_sided):
     rng = np.random.default_rng(3)
     found = statistic(rng, 6, 20, squares)
     found = Statistic(found.values, found.least * (0.1 if one_sided else 0.5), found.squares, one_sided and not squares)
-    patterns = Labels(3, 3).listed()
+    patterns = Exchanges(3, 3).listed()
     hits = found.hits(patterns)
     assert hits.tolist() == counted(found, patterns)
     assert len(set(hits.tolist())) > 3
