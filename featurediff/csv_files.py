@@ -189,19 +189,17 @@ def parse_open_csv(
     if re.search(_CUT_CHARACTER, data[-3:]):
         frame, more = parse_open_csv(data[: data.rfind(b"\n") + 1], name, wanted)
         return frame, more or broken
-    is_open = b"\n" in data and not data.rstrip(b" \t").endswith((b"\n", b"\r"))
-    last = read_header(data, name)[-1] if is_open else ""
+    header, marked = read_header(data, name), data + _MARK.encode()
+    has_end = data.rstrip(b" \t").endswith((b"\n", b"\r"))
+    last = header[-1] if not has_end and read_header(marked, name) == header else ""  # else the header has no end
     try:
-        frame = parse_csv(data + _MARK.encode() if last else data, name, {*wanted, *([last] if last else [])})
+        frame = parse_csv(marked if last else data, name, {*wanted, *([last] if last else [])})
     except DataError as error:
         quote = re.search(r"EOF inside string starting at row ([1-9][0-9]*)", str(error.__cause__))
         if quote is None:
             raise
         frame = read_by_pandas(data, name, wanted, rows=int(quote[1]))
-        return (
-            frame,
-            f"`{name}`: a quote in row {len(frame) + 1} is never closed. What follows is left out.",
-        )
+        return frame, f"`{name}`: a quote in row {len(frame) + 1} is never closed. What follows is left out."
     if not last:
         return frame, None
     cell = frame[last].iloc[-1]

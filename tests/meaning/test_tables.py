@@ -170,6 +170,12 @@ def test_a_prefix_never_gives_a_feature_the_text_of_another(rows, draw):
     assert set(parse_explanations(cut, "e.csv").texts.items()) <= said
 
 
+@pytest.mark.parametrize("header", ["\nfeature_id,explanation", '"feature\nid",explanation'])
+def test_a_header_of_several_lines_that_has_no_end_is_a_table_without_rows(header):
+    """The mark for a last line without an end became part of the last column's name: a KeyError."""
+    assert texts(header) == {}
+
+
 def test_only_what_is_needed_is_read():
     table = read_table(b'[{"a": 1, "b": [2]}, {"c": "x"}]', "e.json", lambda name: name in ("a", "c"))
     assert table.columns == ["a", "b", "c"]
