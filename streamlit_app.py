@@ -9,9 +9,8 @@ import streamlit as st
 
 from featurediff.app.browser import help_keyboards, meet_browser
 from featurediff.app.dashboard.about import show_about
-from featurediff.app.dashboard.chart import show_chart
+from featurediff.app.dashboard.chart import leave_box, show_chart
 from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
-from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
 from featurediff.app.dashboard.figure import catch_points
@@ -27,7 +26,7 @@ from featurediff.app.dashboard.opened import (
     refer,
     start_tests,
 )
-from featurediff.app.dashboard.pick import follow_pick
+from featurediff.app.dashboard.pick import follow_pick, show_nothing
 from featurediff.app.dashboard.places import lay_out_places
 from featurediff.app.dashboard.room import SIDEBAR
 from featurediff.app.dashboard.shown import narrow
@@ -178,6 +177,7 @@ opened = open_for(view)
 with sidebar:
     only_starred = choose_stars()
 kept = keep(opened, view)
+leave_box(opened, view, room.chart)
 if here.box and not here.is_caught:
     here.subset, here.is_caught = catch_points(opened, view, here.box, room.chart), True
 shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
@@ -206,9 +206,7 @@ if not len(shown.passing):
     if not kept.empty:
         nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
     places.chart.info(nothing, icon=":material/filter_alt_off:")
-    if here.picked:
-        with places.details:
-            show_feature(here.picked, [], opened, view, room)
+    show_nothing(places, opened, view, room)
     st.stop()
 
 with places.chart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
@@ -59,14 +60,19 @@ _LINES = (0.1, 0.05, 0.01, 0.001)
 
 
 def p_text(value: float) -> str:
-    """Write a p or q with two digits, or with more to keep it on its side of 0.05 and the like; "–" for NaN."""
+    """
+    Write a p or q with two digits, or with more to keep it on its side of 0.05 and the like; "–" for NaN.
+
+    Below 0.000001 it has an exponent, as in the hover text of charts: 1.2e-7.
+    """
     if math.isnan(value):
         return "–"
     for digits in range(2, 18):
         text = f"{value:.{digits}g}"
         if all((float(text) <= line) == (value <= line) for line in _LINES):
-            return text
-    return repr(value)
+            break
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent and int(exponent) < -6 else format(Decimal(text), "f")
 
 
 def percent(share: float) -> str:
@@ -81,12 +87,27 @@ def percent(share: float) -> str:
     return repr(value)
 
 
-def with_sign(values: Iterable[float], decimals: int) -> list[str]:
-    """Write numbers with their sign and so many decimals, as in a column; "–" for NaN."""
-    texts = (f"{value + 0.0:+.{decimals}f}".replace("-", "−") for value in values)
-    return ["–" if text == "+nan" else text for text in texts]
+def decimals_for(values: Iterable[float]) -> int:
+    """Return how many decimals show the largest of some values with three digits; at most 4."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0)
+    return min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 0
+
+
+def in_column(values: Iterable[float], decimals: int, *, sign: bool = False) -> list[str]:
+    """Write numbers with so many decimals, as in a column, and with their sign where that is wanted; "–" for NaN."""
+    form = f"{'+' if sign else ''}.{decimals}f"
+    return ["–" if math.isnan(value) else format(value + 0.0, form).replace("-", "−") for value in values]
+
+
+def rounded(value: float, digits: int = 3, *, sign: bool = False) -> str:
+    """Write a number with so many digits, without exponent, and with its sign where that is wanted; "–" for NaN."""
+    if math.isnan(value):
+        return "–"
+    text = f"{value + 0.0:.{digits}g}"
+    text = (format(Decimal(text), "f") if math.isfinite(value) else text).replace("-", "−")
+    return f"+{text}" if sign and not text.startswith("−") else text
 
 
 def signed(value: float, factor: float = 1) -> str:
     """Write an effect, times a factor, to three digits with its sign, +0 for none; "–" for NaN."""
-    return "–" if math.isnan(value) else f"{factor * value + 0.0:+.3g}".replace("-", "−")
+    return rounded(factor * value, sign=True)

@@ -95,7 +95,8 @@ def click_header(at, column):
 def draw_box(at, points):
     """Draw a box that catches these points, as Streamlit reports them."""
     (chart,) = at.get("plotly_chart")
-    return send(at, chart, {"selection": {"points": points, "point_indices": [], "box": [], "lasso": []}})
+    box = {"xref": "x", "yref": "y", "x": [0.1, 0.2], "y": [0.1, 0.2]}
+    return send(at, chart, {"selection": {"points": points, "point_indices": [], "box": [box], "lasso": []}})
 
 
 def table_of(at):

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurediff.wording import p_text, percent, signed, visible
+from featurediff.wording import decimals_for, in_column, p_text, percent, rounded, signed, visible
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (0.0504, "0.0504"), (0.05, "0.05"), (0.04999, "0.05"), (0.0500001, "0.0500001"), (0.012, "0.012"),
-        (0.01004, "0.01004"), (0.1004, "0.1004"), (0.996, "1"), (1.0, "1"), (0.000123, "0.00012"), (1e-21, "1e-21"),
+        (0.01004, "0.01004"), (0.1004, "0.1004"), (0.996, "1"), (1.0, "1"), (0.000123, "0.00012"),
+        (0.0000152, "0.000015"), (0.00001, "0.00001"), (0.000001, "0.000001"), (1.23e-7, "1.2e-7"), (1e-21, "1e-21"),
         (0.0, "0"), (math.nan, "–"),
     ],
 )  # fmt: skip
@@ -52,13 +53,36 @@ def test_percent_is_0_and_100_only_for_none_and_all(counts):
 @pytest.mark.parametrize(
     ("value", "factor", "text"),
     [
-        (0.18055, 100, "+18.1"), (-0.18055, 100, "−18.1"), (0.0, 1, "+0"), (-0.0, 100, "+0"), (1234.0, 1, "+1.23e+03"),
-        (-1.5e-7, 1, "−1.5e−07"), (math.nan, 1, "–"),
+        (0.18055, 100, "+18.1"), (-0.18055, 100, "−18.1"), (0.0, 1, "+0"), (-0.0, 100, "+0"), (1234.0, 1, "+1230"),
+        (-1.5e-7, 1, "−0.00000015"), (math.nan, 1, "–"), (-math.inf, 1, "−inf"), (math.inf, 1, "+inf"),
     ],
 )  # fmt: skip
 def test_signed_by_hand(value, factor, text):
     """Nothing is neither more nor less: −0 was written for the change of base and chat when they are swapped."""
     assert signed(value, factor) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "plain", "with_signs"),
+    [
+        ([0.0, -0.0, 123.456, math.nan], ["0", "0", "123", "–"], ["+0", "+0", "+123", "–"]),
+        ([-1.23456, 0.001], ["−1.23", "0.00"], ["−1.23", "+0.00"]),
+        ([0.00123, math.inf], ["0.0012", "inf"], ["+0.0012", "+inf"]),
+        ([12345.6], ["12346"], ["+12346"]),
+        ([], [], []),
+    ],
+)
+def test_a_column_has_one_number_of_decimals_and_one_minus_sign(values, plain, with_signs):
+    decimals = decimals_for(values)
+    assert in_column(values, decimals) == plain
+    assert in_column(values, decimals, sign=True) == with_signs
+
+
+@given(st.floats(-1e9, 1e9), st.integers(1, 6))
+def test_a_rounded_number_has_no_exponent_and_keeps_its_digits(value, digits):
+    text = rounded(value, digits)
+    assert "e" not in text
+    assert float(text.replace("−", "-")) == pytest.approx(value, rel=0.51 * 10 ** (1 - digits), abs=1e-300)
 
 
 @pytest.mark.parametrize(

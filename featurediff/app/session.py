@@ -112,7 +112,7 @@ class Session:
     """Why the last file of groups could not be read."""
 
     dropped: list[str] = field(default_factory=list)
-    """Filters that were taken away with the source before, to be said once."""
+    """What went with the source or the question before, a sentence each, to be said once."""
 
     gone: set[tuple[str, int]] = field(default_factory=set)
     """Stars that were removed, so that the browser forgets them."""

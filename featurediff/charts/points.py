@@ -181,12 +181,14 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], e
     -------
     ndarray of shape (rows, 12)
         Feature id, the three numbers, four counts (base before chat, target before control), and the effect with the
-        ends of its interval and its q. float32, unless an id is above `LARGEST_ID`. Where a q is too small for it, up
-        to `EXPLAINED_POINTS` points are float64; of more points, such a q is written as `SMALLEST_Q`.
+        ends of its interval (of frequencies in percentage points) and its q. float32, unless an id is above
+        `LARGEST_ID`. Where a q is too small for it, up to `EXPLAINED_POINTS` points are float64; of more points, such a
+        q is written as `SMALLEST_Q`.
     """
     found = [rows[f"{v}_{p}_num_active"].to_numpy() for v in SIDES for p in PROMPTS]
     q = cut(rows[f"{effect}_q"].to_numpy())
-    evidence = [rows[f"{effect}{ending}"].to_numpy() for ending in ("", "_low", "_high")]
+    factor = 100 if effect.startswith("sparsity") else 1
+    evidence = [factor * rows[f"{effect}{ending}"].to_numpy() for ending in ("", "_low", "_high")]
     fits = bool(np.nanmin(q, initial=1) >= SMALLEST_Q)
     if not fits and len(rows) > EXPLAINED_POINTS:
         q, fits = np.maximum(q, SMALLEST_Q), True
@@ -232,9 +234,9 @@ def value_lines(metric: str, labels: Labels) -> list[str]:
     """Return the hover lines of base, chat and their difference, columns 1 to 3 of the customdata."""
     name = text(labels.metric(metric))
     return [
-        f"{text(labels.base)} {name}: %{{customdata[1]:.4~g}}",
-        f"{text(labels.chat)} {name}: %{{customdata[2]:.4~g}}",
-        "Difference: %{customdata[3]:+.4~g}",
+        f"{text(labels.base)} {name}: %{{customdata[1]:.4~r}}",
+        f"{text(labels.chat)} {name}: %{{customdata[2]:.4~r}}",
+        "Difference: %{customdata[3]:+.4~r}",
     ]
 
 
@@ -245,10 +247,10 @@ def evidence_lines(table: pd.DataFrame, question: Question, metric: str, labels:
     tests = table[f"{effect}_test"].cat.categories
     if not len(tests):
         return ["", f"{name}: not tested"]
-    number = "+.3~p" if effect.startswith("sparsity") else "+.3~g"
-    value, low, high = (f"%{{customdata[{i}]:{number}}}" for i in (8, 9, 10))
+    value, low, high = (f"%{{customdata[{i}]:+.3~r}}" for i in (8, 9, 10))
+    unit = " pp" if effect.startswith("sparsity") else ""
     tested = " or ".join(map(test_in_words, tests))
-    return ["", f"<b>{name}: {value}</b> ({low} to {high})", f"q = %{{customdata[11]:~g}} ({tested})"]
+    return ["", f"<b>{name}: {value}{unit}</b> ({low} to {high})", f"q = %{{customdata[11]:~g}} ({tested})"]
 
 
 def mark(drawing: Drawing, keys: Collection[tuple[str, int]]) -> None:

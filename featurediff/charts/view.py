@@ -90,7 +90,8 @@ class View:
             "consistency": on.consistency != "all" and f"{on.consistency} only",
             "min_value": on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
             "max_q": on.max_q is not None and f"q at most {on.max_q:g}",
-            "search": on.search and f"explanation contains “{on.search}”",
+            "search": on.search
+            and f"{'id or explanation has' if on.searched_ids else 'explanation contains'} “{on.search}”",
             "ids": on.ids and f"{plural(len(on.ids), 'feature id')}",
         }
         return {name: phrase for name, phrase in phrases.items() if phrase}

@@ -19,6 +19,7 @@ from featurediff.sources.demo_features import is_planted
 from featurediff.sources.notes import std_in_words
 from featurediff.sources.results import is_synthetic
 from featurediff.study import Study
+from featurediff.wording import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,16 +111,12 @@ def _fit(study: Study) -> Table:
             [" · ".join(write(row[f"{side}_{name}"]) for side in SIDES) for name in names]
             for write, names in (
                 (share_in_words, ("variance_explained", "relative_error")),
-                (_number, ("cosine", "norm", "l0")),
+                (rounded, ("cosine", "norm", "l0")),
             )
         )
-        cells = [row["token_type"], row["prompt_set"], *shares, *numbers, _number(row["norm"])]
+        cells = [row["token_type"], row["prompt_set"], *shares, *numbers, rounded(row["norm"])]
         table.add_row(*map(printable, (*cells, share_in_words(row["share"]))))
     return table
-
-
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3g}"
 
 
 def _questions(study: Study) -> Table:

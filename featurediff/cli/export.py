@@ -101,7 +101,7 @@ def export_sources(
         float | None,
         typer.Option(metavar="Q", min=0, max=1, help="Only features whose q for the question is at most Q."),
     ] = None,
-    search: Annotated[str, typer.Option(help="Only features whose explanation contains this.")] = "",
+    search: Annotated[str, typer.Option(help="Only features whose explanation contains this, or whose id it is.")] = "",
     ids: Annotated[str, typer.Option(metavar="1,2,3|FILE", help="Only these features; or those of a CSV.")] = "",
     chart: Annotated[Kind, typer.Option(help="What --html draws; with ranking, --csv is the ranking.")] = "scatter",
     by: Annotated[

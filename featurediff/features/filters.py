@@ -38,13 +38,19 @@ class Filters:
     """The larger of the two models' values of the chosen metric reaches at least this."""
 
     search: str = ""
-    """The explanation contains this text, in any case."""
+    """The explanation contains this text, in any case, or it is the feature's id."""
 
     ids: tuple[int, ...] = ()
     """Feature ids to keep."""
 
     max_q: float | None = None
     """The q that the question goes by is at most this; see `evidence_columns.question_q`."""
+
+    @property
+    def searched_ids(self) -> tuple[int, ...]:
+        """The feature whose id is searched for; none where the text is no id."""
+        ids, faults = read_ids(self.search)
+        return ids if len(ids) == 1 and not faults else ()
 
 
 def read_ids(text: str) -> tuple[tuple[int, ...], list[tuple[int, str]]]:
@@ -143,5 +149,5 @@ def _masks(
         masks["feature ids"] = table["feature_id"].isin(filters.ids).to_numpy()
     if filters.search:
         found = table["explanation"].str.contains(filters.search, case=False, regex=False, na=False)
-        masks["search"] = found.to_numpy(dtype=bool)
+        masks["search"] = found.to_numpy(dtype=bool) | table["feature_id"].isin(filters.searched_ids).to_numpy()
     return masks

@@ -14,7 +14,7 @@ from featurediff.features.exact_tests import wilson
 from featurediff.features.questions import CONTRASTS, EFFECTS, Asked, effect_of, quantity_of
 from featurediff.features.table import Thresholds, class_of
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, SIDES, Labels, Side, test_in_words
-from featurediff.wording import p_text, percent, quoted, signed, visible
+from featurediff.wording import p_text, percent, quoted, rounded, signed, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def statistics(results: Results, feature_id: int, labels: Labels) -> pd.DataFram
             columns[f"{visible(token_type)} · {_named(side, labels)}"] = [
                 f"{vectors[name][feature_id]}/{model.metadata.num_prompts(prompts)}"
                 if name == f"{prompts}_num_active"
-                else f"{vectors[name][feature_id]:.4g}".replace("nan", "–")
+                else rounded(float(vectors[name][feature_id]), 4)
                 for name in results.vector_names
                 for prompts in PROMPTS
                 if name.startswith(prompts)

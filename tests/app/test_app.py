@@ -317,7 +317,7 @@ def test_prompt_counts_that_differ_and_other_oddities_are_noted():
     assert "`base.pt` has 8 target prompts, `chat.pt` has 9: each rate is a share of its own model's prompts." in said(
         at
     )
-    assert "2 of 7 kept features have an explanation." in said(at)
+    assert "2 of 7 different features that are kept have an explanation." in said(at)
     (about,) = [box for box in at.expander if box.label.startswith("About")]
     assert about.label == "About this source (2 notes)"
 
@@ -326,7 +326,7 @@ def test_explanations_may_be_missing(tmp_path):
     (tmp_path / "explanations" / f"{SAE_FOLDER}.csv").unlink()
     at = open_app(feature="2@model")
     assert not at.exception
-    assert "0 of 7 kept features have an explanation." in said(at)
+    assert "0 of 7 different features that are kept have an explanation." in said(at)
     assert "No explanation available." in said(at)
 
 

@@ -17,6 +17,7 @@ from dashboard import (
     help_of_count,
     legend,
     open_app,
+    open_share,
     remove_chip,
     rows,
     shown_of,
@@ -242,6 +243,64 @@ def test_rule_box_and_stars_have_chips():
     assert sorted(rows(at)) == [("model", 2), ("model", 3)]
     remove_chip(at, "box")
     assert (chips(at), held(at).subset, len(rows(at))) == ([], (), KEPT)
+
+
+def test_a_box_of_other_axes_says_so_and_goes_with_its_question():
+    """It went on narrowing the table under another question, with nothing to see on the chart."""
+    at = open_app()
+    draw_box(at, [{"legendgroup": "model", "customdata": 2}, {"legendgroup": "newline", "customdata": 2}])
+    assert chips(at) == ["inside the box"]
+    at.segmented_control(key="chart").set_value("volcano").run()
+    assert chips(at) == ["inside a box drawn before"]
+    assert sorted(rows(at)) == [("model", 2), ("newline", 2)]
+    at.radio(key="question").set_value("any").run()
+    assert chips(at) == []
+    assert len(rows(at)) == KEPT
+    assert [toast.value for toast in at.toast] == ["Another question: the box no longer counts."]
+    at.radio(key="question").set_value("exclusive").run()
+    assert not at.toast
+
+
+def test_a_number_finds_a_feature():
+    at = open_app()
+    at.text_input(key="search").set_value("7").run()
+    assert {feature_id for _, feature_id in rows(at)} == {7}
+    assert chips(at) == ["id or explanation has “7”"]
+    at.text_input(key="search").set_value("first").run()
+    assert {feature_id for _, feature_id in rows(at)} == {0}
+
+
+def test_search_says_what_it_finds_where_nothing_is_explained(tmp_path):
+    """It invited to search explanations of a source that has none."""
+    assert open_app().text_input(key="search").placeholder == "Search explanations, or a feature’s id"
+    (tmp_path / "explanations" / f"{SAE_FOLDER}.csv").unlink()
+    at = open_app()
+    assert at.text_input(key="search").placeholder == "Find a feature by its id"
+    at.text_input(key="search").set_value("7").run()
+    assert {feature_id for _, feature_id in rows(at)} == {7}
+
+
+def test_features_are_counted_by_position_and_without_it():
+    """“12 features” stood above 7 ids."""
+    at = open_app()
+    different = len({feature_id for _, feature_id in rows(at)})
+    assert (count(at), different) == (f"{KEPT} features", 7)
+    assert "7 different, each counted once per position" in [caption.value for caption in at.caption]
+    at.pills(key="token_types").set_value(["model"]).run()
+    assert not any("different" in caption.value for caption in at.caption), "six rows of six features"
+
+
+def test_where_nothing_is_shown_the_places_say_what_they_are_for():
+    """Table, downloads and details vanished, and an empty frame stood below the chart."""
+    at = open_app(search="no such text")
+    captions = [caption.value for caption in at.caption]
+    assert "Here stand the features that the chart shows, with their change, q and explanation." in captions
+    assert any(caption.startswith("Here stands what a feature means") for caption in captions)
+    disabled = {block.proto.popover.label: block.proto.popover.disabled for block in at.get("popover")}
+    assert disabled == {"Download": True, "Share": False}
+    open_share(at)
+    assert not at.exception
+    assert "The table lists none." in [caption.value for caption in at.caption]
 
 
 # The legend, and evidence

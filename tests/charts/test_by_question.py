@@ -125,7 +125,7 @@ def test_charts_show_the_effect_of_the_question(study, chart, question):
             row = kept.loc[int(numbers[0])]
             assert x == pytest.approx(row[effect])
             assert numbers[8:11] == pytest.approx(
-                row[[effect, f"{effect}_low", f"{effect}_high"]].tolist(), rel=1e-6, nan_ok=True
+                [100 * row[f"{effect}{ending}"] for ending in ("", "_low", "_high")], rel=1e-6, nan_ok=True
             )
             if chart == "volcano":
                 assert y == pytest.approx(-np.log10(row[f"{effect}_q"]), abs=1e-12)

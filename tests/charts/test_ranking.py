@@ -307,7 +307,8 @@ def test_dots_stand_at_the_effect_with_its_interval(question):
             "chat_target_num_active", "chat_control_num_active", effect, f"{effect}_low", f"{effect}_high",
             f"{effect}_q",
         ]  # fmt: skip
-        np.testing.assert_allclose(trace.customdata, rows[names], rtol=1e-6)
+        in_points = [100 if name in names[8:11] else 1 for name in names]
+        np.testing.assert_allclose(trace.customdata, in_points * rows[names], rtol=1e-6)
         assert trace.customdata.dtype == np.float32
     assert {trace.marker.line.color if is_hollow(trace) else trace.marker.color for trace in dots(fig)} == {
         "#1f83c9",
@@ -368,12 +369,12 @@ def test_hover():
     trace = dots(draw())[0]
     assert trace.hovertemplate.split("<br>") == [
         "<b>Feature %{customdata[0]:d}</b> at newline",
-        "Ancestor Activation frequency: %{customdata[1]:.4~g}",
-        "Tuned Activation frequency: %{customdata[2]:.4~g}",
-        "Difference: %{customdata[3]:+.4~g}",
+        "Ancestor Activation frequency: %{customdata[1]:.4~r}",
+        "Tuned Activation frequency: %{customdata[2]:.4~r}",
+        "Difference: %{customdata[3]:+.4~r}",
         "",
-        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~p}</b> "
-        "(%{customdata[9]:+.3~p} to %{customdata[10]:+.3~p})",
+        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~r} pp</b> "
+        "(%{customdata[9]:+.3~r} to %{customdata[10]:+.3~r})",
         "q = %{customdata[11]:~g} (Fisher’s exact test)",
         "",
         "Ancestor Introspective: %{customdata[4]:d}/8",

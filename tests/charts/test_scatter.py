@@ -171,11 +171,12 @@ def test_custom_data(results):
     fig = draw(results)
     inconsistent = markers(fig)[2].customdata
     assert inconsistent.dtype == np.float32
-    expected = [2, 4 / 8, 6 / 9, 6 / 9 - 4 / 8, 4, 0, 6, 3, 6 / 9 - 4 / 8]
+    expected = [2, 4 / 8, 6 / 9, 6 / 9 - 4 / 8, 4, 0, 6, 3, 100 * (6 / 9 - 4 / 8)]
     np.testing.assert_allclose(inconsistent[:, :9], [expected], rtol=1e-6)
     kept = with_evidence(table, assess_exclusive(results), assess_changes(results))
     row = kept[(kept["token_type"] == "newline") & (kept["feature_id"] == 2)].iloc[0]
-    evidence = [row["sparsity_change_low"], row["sparsity_change_high"], float(p_text(row["sparsity_change_q"]))]
+    ends = [100 * row["sparsity_change_low"], 100 * row["sparsity_change_high"]]
+    evidence = [*ends, float(p_text(row["sparsity_change_q"]))]
     np.testing.assert_allclose(inconsistent[0, 9:], evidence, rtol=1e-6)
     assert sum(len(trace.customdata) for trace in markers(fig)) == len(table)
 
@@ -185,12 +186,12 @@ def test_hover_template(results):
     fig = draw(results, texts=["zero", "one"])
     assert markers(fig)[2].hovertemplate.split("<br>") == [
         "<b>Feature %{customdata[0]:d}</b> at newline",
-        "Ancestor Activation frequency: %{customdata[1]:.4~g}",
-        "Tuned Activation frequency: %{customdata[2]:.4~g}",
-        "Difference: %{customdata[3]:+.4~g}",
+        "Ancestor Activation frequency: %{customdata[1]:.4~r}",
+        "Tuned Activation frequency: %{customdata[2]:.4~r}",
+        "Difference: %{customdata[3]:+.4~r}",
         "",
-        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~p}</b> "
-        "(%{customdata[9]:+.3~p} to %{customdata[10]:+.3~p})",
+        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~r} pp</b> "
+        "(%{customdata[9]:+.3~r} to %{customdata[10]:+.3~r})",
         "q = %{customdata[11]:~g} (Fisher’s exact test)",
         "",
         "<b>Introspective prompt-exclusive feature for Ancestor</b>",

@@ -360,8 +360,8 @@ def test_values_change_and_q_of_a_point(results):
     x, y, point = found[3]
     assert x == pytest.approx(0.7)
     assert y == pytest.approx(-np.log10(7 * 128 / 31824))
-    np.testing.assert_allclose(point[:9], [3, 0, 0.7, 0.7, 0, 0, 7, 0, 0.7], rtol=1e-5)
-    np.testing.assert_allclose(point[9:11], newcombe_by_hand(0, 8, 7, 10), rtol=1e-5)
+    np.testing.assert_allclose(point[:9], [3, 0, 0.7, 0.7, 0, 0, 7, 0, 70], rtol=1e-5)
+    np.testing.assert_allclose(point[9:11], 100 * np.array(newcombe_by_hand(0, 8, 7, 10)), rtol=1e-5)
     assert point[11] == np.float32(0.028), "7 · 128 / 31,824 with two digits"
     assert found[7][0] == 0
     assert found[7][1] == 0
@@ -371,12 +371,12 @@ def test_hover_template(results):
     fig = draw(results)
     assert markers(fig)[2].hovertemplate.split("<br>") == [
         "<b>Feature %{customdata[0]:d}</b> at newline",
-        "Ancestor Activation frequency: %{customdata[1]:.4~g}",
-        "Tuned Activation frequency: %{customdata[2]:.4~g}",
-        "Difference: %{customdata[3]:+.4~g}",
+        "Ancestor Activation frequency: %{customdata[1]:.4~r}",
+        "Tuned Activation frequency: %{customdata[2]:.4~r}",
+        "Difference: %{customdata[3]:+.4~r}",
         "",
-        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~p}</b> "
-        "(%{customdata[9]:+.3~p} to %{customdata[10]:+.3~p})",
+        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~r} pp</b> "
+        "(%{customdata[9]:+.3~r} to %{customdata[10]:+.3~r})",
         "q = %{customdata[11]:~g} (Fisher’s exact test)",
         "",
         "<b>Introspective prompt-exclusive feature for Ancestor</b>",

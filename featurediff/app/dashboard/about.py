@@ -22,7 +22,7 @@ def show_about(opened: Opened, view: View) -> None:
     lines = [
         *notes,
         f"Exclusive means {view.rule()}.",
-        f"{explained:,} of {features:,} kept features have an explanation.",
+        f"{explained:,} of {features:,} different features that are kept have an explanation.",
         *(f"No feature is kept at {name}." for name in study.results.token_types if name not in found),
         f"Neuronpedia: {study.pages.reason}",
         *(f"{name}  SHA-256 {digest}" for name, digest in study.files.items()),

@@ -52,17 +52,29 @@ def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen
     return OnScreen(opened, view, shown, lay_out_chart(opened, view, size), figure)
 
 
+def leave_box(opened: Opened, view: View, size: Size) -> None:
+    """Forget where a box stood on other axes; the features that it caught still count."""
+    here = session()
+    if here.drawn and here.drawn.axes != _axes(opened, view, size):
+        here.box = None
+
+
+def _axes(opened: Opened, view: View, size: Size) -> str:
+    """Identify what a chart's axes mean."""
+    ranked = view.chart == "ranking"  # whose rows are its vertical axis
+    return str(hash((opened.key, repr(view if ranked else placing(view)), size)))
+
+
 def _drawn(opened: Opened, view: View, shown: Shown, size: Size, labelled: Labelled) -> Drawn:
     """Return what the chart is drawn for: as before where the figure is the same, else with zoom and box of now."""
     here = session()
-    ranked = view.chart == "ranking"  # whose rows are its vertical axis
-    axes = str(hash((opened.key, repr(view if ranked else placing(view)), size)))
+    axes = _axes(opened, view, size)
     figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled, here.groups))
     zoom, before = zoomed_to(axes), here.drawn
-    is_thinned = not ranked and len(shown.passing) > MOST_POINTS
+    is_thinned = view.chart != "ranking" and len(shown.passing) > MOST_POINTS
     if before is None or before.figure != figure:
         if before is None or before.axes != axes:
-            zoom = here.box = None  # they were of other axes
+            zoom = None  # it was of other axes
         return Drawn(figure, axes, zoom, here.subset, here.box, is_thinned)
     if is_thinned and zoom != before.zoom:
         return replace(before, zoom=zoom, box=here.box)

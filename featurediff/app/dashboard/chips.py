@@ -40,6 +40,8 @@ def show_count(shown: Shown, opened: Opened) -> None:
     st.markdown(
         f"**{text}**", width="content", help=f"Of {features} in the SAE. A feature counts once per position.{listed}"
     )
+    if shown.different < found:
+        st.caption(f"{shown.different:,} different, each counted once per position", width="content")
 
 
 def show_chips(view: View) -> None:
@@ -72,7 +74,8 @@ def find_chips(view: View) -> dict[str, tuple[str, Callable[[], None]]]:
         name: (phrase, partial(_reset, filters.WIDGETS[name])) for name, phrase in view.filter_phrases().items()
     }
     if session().subset:
-        chips["box"] = ("inside the box", clear_box)
+        is_drawn = session().box is not None
+        chips["box"] = ("inside the box" if is_drawn else "inside a box drawn before", clear_box)
     if st.session_state.get(STARRED):
         chips["starred"] = ("starred", partial(_reset, {STARRED: False}))
     if view.thresholds != Thresholds():

@@ -15,7 +15,7 @@ from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
 from featurediff.labels import PROMPTS, Labels
-from featurediff.wording import plural, visible
+from featurediff.wording import decimals_for, plural, visible
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.room import Room
@@ -152,6 +152,7 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
     if len(listed) < len(prompts):
         st.caption(f"The first {MOST_PROMPTS:,} are listed: target before control, the strongest first.")
     words = {name: labels.of(name) for name in PROMPTS}
+    form = f"%.{decimals_for(listed[['base', 'chat']].to_numpy().ravel().tolist())}f"
     st.dataframe(
         listed.assign(prompt_set=listed["prompt_set"].map(words), content=listed["content"].str[:MOST_CHARACTERS]),
         key="prompts",
@@ -162,7 +163,7 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> Non
         column_config={
             "content": st.column_config.TextColumn("Text", width=200),
             "prompt_set": st.column_config.TextColumn("Prompts", width=70),
-            "base": st.column_config.NumberColumn(labels.base, format="%.4g", width=60),
-            "chat": st.column_config.NumberColumn(labels.chat, format="%.4g", width=60),
+            "base": st.column_config.NumberColumn(labels.base, format=form, width=60),
+            "chat": st.column_config.NumberColumn(labels.chat, format=form, width=60),
         },
     )

@@ -46,6 +46,11 @@ def show_downloads(screen: OnScreen) -> None:
             )
 
 
+def show_no_downloads() -> None:
+    """Stand where the downloads are while there is nothing to take away."""
+    st.popover("Download", icon=":material/download:", help="Nothing is shown.", key="downloads", disabled=True)
+
+
 def builders(screen: OnScreen) -> dict[str, tuple[str, str, Build, str]]:
     """Return what can be downloaded: kind → end of the file’s name, media type, what makes it, help text."""
     shown, view = screen.shown, screen.view

@@ -134,18 +134,25 @@ def forget() -> None:
     """
     here, state = session(), st.session_state
     here.subset, here.box, here.picked, here.url_faults = (), None, None, []
-    for name, words in (("search", "search"), ("ids", "list of ids")):
-        if state.get(name):
-            here.dropped.append(words)
-            state[name] = ""
+    dropped = [words for name, words in (("search", "search"), ("ids", "list of ids")) if state.get(name)]
+    if dropped:
+        state["search"] = state["ids"] = ""
+        here.dropped.append(f"Another source: the {' and the '.join(dropped)} of the one before no longer counts.")
+
+
+def drop_box() -> None:
+    """Show all features that another question keeps: it may keep none of those in the box."""
+    here = session()
+    if here.subset:
+        here.dropped.append("Another question: the box no longer counts.")
+        clear_box()
 
 
 def say_dropped() -> None:
-    """Say once which filters went with the source before."""
+    """Say once which filters went with the source or the question before."""
     here = session()
-    if here.dropped:
-        text = " and the ".join(here.dropped)
-        st.toast(f"Another source: the {text} of the one before no longer counts.", icon=":material/filter_alt_off:")
+    for said in here.dropped:
+        st.toast(said, icon=":material/filter_alt_off:")
     here.dropped = []
 
 

@@ -113,16 +113,18 @@ def _in_colour(symbol: str, colour: str) -> str:
     return rf"$\textcolor{{{colour}}}{{\large {symbol}}}$"
 
 
-def search_texts() -> str:
+def search_texts(*, are_explained: bool) -> str:
     """Draw the search over the table, and return what is searched for."""
     text = st.text_input(
-        "Search explanations",
+        "Search",
         key="search",
         bind="query-params",
-        placeholder="Search explanations",
+        placeholder="Search explanations, or a feature’s id" if are_explained else "Find a feature by its id",
         icon=":material/search:",
         label_visibility="collapsed",
-        help="Features whose explanation contains this text, in upper or lower case.",
+        help="Features whose explanation contains this text, in upper or lower case, and the feature with this id."
+        if are_explained
+        else "This source has no explanations that could be searched.",
     )
     return (text or "").strip()
 

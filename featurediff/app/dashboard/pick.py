@@ -8,6 +8,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.chart import link_chart
 from featurediff.app.dashboard.detail import show_feature
+from featurediff.app.dashboard.downloads import show_no_downloads
 from featurediff.app.dashboard.events import write_picked
 from featurediff.app.dashboard.rows import can_sort, list_rows
 from featurediff.app.dashboard.share import show_share
@@ -22,6 +23,29 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.opened import Opened
     from featurediff.app.dashboard.places import Places
     from featurediff.app.dashboard.room import Room
+    from featurediff.charts.view import View
+
+DETAILS = (
+    "Here stands what a feature means, how sure its change is, and on which prompts it is active: click a point, or a "
+    "row of the table. Draw a box on the chart to narrow the table to the points inside."
+)
+"""What stands in the place of the details while no feature is picked."""
+
+
+def show_nothing(places: Places, opened: Opened, view: View, room: Room) -> None:
+    """Say beside a chart that shows nothing what will stand in the other places; a picked feature keeps its details."""
+    picked = session().picked
+    with places.table:
+        st.caption("Here stand the features that the chart shows, with their change, q and explanation.")
+    with places.files:
+        show_no_downloads()
+    with places.share:
+        show_share([], 0, opened.study, view)
+    with places.details:
+        if picked:
+            show_feature(picked, [], opened, view, room)
+        else:
+            st.caption(DETAILS)
 
 
 @st.fragment
@@ -50,10 +74,7 @@ def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
         if here.picked:
             show_feature(here.picked, rows.order, opened, view, room)
         else:
-            st.caption(
-                "Here stands what a feature means, how sure its change is, and on which prompts it is active: click a "
-                "point, or a row of the table. Draw a box on the chart to narrow the table to the points inside."
-            )
+            st.caption(DETAILS)
     with places.share:
         show_share(rows.ids, len(shown.at), opened.study, view)
 

@@ -18,7 +18,7 @@ from featurediff.features.listing import list_features, order_by_evidence
 from featurediff.features.questions import effect_of
 from featurediff.features.sae_fit import share_in_words
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.wording import p_text, visible, with_sign
+from featurediff.wording import decimals_for, in_column, p_text, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,7 +155,8 @@ def _values(
 def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]) -> pd.DataFrame:
     """Return the cells of rows."""
     metric = view.metric
-    base, chat = (rows[f"{side}_{metric}"] for side in SIDES)
+    base, chat = (rows[f"{side}_{metric}"].to_numpy(np.float64) for side in SIDES)
+    decimals = decimals_for([*base.tolist(), *chat.tolist()])
     shares = {
         which: [
             " → ".join(f"{count}/{origin.num_prompts[side, which]}" for side, count in zip(SIDES, pair, strict=True))
@@ -174,9 +175,9 @@ def _fill(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int, ...]
         "share": shares["target"],
         "control_share": shares["control"],
         "exclusivity": _classes(rows, view),
-        f"base_{metric}": base,
-        f"chat_{metric}": chat,
-        "difference": chat - base,
+        f"base_{metric}": in_column(base.tolist(), decimals),
+        f"chat_{metric}": in_column(chat.tolist(), decimals),
+        "difference": in_column((chat - base).tolist(), decimals, sign=True),
         "base_q": [p_text(q) for q in rows["base_q"].tolist()],
         "chat_q": [p_text(q) for q in rows["chat_q"].tolist()],
         "exclusive_positions": rows["exclusive_positions"],
@@ -204,17 +205,12 @@ def _effects(rows: pd.DataFrame, effect: str) -> list[str]:
     """Write effects with their intervals; frequencies in percentage points."""
     factor = 100 if effect.startswith("sparsity") else 1
     columns = [factor * rows[f"{effect}{ending}"].to_numpy() for ending in ("", "_low", "_high")]
-    value, low, high = (with_sign(column, _decimals(columns[0])) for column in columns)
+    decimals = decimals_for(columns[0].tolist())
+    value, low, high = (in_column(column.tolist(), decimals, sign=True) for column in columns)
     return [
         v + (f" ({lo} to {hi})" if np.isfinite(end) else "")
         for v, lo, hi, end in zip(value, low, high, columns[1].tolist(), strict=True)
     ]
-
-
-def _decimals(values: NDArray[np.float64]) -> int:
-    """Return how many decimals show the largest of these values with three digits; at most 4."""
-    largest_value = np.abs(values[np.isfinite(values)]).max(initial=0)
-    return int(np.clip(2 - np.floor(np.log10(largest_value)), 0, 4)) if largest_value else 0
 
 
 def _classes(rows: pd.DataFrame, view: View) -> list[str]:

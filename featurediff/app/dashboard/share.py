@@ -43,11 +43,14 @@ def show_share(listed: list[int], found: int, study: Study, view: View) -> None:
         st.code(link, language=None, wrap_lines=True)
         st.markdown("**Cite this view**")
         st.code(export.citation(study, view, link), language=None, wrap_lines=True)
-        first = f"the first {MOST_ROWS:,} in the table" if found > MOST_ROWS else plural(len(ids), "feature")
+        first = f"the first {MOST_ROWS:,} in the table" if found > MOST_ROWS else plural(len(ids), "different feature")
         st.markdown(f"**Feature ids** ({first})")
+        if not ids:
+            st.caption("The table lists none.")
+            return
         st.code(", ".join(map(str, ids)), language=None, wrap_lines=True)
         listed_ids = ids[:MOST_LISTED]
-        url = quick_list_url(study.pages, listed_ids, export.title(study, view)) if listed_ids else None
+        url = quick_list_url(study.pages, listed_ids, export.title(study, view))
         if url:
             which = f"the first {MOST_LISTED} in the table" if len(ids) > MOST_LISTED else "all of them"
             st.link_button("Quick list on Neuronpedia", url, icon=":material/open_in_new:", help=f"Shows {which}.")

@@ -34,6 +34,9 @@ class Shown:
     at: NDArray[np.intp]
     """Rows of `kept` that are also in the box and starred, where that is asked for: those in table and downloads."""
 
+    different: int
+    """How many features these are: one is in several rows where it is kept at several positions."""
+
     digest_at: str
     """Hash of `at` and of what identifies `kept`: equal rows give the same cached table."""
 
@@ -84,7 +87,8 @@ def narrow(
         at = at[is_one_of(kept, subset)[at]]
     if only:
         at = at[kept["feature_id"].iloc[at].isin(stars)]
-    return Shown(kept, drawn, _hash(drawn), at, _hash(at, what_is_kept(view)))
+    different = int(np.count_nonzero(np.bincount(kept["feature_id"].to_numpy()[at])))
+    return Shown(kept, drawn, _hash(drawn), at, different, _hash(at, what_is_kept(view)))
 
 
 def _hash(rows: NDArray[np.intp], more: str = "") -> str:

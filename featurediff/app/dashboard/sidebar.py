@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurediff.app import thresholds
 from featurediff.app.dashboard import filters
-from featurediff.app.dashboard.events import clear_box
+from featurediff.app.dashboard.events import clear_box, drop_box
 from featurediff.app.dashboard.grouping import choose_groups
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import EXPLANATION_TYPE, LABELLED, OPEN_ON_CLICK, TEMPLATE, session
@@ -108,7 +108,7 @@ def choose_view(
     with legend:
         chosen = filters.choose_legend(view, kept, study.results.token_types)
     with search:
-        text = filters.search_texts()
+        text = filters.search_texts(are_explained=study.explanations is not None)
     return replace(view, filters=replace(chosen, search=text, ids=ids, min_value=min_value))
 
 
@@ -123,6 +123,7 @@ def ask(labels: Labels, counts: Mapping[Question, int]) -> None:
         ),
         help="Which features are kept. “Active on … only” is the published rule: active on target prompts and on no "
         "control prompt. “Changed”: the chat model uses the feature more or less than the base model does.",
+        on_change=drop_box,
     )
 
 

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from featurediff.study import Study
 
 ROW_HEIGHT = 30
-WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68, "q": 54}
-"""Pixels of the columns before the explanation, which takes what they leave."""
+WIDTHS = {"feature_id": 62, "mark": 36, "token_type": 68}
+"""Pixels of the columns before the explanation whose cells are of much the same length."""
+
+LEAST_WIDTHS = {"effect": 72, "q": 54}
+"""Pixels of those that are as wide as their longest cell: with the explanation, which takes what they leave."""
 
 CLASS = (
     "In which models it is active on target prompts only. Inconsistent: also active on the other model’s control "
@@ -43,15 +46,19 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
     base, chat = labels.base, labels.chat  # a column's name is plain text, its help is Markdown
     change = escape_markdown(f"{base} → {chat}")
     effect = escape_markdown(labels.effect(effect_of(view.question, metric)))
-    wide = 18 + round(CHARACTER * max(map(len, rows.cells["effect"]), default=0))
-    rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - wide - _SCROLLBAR)
+    fitted = {
+        column: max(least, 18 + round(CHARACTER * max(map(len, rows.cells[column]), default=0)))
+        for column, least in LEAST_WIDTHS.items()
+    }
+    rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - sum(fitted.values()) - _SCROLLBAR)
+    unit = ", pp" if effect_of(view.question, metric).startswith("sparsity") else ""
 
     def name(column: str, text: str) -> str:
         arrow = "" if sort is None or sort.column != column else " ↓" if sort.falling else " ↑"
         return text + arrow
 
-    def number(column: str, text: str, form: str, width: int, meaning: str | None = None) -> Any:  # noqa: ANN401
-        return st.column_config.NumberColumn(name(column, text), format=form, width=width, help=meaning)
+    def whole(column: str, text: str, width: int, meaning: str | None = None) -> Any:  # noqa: ANN401
+        return st.column_config.NumberColumn(name(column, text), format="%d", width=width, help=meaning)
 
     def words(column: str, text: str, width: int, meaning: str | None = None, *, right: bool = False) -> Any:  # noqa: ANN401
         return st.column_config.TextColumn(
@@ -60,24 +67,22 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
 
     other = f"Target over control in this model. {CAVEAT}"
     return {
-        "feature_id": number("feature_id", "Feature", "%d", WIDTHS["feature_id"]),
+        "feature_id": whole("feature_id", "Feature", WIDTHS["feature_id"]),
         "mark": words("mark", "★", WIDTHS["mark"], "★ starred by you, in its details; ▸ shown below."),
         "token_type": words("token_type", "Position", WIDTHS["token_type"]),
-        "effect": words("effect", "Change", wide, f"{effect}, with its 95 % interval.", right=True),
-        "q": words("q", "q", WIDTHS["q"], f"q of the question. {CAVEAT}", right=True),
+        "effect": words("effect", f"Change{unit}", fitted["effect"], f"{effect}, with its 95 % interval.", right=True),
+        "q": words("q", "q", fitted["q"], f"q of the question. {CAVEAT}", right=True),
         "explanation": words("explanation", "Explanation", rest),
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="↗", width=50),
         "share": words("share", f"On {labels.target}", 120, f"Target prompts on which it is active: {change}."),
         "control_share": words("control_share", f"On {labels.control}", 120, f"Control prompts likewise: {change}."),
         "exclusivity": words("exclusivity", "Class", 110, CLASS),
-        f"base_{metric}": number(f"base_{metric}", base, "%.4g", 80),
-        f"chat_{metric}": number(f"chat_{metric}", chat, "%.4g", 80),
-        "difference": number("difference", "Difference", "%+.4g", 90, escape_markdown(f"{chat} − {base}")),
+        f"base_{metric}": words(f"base_{metric}", base, 80, right=True),
+        f"chat_{metric}": words(f"chat_{metric}", chat, 80, right=True),
+        "difference": words("difference", "Difference", 90, escape_markdown(f"{chat} − {base}"), right=True),
         "base_q": words("base_q", f"q {base}", 80, other, right=True),
         "chat_q": words("chat_q", f"q {chat}", 80, other, right=True),
-        "exclusive_positions": number(
-            "exclusive_positions", "Positions", "%d", 80, "At how many positions it is exclusive."
-        ),
+        "exclusive_positions": whole("exclusive_positions", "Positions", 80, "At how many positions it is exclusive."),
         CARRIES: words(
             CARRIES,
             "Carries",
