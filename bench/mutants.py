@@ -192,8 +192,8 @@ MUTANTS = (
     Mutant("app/dashboard/picture", '.replace(b"<", b"\\\\u003c")', "", "export", "a script that a text ends"),
     Mutant(
         "charts/scatter",
-        'f"{labels.chat}: {labels.metric(metric)}"',
-        'f"{labels.base}: {labels.metric(metric)}"',
+        'f"{labels.chat}: {name}"',
+        'f"{labels.base}: {name}"',
         "scatter",
         "chat's axis called base",
     ),

@@ -1,4 +1,4 @@
-"""The three charts of a view behind one face: where the kept features stand, and a figure of those shown."""
+"""One interface to the three charts of a view: where the kept features stand, and a figure of those shown."""
 
 from __future__ import annotations
 

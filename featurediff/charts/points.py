@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from featurediff.charts.contrast import see_through
+from featurediff.charts.colour import see_through
 from featurediff.charts.packing import MARKER
 from featurediff.charts.style import colours, hover_label
 from featurediff.charts.texts import hover_texts, text

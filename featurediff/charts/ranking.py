@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurediff.charts.contrast import see_through
+from featurediff.charts.colour import see_through
 from featurediff.charts.points import (
     class_lines,
     count_lines,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from featurediff.charts.packing import (
     GAP,
@@ -246,13 +245,12 @@ def scatter(
     base, chat = values(table, metric)
     traces = point_traces(table, (layout.x, layout.y), view, origin, (base, chat, chat - base), texts)
     look = look_of_points(heading(view.question, labels) if titled else None, caption(metric, labels, origin))
-    diagonal, (x, y) = (
-        "No change",
-        (f"{labels.base}: {labels.metric(metric)}", f"{labels.chat}: {labels.metric(metric)}"),
-    )
+    name = labels.metric(metric)
     if shows_changes(table, metric, view.question):
-        x, y = (f"{labels.metric(metric)}: change on {labels.of(prompts)}" for prompts in ("control", "target"))
+        x, y = (f"{name}: change on {labels.of(prompts)}" for prompts in ("control", "target"))
         diagonal = "Changed alike"
+    else:
+        x, y, diagonal = f"{labels.base}: {name}", f"{labels.chat}: {name}", "No change"
     axes = _axes((text(x), text(y)), layout.frame, scale)
     notes = _gutters(layout.frame, scale, labels, metric) if layout.frame.gutter else {}
     return {"data": [*traces, _diagonal(scale, diagonal)], "layout": look | axes | notes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 from typing import TYPE_CHECKING
 
-from featurediff.charts.contrast import luminance
+from featurediff.charts.colour import luminance
 from featurediff.charts.texts import text
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def volcano(
     labels, metric = view.labels, view.metric
     effect = effect_of(view.question, metric)
     tests = " or ".join(map(test_in_words, table[f"{effect}_test"].cat.categories)) or "not tested"
-    change = change_of(table, metric, origin)  # piles are so dense that outlines would make them black
+    change = change_of(table, metric, origin)
     traces = point_traces(table, (places.x, places.y), view, origin, change, texts)
     name = f"{text(labels.effect(effect))} ({text(labels.chat)} − {text(labels.base)})"
     evidence = f"−log<sub>10</sub> q of this change ({tests}, Benjamini–Hochberg)"

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from featurediff.charts.contrast import see_through
+from featurediff.charts.colour import see_through
 from featurediff.charts.style import GRID, colours, hover_label
 from featurediff.charts.texts import text
 from featurediff.compare.count_words import (
@@ -101,18 +101,22 @@ def count_bars(
                 row=1,
                 col=1 + parts.index(part),
             )
-    row = ROW_GAP + BAR * len(token_types)
-    fig.update_layout(barmode="group", bargap=ROW_GAP / row, bargroupgap=0.1, height=110 + row * len(sources))
-    fig.update_layout(clickmode="event+select", dragmode=False)
-    fig.update_xaxes(gridcolor=GRID, rangemode="tozero")
-    ticks = {"tickvals": list(place.values()), "ticktext": [text(shorten(names[source])) for source in sources]}
-    fig.update_yaxes(ticks, range=[len(sources) - 0.5, -0.5], showgrid=False, zeroline=False, ticklabelstandoff=6)
-    fig.update_yaxes(automargin=True, col=1)
+    _lay_out_rows(fig, [names[source] for source in sources], ROW_GAP + BAR * len(token_types))
     for column, part in enumerate(parts, 1):
         longest = _longest(tidy[tidy["part"] == part])
         room = _room(fig, column, len(parts)) if is_numbered else 1.05
         fig.update_xaxes(whole_ticks(longest), range=[0, room * longest], col=column)
     return fig
+
+
+def _lay_out_rows(fig: go.Figure, names: Sequence[str], height: int) -> None:
+    """Give each source a row of a height in pixels, with its name beside it."""
+    fig.update_layout(barmode="group", bargap=ROW_GAP / height, bargroupgap=0.1, height=110 + height * len(names))
+    fig.update_layout(clickmode="event+select", dragmode=False)
+    fig.update_xaxes(gridcolor=GRID, rangemode="tozero")
+    ticks = {"tickvals": list(range(len(names))), "ticktext": [text(shorten(name)) for name in names]}
+    fig.update_yaxes(ticks, range=[len(names) - 0.5, -0.5], showgrid=False, zeroline=False, ticklabelstandoff=6)
+    fig.update_yaxes(automargin=True, col=1)
 
 
 def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure:
@@ -164,14 +168,18 @@ def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure
                     row=row,
                     col=1 + parts.index(part),
                 )
-    layers = sorted(set(series["layer"]))
+    _lay_out_layers(fig, sorted(set(series["layer"])), len(names))
+    return fig
+
+
+def _lay_out_layers(fig: go.Figure, layers: Sequence[int], rows: int) -> None:
+    """Set layers along the x-axes and counts along the y-axes of rows of panels."""
     ticks = {"tickmode": "array", "tickvals": layers} if len(layers) <= 10 else whole_ticks(layers[-1] - layers[0])
     fig.update_xaxes(ticks, showgrid=False, zeroline=False)
-    fig.update_xaxes(title="Layer", row=len(names))
+    fig.update_xaxes(title="Layer", row=rows)
     fig.update_yaxes(gridcolor=GRID, rangemode="tozero")
     fig.update_yaxes(title="Features", col=1)
-    fig.update_layout(height=110 + PANEL * len(names), hovermode="closest")
-    return fig
+    fig.update_layout(height=110 + PANEL * rows, hovermode="closest")
 
 
 def _room(fig: go.Figure, column: int, panels: int) -> float:

@@ -16,6 +16,8 @@ from featurediff.labels import Labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from featurediff.compare.overlap import Overlap
 
 MOST_NUMBERED_CELLS = 15
@@ -63,13 +65,8 @@ def overlap_map(
         row and column as customdata: what a click reports, and what carries the numbers. A star marks sources with the
         same prompts.
     """
-    n, labels = len(names), labels or Labels()
-    ticks = [text(shorten(name)) for name in names]
-    colour = np.where(np.eye(n, dtype=bool), np.nan, found.jaccard)
-    row, column = (place.ravel() for place in np.indices((n, n)))
-    numbers = [_cell(found, i, j) for i in range(n) for j in range(n)]
-    is_numbered = n <= MOST_NUMBERED_CELLS
-    scale = {"title": "Jaccard", "tickformat": ".1f", "thickness": 12}
+    labels, is_numbered = labels or Labels(), len(names) <= MOST_NUMBERED_CELLS
+    colour = np.where(np.eye(len(names), dtype=bool), np.nan, found.jaccard)
     fig = go.Figure(layout_template="plotly_white")
     fig.add_trace(
         go.Heatmap(
@@ -80,29 +77,47 @@ def overlap_map(
             xgap=2,
             ygap=2,
             hoverinfo="skip",
-            colorbar=scale,
+            colorbar={"title": "Jaccard", "tickformat": ".1f", "thickness": 12},
             showscale=not is_numbered,
         )
     )
+    ticks = [text(shorten(name)) for name in names]
     for ink, here in ((None, np.isnan(colour)), (_DARK, colour <= _STRONG), (_WHITE, colour > _STRONG)):
-        at = np.flatnonzero(here.ravel())
-        fig.add_trace(
-            go.Scatter(
-                x=column[at],
-                y=row[at],
-                mode="markers+text" if is_numbered else "markers",
-                marker={"opacity": 0, "size": 20},
-                unselected={"marker": {"opacity": 0}},
-                text=[numbers[i] for i in at],
-                textfont_color=ink,
-                customdata=np.column_stack([row[at], column[at]]).tolist(),
-                hovertext=[_hover(found, ticks, (row[i], column[i]), labels) + hint for i in at],
-                hoverinfo="text",
-                hoverlabel=hover_label("#1f83c9"),
-                showlegend=False,
-            )
-        )
-    side = CELL if is_numbered else SMALL_CELL
+        hovers = [_hover(found, ticks, (row, column), labels) + hint for row, column in np.argwhere(here)]
+        fig.add_trace(_points(found, here, hovers, ink, is_numbered=is_numbered))
+    _lay_out_cells(fig, names, is_numbered=is_numbered)
+    if picked:
+        y, x = picked
+        frame = {"color": "#e69f00", "width": 3}
+        fig.add_shape(type="rect", x0=x - 0.48, x1=x + 0.48, y0=y - 0.48, y1=y + 0.48, line=frame)
+    return fig
+
+
+def _points(
+    found: Overlap, here: NDArray[np.bool_], hovers: Sequence[str], ink: str | None, *, is_numbered: bool
+) -> go.Scatter:
+    """Return the points of the cells that are `here`, with their numbers in a colour."""
+    row, column = np.nonzero(here)
+    return go.Scatter(
+        x=column,
+        y=row,
+        mode="markers+text" if is_numbered else "markers",
+        marker={"opacity": 0, "size": 20},
+        unselected={"marker": {"opacity": 0}},
+        text=[_cell(found, i, j) for i, j in zip(row.tolist(), column.tolist(), strict=True)],
+        textfont_color=ink,
+        customdata=np.column_stack([row, column]).tolist(),
+        hovertext=hovers,
+        hoverinfo="text",
+        hoverlabel=hover_label("#1f83c9"),
+        showlegend=False,
+    )
+
+
+def _lay_out_cells(fig: go.Figure, names: Sequence[str], *, is_numbered: bool) -> None:
+    """Give each cell its size, and the names the room beside and above the cells that they need."""
+    n, side = len(names), CELL if is_numbered else SMALL_CELL
+    ticks = [text(shorten(name)) for name in names]
     room = 20 + _LETTER * max(map(len, map(shorten, names)))
     is_tilted = room > side + 20
     axis = {"tickmode": "array", "tickvals": np.arange(n), "ticktext": ticks, "showgrid": False, "zeroline": False}
@@ -113,11 +128,6 @@ def overlap_map(
     size = {"width": margin["l"] + margin["r"] + side * n, "height": margin["t"] + margin["b"] + side * n}
     fig.update_layout(margin=margin, **size, hoverdistance=-1)
     fig.update_layout(hovermode="closest", clickmode="event+select", dragmode=False)
-    if picked:
-        y, x = picked
-        frame = {"color": "#e69f00", "width": 3}
-        fig.add_shape(type="rect", x0=x - 0.48, x1=x + 0.48, y0=y - 0.48, y1=y + 0.48, line=frame)
-    return fig
 
 
 def _cell(found: Overlap, row: int, column: int) -> str:

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from contrast import BACKGROUNDS, LEAST_OF_TEXT, contrast
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
-from featurediff.charts.contrast import BACKGROUNDS, LEAST_OF_TEXT, contrast
 from featurediff.cli import app
 
 pytest_plugins = ["browser"]

@@ -1,10 +1,10 @@
 """What the app’s themes show is seen: contrasts computed from their colours, as WCAG defines them."""
 
 import pytest
+from contrast import BACKGROUNDS, LEAST_OF_MARKS, LEAST_OF_TEXT, blend, contrast
 
 from featurediff.app.config import CONFIG
 from featurediff.app.dashboard.groups import OUTLINES
-from featurediff.charts.contrast import BACKGROUNDS, LEAST_OF_MARKS, LEAST_OF_TEXT, blend, contrast
 
 CAPTION, CHOSEN = 0.6, 0.1
 """How much of its colour Streamlit gives a caption; how much of the primary colour stands behind what is chosen."""

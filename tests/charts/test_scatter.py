@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tables import check_golden, make_results, make_table, untested
 
 from featurediff.charts.chart import make_chart
-from featurediff.charts.contrast import see_through
+from featurediff.charts.colour import see_through
 from featurediff.charts.plotly_json import to_json
 from featurediff.charts.points import EXPLAINED_POINTS, FILL, INCONSISTENT_LINE, custom_data, mark
 from featurediff.charts.scatter import lay_out, scatter

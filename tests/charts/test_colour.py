@@ -1,18 +1,10 @@
 """Colours are seen in both themes: computed from the palette, as WCAG defines contrast."""
 
 import pytest
+from contrast import BACKGROUNDS, LEAST_OF_MARKS, LEAST_OF_TEXT, blend, contrast
 
 from featurediff.charts import crowd
-from featurediff.charts.contrast import (
-    BACKGROUNDS,
-    LEAST_OF_MARKS,
-    LEAST_OF_TEXT,
-    blend,
-    channels,
-    contrast,
-    luminance,
-    see_through,
-)
+from featurediff.charts.colour import luminance, see_through
 from featurediff.charts.points import CONSISTENT_WIDTH, INCONSISTENT_COLOUR, INCONSISTENT_LINE
 from featurediff.charts.style import KNOWN_COLOURS, LOOK, NOTE, OTHER_COLOURS, colours
 
@@ -25,7 +17,6 @@ def test_contrast_is_that_of_wcag():
     assert contrast("#808080", "#808080") == 1
     assert contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=0.001)
     assert luminance("#ff0000") == 0.2126
-    assert channels("#0a80ff") == (10, 128, 255)
     assert blend("#000000", "#ffffff", 0.6) == "#666666"
     assert see_through("#0a80ff", 0.7) == "rgba(10, 128, 255, 0.7)"
 
