@@ -1,4 +1,4 @@
-"""What counts as exclusive, and what is corrected for together: the widgets of both pages."""
+"""What counts as exclusive and what as evidence, and what is corrected for together: the widgets of both pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.url import settle
 from featurediff.errors import DataError
+from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.table import Threshold, Thresholds
 from featurediff.labels import PROMPTS, Labels
 
@@ -56,6 +57,22 @@ def choose_thresholds(labels: Labels) -> Thresholds:
     except DataError as error:
         show_error("These thresholds are not used.", error)
         return Thresholds()
+
+
+def choose_largest_q(text: str, key: str, meaning: str) -> float:
+    """Draw the widget of the largest q that is evidence; `meaning` is a sentence for its help."""
+    largest = st.number_input(
+        text,
+        min_value=0.0,
+        max_value=1.0,
+        value=ALPHA,
+        step=0.01,
+        key=key,
+        bind="query-params",
+        format="%g",
+        help=f"{meaning} {CAVEAT}",
+    )
+    return float(largest)
 
 
 def choose_family() -> Family:

@@ -10,9 +10,8 @@ import streamlit as st
 from featurediff.app import thresholds
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
-from featurediff.app.thresholds import choose_family, choose_thresholds
+from featurediff.app.thresholds import choose_family, choose_largest_q, choose_thresholds
 from featurediff.app.url import COMPARISON, LABELS, MOST_LABEL, bad_numbers, enter, settle, surplus
-from featurediff.features.evidence import ALPHA, CAVEAT
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.table import Thresholds
 from featurediff.labels import Labels
@@ -90,17 +89,7 @@ def choose_question(labels: Labels) -> Question:
 
 def choose_tests() -> tuple[str, float, Family]:
     """Draw the widgets of the tests, and return the metric, the largest q and what is corrected for together."""
-    max_q = st.number_input(
-        "Evidence: q at most",
-        min_value=0.0,
-        max_value=1.0,
-        value=ALPHA,
-        step=0.01,
-        key="max_q",
-        bind="query-params",
-        format="%g",
-        help=f"“Changed” keeps features with at most this q. {CAVEAT}",
-    )
+    max_q = choose_largest_q("Evidence: q at most", "max_q", "“Changed” keeps features with at most this q.")
     with st.expander("What counts as changed", icon=":material/science:"):
         settle("metric", tuple(METRICS))
         metric = st.segmented_control(
@@ -112,4 +101,4 @@ def choose_tests() -> tuple[str, float, Family]:
             help="Mean activation over all prompts, or the share of prompts on which a feature is active.",
         )
         family = choose_family()
-    return str(metric), float(max_q), family
+    return str(metric), max_q, family

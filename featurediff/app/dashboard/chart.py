@@ -7,12 +7,12 @@ from dataclasses import replace
 import streamlit as st
 
 from featurediff import export
+from featurediff.app.dashboard.chart_options import CHARTS
 from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_view, zoomed_to
 from featurediff.app.dashboard.figure import Drawn, Labelled, OnScreen, draw, lay_out_chart, look, placing
 from featurediff.app.dashboard.opened import Opened
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
-from featurediff.app.dashboard.sidebar import CHARTS
 from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.session import CHART_LINK, LABELLED, OPEN_ON_CLICK, SCATTER, session
 from featurediff.app.sources import STATIC
