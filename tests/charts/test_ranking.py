@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from hovering import hover_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -367,23 +368,7 @@ def test_without_intervals():
 
 def test_hover():
     trace = dots(draw())[0]
-    assert trace.hovertemplate.split("<br>") == [
-        "<b>Feature %{customdata[0]:d}</b> at newline",
-        "Ancestor Activation frequency: %{customdata[1]:.4~r}",
-        "Tuned Activation frequency: %{customdata[2]:.4~r}",
-        "Difference: %{customdata[3]:+.4~r}",
-        "",
-        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~r} pp</b> "
-        "(%{customdata[9]:+.3~r} to %{customdata[10]:+.3~r})",
-        "q = %{customdata[11]:~g} (Fisher’s exact test)",
-        "",
-        "Ancestor Introspective: %{customdata[4]:d}/8",
-        "Ancestor Other: %{customdata[5]:d}/5",
-        "Tuned Introspective: %{customdata[6]:d}/10",
-        "Tuned Other: %{customdata[7]:d}/20",
-        "",
-        "%{text}<extra></extra>",
-    ]
+    assert trace.hovertemplate.split("<br>") == hover_lines((8, 5, 10, 20))
     said = dict(zip(trace.customdata[:, 0].astype(int).tolist(), trace.text, strict=True))
     assert said[12] == "<b>Introspective prompt-exclusive feature for Tuned</b><br><br>what 12 is"
     assert said[13] == (

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
+from hovering import INCONSISTENT, hover_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import check_golden, make_results, make_table, untested
@@ -184,25 +185,7 @@ def test_custom_data(results):
 def test_hover_template(results):
     """The numbers of prompts are 8, 7, 9 and 40: each model's own."""
     fig = draw(results, texts=["zero", "one"])
-    assert markers(fig)[2].hovertemplate.split("<br>") == [
-        "<b>Feature %{customdata[0]:d}</b> at newline",
-        "Ancestor Activation frequency: %{customdata[1]:.4~r}",
-        "Tuned Activation frequency: %{customdata[2]:.4~r}",
-        "Difference: %{customdata[3]:+.4~r}",
-        "",
-        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~r} pp</b> "
-        "(%{customdata[9]:+.3~r} to %{customdata[10]:+.3~r})",
-        "q = %{customdata[11]:~g} (Fisher’s exact test)",
-        "",
-        "<b>Introspective prompt-exclusive feature for Ancestor</b>",
-        "<b>This feature is also active on the Tuned model’s Other prompts</b>",
-        "Ancestor Introspective: %{customdata[4]:d}/8",
-        "Ancestor Other: %{customdata[5]:d}/7",
-        "Tuned Introspective: %{customdata[6]:d}/9",
-        "Tuned Other: %{customdata[7]:d}/40",
-        "",
-        "%{text}<extra></extra>",
-    ]
+    assert markers(fig)[2].hovertemplate.split("<br>") == hover_lines((8, 7, 9, 40), INCONSISTENT)
     assert "also active" not in markers(fig)[1].hovertemplate
     assert "for both models" in markers(fig)[0].hovertemplate
     assert list(markers(fig)[0].text) == ["zero", "No explanation"]

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from hovering import INCONSISTENT, hover_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
@@ -369,25 +370,7 @@ def test_values_change_and_q_of_a_point(results):
 
 def test_hover_template(results):
     fig = draw(results)
-    assert markers(fig)[2].hovertemplate.split("<br>") == [
-        "<b>Feature %{customdata[0]:d}</b> at newline",
-        "Ancestor Activation frequency: %{customdata[1]:.4~r}",
-        "Tuned Activation frequency: %{customdata[2]:.4~r}",
-        "Difference: %{customdata[3]:+.4~r}",
-        "",
-        "<b>Change of activation frequency on Introspective: %{customdata[8]:+.3~r} pp</b> "
-        "(%{customdata[9]:+.3~r} to %{customdata[10]:+.3~r})",
-        "q = %{customdata[11]:~g} (Fisher’s exact test)",
-        "",
-        "<b>Introspective prompt-exclusive feature for Ancestor</b>",
-        "<b>This feature is also active on the Tuned model’s Other prompts</b>",
-        "Ancestor Introspective: %{customdata[4]:d}/8",
-        "Ancestor Other: %{customdata[5]:d}/7",
-        "Tuned Introspective: %{customdata[6]:d}/10",
-        "Tuned Other: %{customdata[7]:d}/40",
-        "",
-        "%{text}<extra></extra>",
-    ]
+    assert markers(fig)[2].hovertemplate.split("<br>") == hover_lines((8, 7, 10, 40), INCONSISTENT)
 
 
 def test_q_below_what_float32_holds_is_shown():
