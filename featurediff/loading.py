@@ -45,7 +45,7 @@ def load(folder: str | Path, explanations: str | Path | None = None, *, template
     Raises
     ------
     DataError
-        If the results break the format, there is no such explanations file, or the template is none.
+        If the results break the format, there is no such explanations file, or the template is not valid.
     """
     return load_source(describe_source(Path(folder)), Path(explanations) if explanations else None, template)
 
@@ -57,7 +57,7 @@ def load_source(source: Source, explanations: Path | None = None, template: str 
     Raises
     ------
     DataError
-        If the results break the format, there is no such explanations file, or the template is none.
+        If the results break the format, there is no such explanations file, or the template is not valid.
     """
     if explanations and kind_of(explanations) is None:
         file_identity(explanations)  # says why it cannot be read: a name that was given and is wrong is not optional
@@ -72,7 +72,7 @@ def read(source: Source, explanations: Path | None, template: str | None = None)
     Raises
     ------
     DataError
-        If the results break the format, or the template is none.
+        If the results break the format, or the template is not valid.
     """
     study = assemble(read_results(source.folder), source, None, template)
     if explanations is None:
@@ -89,7 +89,7 @@ def assemble(
     Raises
     ------
     DataError
-        If the template is none.
+        If the template is not a valid URL with `{feature_id}` in it.
     """
     pages = page_of_source(results, source) if template is None else user_page(template)
     activations = find_activations(source.folder) if source else None

@@ -56,7 +56,7 @@ class Study:
     """Where features have their pages."""
 
     unexplained: str | None = None
-    """Why the explanations that are there cannot be used; None where they are, and where there are none."""
+    """Why an explanations file cannot be used; None where it is used, and where there is no file."""
 
     activations: Activations | None = None
     """On which prompts each feature was active, where that is known."""
@@ -145,7 +145,7 @@ class Study:
         Raises
         ------
         DataError
-            If the template is none.
+            If the template is not a valid URL with `{feature_id}` in it.
         """
         if template is None and explanation_type is None:
             return self
@@ -282,7 +282,7 @@ class Study:
         Raises
         ------
         DataError
-            If the files have no such metric or token type, or a filter or the scale is none of its choices.
+            If the files have no such metric or token type, or a filter or the scale is not one of its choices.
         """
         metric = default_metric(self.results) if metric is None else metric
         view = View(metric, thresholds or Thresholds(), filters or Filters(), labels or self.labels, scale, spread)

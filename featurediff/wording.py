@@ -1,4 +1,4 @@
-"""Words for error messages; what strangers wrote is shortened before it enters one."""
+"""Words and numbers for messages and tables; what strangers wrote is shortened before it enters a message."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def plural(count: int, noun: str) -> str:
 
 
 _LINES = (0.1, 0.05, 0.01, 0.001)
-"""Where people draw a line: a number above one is never written as being on it."""
+"""Usual thresholds: a number above one of them is never rounded down to it."""
 
 
 def p_text(value: float) -> str:

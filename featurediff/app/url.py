@@ -101,7 +101,7 @@ def settle(name: str, options: Sequence[str], *, many: bool = False, default_in_
     found = [value for value in asked if value in options]
     unknown = dict.fromkeys(value for value in asked if value not in options)
     named = ", ".join([option for option in options if option][:5]) or "what can be chosen here"
-    session().url_faults += [f"{name}={value[:60]} is none of {named}" for value in unknown]
+    session().url_faults += [f"{name}={value[:60]} is not one of {named}" for value in unknown]
     chosen = found if many else found or [options[0]]
     state[name] = chosen if many else chosen[0]
     is_default = not many and chosen[0] == options[0]
@@ -156,7 +156,7 @@ def bad_numbers(bounds: Mapping[str, tuple[float, float]], whole: Collection[str
 
 def surplus(page: str, many: Collection[str]) -> list[str]:
     """
-    Report what the URL says in vain: names that this page does not use, second values, the end of a long label.
+    Report what of the URL has no effect: names that this page does not use, second values, the end of a long label.
 
     Names that neither page ever had are passed over: sites that show the app in a frame add their own.
 

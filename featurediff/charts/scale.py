@@ -22,7 +22,7 @@ TICK_ROOM = 0.075
 """Two ticks are at least this share of the span apart."""
 
 SAME = 1e-5
-"""A span below this share of the values is no span: float32, what WebGL draws, has hardly a place in between."""
+"""A span below this share of the values counts as none: float32, which WebGL draws, has hardly a number in it."""
 
 CROWDED = 0.2
 """A metric whose median lies below this share of its maximum reads better on a square-root axis."""

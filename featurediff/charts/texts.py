@@ -58,5 +58,5 @@ def _one_line(texts: pd.Series) -> list[str]:
 
 
 def _escape(lines: str) -> str:
-    """Return text so that Plotly shows it as written; it is no template: braces stay."""
+    """Return text so that Plotly shows it as written. Braces stay: they have a meaning in templates only."""
     return lines.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")

@@ -107,8 +107,8 @@ class View:
         Raises
         ------
         DataError
-            If it names a metric or a token type that the files do not have, a choice that there is not, two things by
-            one label, or a volcano of a metric that nothing tests.
+            If it names a metric or a token type that the files do not have, an unknown choice, two things by one
+            label, or a volcano of a metric that nothing tests.
         """
         if self.labels.are_alike:
             msg = f"Two of the labels are the same: {listed(('Both', *astuple(self.labels)))}. Give each its own."

@@ -54,7 +54,7 @@ def explain_source(
         raise DataError(msg)
     check_place(path)
     if not force:
-        written_rows(path)  # refuses a file of somebody else's before anything is asked for
+        written_rows(path)  # refuses a file that another program wrote, before anything is asked for
     servers = Servers.at(api, exports)
     with show_progress() as progress:
         track = partial(progress.track, description="Getting explanations")

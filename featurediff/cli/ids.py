@@ -33,7 +33,7 @@ def read_ids(text: str) -> tuple[int, ...]:
     Raises
     ------
     DataError
-        If an id is no whole number, or the file cannot be read, has no ids or is about several sources.
+        If an id is not a whole number, or the file cannot be read, has no ids or is about several sources.
     """
     path = Path(text.strip())
     if path.suffix.lower() not in _ENDINGS and (not re.search("[A-Za-z]", text) or kind_of(path) != "file"):

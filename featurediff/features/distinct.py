@@ -1,4 +1,4 @@
-"""A test of two counts, computed once for each pair of counts that occurs."""
+"""Run a test of two counts once for each pair of counts that occurs."""
 
 from __future__ import annotations
 

@@ -141,6 +141,8 @@ def mcnemar(base_only: Counts, chat_only: Counts, *_sizes: int) -> Floats:
     ----------
     base_only, chat_only : ndarray of shape (n,), int
         On how many prompts it is active in one model and not in the other.
+    *_sizes : int
+        Out of how many, as `distinct.per_pair` passes them; not used.
 
     Returns
     -------

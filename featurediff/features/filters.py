@@ -82,7 +82,7 @@ def parse_ids(text: str) -> tuple[int, ...]:
     Raises
     ------
     DataError
-        If one is no whole number.
+        If one is not a whole number.
     """
     ids, faults = read_ids(text)
     if faults:

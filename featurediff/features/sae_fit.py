@@ -208,7 +208,7 @@ def _row(results: Results, token_type: str, prompts: Prompts) -> dict[str, float
 
 
 def _variation(relative_error: float, variance_explained: float) -> float:
-    """Return the variance of the residual as a share of its power; ∞ where that is not known, 0 where it is none."""
+    """Return the residual's variance as a share of its power; ∞ where that is not known, 0 where nothing varies."""
     if math.isnan(variance_explained):
         return math.inf if math.isnan(relative_error) else 0.0
     return relative_error / (1 - variance_explained) if variance_explained < 1 else math.inf

@@ -118,7 +118,7 @@ def _parse(data: bytes, name: str) -> str:
     if not isinstance(text, str):
         msg = f"`{name}` holds {quoted(text)}, but expected a file of delphi: one string in quotes."
         raise DataError(msg)
-    return "" if text == _FAILED else text.encode(errors="replace").decode()  # half a surrogate pair is no text
+    return "" if text == _FAILED else text.encode(errors="replace").decode()  # UTF-8 cannot hold half a surrogate pair
 
 
 def _explainer_model(config: Path) -> str | None:

@@ -94,7 +94,7 @@ def parse_explanations(
     Raises
     ------
     DataError
-        If the file is no such table, lacks the columns, a feature id is not a whole number, or no row is of the SAE.
+        If the file is not such a table, lacks the columns, a feature id is not a whole number, or no row is of the SAE.
     """
     table = read_table(data, name, _is_used)
     ids, texts = (columns.find(table.columns, wanted) for wanted in (columns.ID_COLUMNS, columns.TEXT_COLUMNS))

@@ -144,6 +144,6 @@ def _rounding(shares: NDArray[Any]) -> float:
     as_float32 = shares.astype(np.float32)
     if not (as_float32.view(np.uint32) & 0xFFFF).any():  # bfloat16 is the first half of float32
         return 2.0**-8
-    with np.errstate(over="ignore"):  # what is beyond float16 is no share
+    with np.errstate(over="ignore"):  # numbers beyond float16 are not shares
         is_float16 = np.array_equal(as_float32, as_float32.astype(np.float16), equal_nan=True)
     return 2.0**-11 if is_float16 else 0.0

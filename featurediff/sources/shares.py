@@ -70,7 +70,7 @@ def read_shares(folder: Path, results: Results) -> Shares | None:
     Raises
     ------
     DataError
-        If the file cannot be read, lacks a column, or names a position, prompt set or feature that there is not, or one
+        If the file cannot be read, lacks a column, or names an unknown position, prompt set or feature, or a feature
         twice.
     """
     path = folder / NAME

@@ -2,7 +2,7 @@
 What a `.pt` file holds at its token types → read-only arrays.
 
 The two `*_num_active` are what a source is: they are refused where anything is wrong with them. Every other vector is
-left out where it is none, and blank (NaN) where it is not finite, with a remark.
+left out where it cannot be used, and blank (NaN) where it is not finite, with a remark.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("target_num_active", "control_num_active")
 LARGEST = 2**53
-"""Up to it a float64 holds every integer, so that differences of counts are exact; what is beyond is no activation."""
+"""Up to it a float64 holds every integer, so differences of counts are exact; larger values are not activations."""
 
 _NO_NAME = f"is no name of at most {MAX_NAME} Unicode characters"
 _ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float8_e4m3": 2.0**-4, "float8": 2.0**-3}
@@ -71,7 +71,7 @@ def parse_vectors(content: Mapping[Any, Any], metadata: Metadata, name: str) -> 
     Raises
     ------
     DataError
-        If a token type is no dict, or its counts are missing or impossible.
+        If a token type is not a dict, or its counts are missing or impossible.
     """
     arrays: dict[str, dict[str, Array]] = {}
     rounding: dict[str, float] = {}
@@ -139,7 +139,7 @@ def _checked_part(part: object, where: str) -> dict[Any, Any]:
 
 
 def _numbers(stored: object, num_features: int) -> Array | str:
-    """Return the numbers of a vector; or why what is saved is none, as it follows its place in a message."""
+    """Return the numbers of a vector; or why it cannot be used, as it follows its place in a message."""
     if not isinstance(stored, Stored):
         return f"is {quoted(stored)}, but expected a tensor of {plural(num_features, 'number')}"
     if stored.numbers is None:

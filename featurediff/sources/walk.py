@@ -32,7 +32,7 @@ class Walk:
     """Links that lead out of the tree and were not followed."""
 
     def may_follow(self, path: Path) -> bool:
-        """Tell whether a path is no link, or one that may be followed; remember it if it may not."""
+        """Tell whether a path may be followed: no link, or one into the tree. Links that may not are remembered."""
         if self.leave or not path.is_symlink() or path.resolve().is_relative_to(self.home):
             return True
         self.passed_over.add(path)

@@ -141,7 +141,7 @@ def test_ranking_lists_the_largest_changes_and_has_its_own_csv(results):
 
 def test_unknown_chart_is_said():
     at = open_app(chart="pie")
-    assert warnings_of(at) == ["Not used: chart=pie is none of scatter, volcano, ranking."]
+    assert warnings_of(at) == ["Not used: chart=pie is not one of scatter, volcano, ranking."]
     assert traces(at) == traces(open_app())
 
 
@@ -249,7 +249,7 @@ def test_type_of_explanation_can_be_preferred(tmp_path):
     frame = table_of(at).value
     assert dict(zip(frame["feature_id"], frame["explanation_type"], strict=True))[3] == "logits"
     at = open_app(explanation_type="banana")
-    assert warnings_of(at) == ["Not used: explanation_type=banana is none of logits, acts."]
+    assert warnings_of(at) == ["Not used: explanation_type=banana is not one of logits, acts."]
 
 
 def test_prompts_of_a_feature_are_listed_as_plain_text(results):

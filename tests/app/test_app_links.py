@@ -55,20 +55,21 @@ def test_a_link_is_followed_without_a_word(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "fault"),
     [
-        ("source", "nonsense", f"source=nonsense is none of {SAE_FOLDER}/personal_40, demo, upload"),
-        ("source", "../../etc/passwd", f"source=../../etc/passwd is none of {SAE_FOLDER}/personal_40, demo, upload"),
-        ("source", "/etc", f"source=/etc is none of {SAE_FOLDER}/personal_40, demo, upload"),
-        ("source", "", f"source= is none of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "nonsense", f"source=nonsense is not one of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "../../etc/passwd", f"source=../../etc/passwd is not one of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "/etc", f"source=/etc is not one of {SAE_FOLDER}/personal_40, demo, upload"),
+        ("source", "", f"source= is not one of {SAE_FOLDER}/personal_40, demo, upload"),
         (
             "metric",
             "banana",
-            "metric=banana is none of target_all_mean, target_all_std, target_max, target_sparsity, control_all_mean",
+            "metric=banana is not one of target_all_mean, target_all_std, target_max, target_sparsity, "
+            "control_all_mean",
         ),
-        ("token_types", "asst", "token_types=asst is none of model, newline"),
-        ("exclusivity", "none", "exclusivity=none is none of both, base, chat, neither"),
-        ("consistency", "yes", "consistency=yes is none of consistent, inconsistent"),
-        ("scale", "log", "scale=log is none of auto, linear, sqrt, symlog"),
-        ("unit", "shares", "unit=shares is none of prompts, percent"),
+        ("token_types", "asst", "token_types=asst is not one of model, newline"),
+        ("exclusivity", "none", "exclusivity=none is not one of both, base, chat, neither"),
+        ("consistency", "yes", "consistency=yes is not one of consistent, inconsistent"),
+        ("scale", "log", "scale=log is not one of auto, linear, sqrt, symlog"),
+        ("unit", "shares", "unit=shares is not one of prompts, percent"),
         ("spread", "maybe", "spread=maybe is neither true nor false"),
         ("open", "1", "open=1 is neither true nor false"),
         ("evidence", "yes", "evidence=yes is neither true nor false"),
@@ -104,8 +105,8 @@ def test_of_several_values_the_good_ones_are_used():
     assert at.session_state["token_types"] == ["newline"]
     assert at.session_state["exclusivity"] == ["base"]
     assert warnings_of(at) == [
-        "Not used: token_types=asst is none of model, newline.",
-        f"Not used: exclusivity={'x' * 60} is none of both, base, chat, neither.",
+        "Not used: token_types=asst is not one of model, newline.",
+        f"Not used: exclusivity={'x' * 60} is not one of both, base, chat, neither.",
     ]
     assert link(at)["token_types"] == ["newline"]
 

@@ -79,7 +79,7 @@ def test_a_metric_that_nothing_tests_has_no_volcano():
 def test_unknown_question_is_said():
     at = open_app(question="why")
     assert [warning.value.replace("\\", "") for warning in at.warning] == [
-        "Not used: question=why is none of exclusive, changed, specific, any."
+        "Not used: question=why is not one of exclusive, changed, specific, any."
     ]
     assert title(at).startswith("Active on Target only")
 

@@ -98,9 +98,9 @@ def test_what_another_source_lacks_is_said_and_falls_back():
     assert at.session_state["metric"] == "target_all_mean"
     assert at.session_state["token_types"] == ["model"]
     assert warnings_of(at) == [
-        "Not used: metric=target_all_std is none of target_all_mean, target_max, target_sparsity, control_all_mean, "
+        "Not used: metric=target_all_std is not one of target_all_mean, target_max, target_sparsity, control_all_mean, "
         "control_all_std.",
-        "Not used: token_types=newline is none of model, asst.",
+        "Not used: token_types=newline is not one of model, asst.",
     ]
     choose(at, "demo")
     assert not at.warning, "what was said of one source is not said of the next"
@@ -199,7 +199,7 @@ def test_a_link_is_held_against_the_first_source_that_can_be_shown(tree):
     at = open_app(scale="log")
     assert not at.exception
     choose(at, OTHER)
-    assert warnings_of(at) == ["Not used: scale=log is none of auto, linear, sqrt, symlog."]
+    assert warnings_of(at) == ["Not used: scale=log is not one of auto, linear, sqrt, symlog."]
 
 
 @pytest.mark.parametrize("name", ["not there", "empty", "file"])
@@ -279,7 +279,7 @@ def test_a_source_deleted_while_it_is_shown_is_said(tree):
     shutil.rmtree(tree / OTHER)
     at.run()
     assert not at.exception
-    assert f"source={OTHER} is none of {SAE_FOLDER}/personal_40, demo, upload" in said(at)
+    assert f"source={OTHER} is not one of {SAE_FOLDER}/personal_40, demo, upload" in said(at)
     assert at.session_state["source"] == f"{SAE_FOLDER}/personal_40"
     assert held(at).picked is None, "feature 2 of the other source is another feature"
 

@@ -211,8 +211,8 @@ def test_any_link_to_the_comparison_is_shown_or_said(tree, opened, link):
         ({"source": ["demo", SOURCE]}, "all but the last of the 2 values of source"),
         ({"source": "", "open": ["true", "false"]}, "all but the last of the 2 values of open"),
         ({"base_label": "x" * 41}, "what base_label has beyond 40 characters"),
-        ({"metric": ["target_max", "banana"]}, "metric=banana is none of target_all_mean, target_all_std, target_max, "
-         "target_sparsity, control_all_mean"),
+        ({"metric": ["target_max", "banana"]}, "metric=banana is not one of target_all_mean, target_all_std, "
+         "target_max, target_sparsity, control_all_mean"),
     ],
 )  # fmt: skip
 def test_what_was_dropped_cut_or_passed_over_is_said(opened, link, fault):  # noqa: ARG001  sets the tree
@@ -226,7 +226,7 @@ def test_type_of_explanation_that_no_source_has_is_said(opened, tree, tmp_path, 
     """It was said to be none of nothing."""
     monkeypatch.setenv("FEATUREDIFF_RESULTS", str(make_source(tmp_path / "x" / "a")))
     at = open_app(explanation_type="acts")
-    assert warnings_of(at) == ["Not used: explanation_type=acts is none of what can be chosen here."]
+    assert warnings_of(at) == ["Not used: explanation_type=acts is not one of what can be chosen here."]
 
 
 @pytest.mark.parametrize(("value", "left"), [("1e308", 0), ("-1e308", 12), ("1e-400", 12)])

@@ -47,7 +47,7 @@ def parse_groups(data: bytes, name: str) -> Groups:
     Raises
     ------
     DataError
-        If it is no such file, a group has no name or a long one, or there are more than `MOST_GROUPS`.
+        If it is not such a file, a group has no name or a long one, or there are more than `MOST_GROUPS`.
     """
     groups: dict[str, dict[int, None]] = {}
     for number, (cell, group) in read_small_csv(data, name, ("feature_id", "group")):

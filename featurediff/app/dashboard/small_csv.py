@@ -76,7 +76,7 @@ def read_id(cell: str, number: int, name: str) -> int:
     Raises
     ------
     DataError
-        If it is no whole number of at most nine digits.
+        If it is not a whole number of at most nine digits.
     """
     feature_id = cell.strip()
     if not re.fullmatch(r"[0-9]{1,9}", feature_id):

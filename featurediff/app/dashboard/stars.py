@@ -49,8 +49,8 @@ def parse_stars(data: bytes, name: str) -> dict[Key, str]:
     Raises
     ------
     DataError
-        If the file is larger than `MAX_BYTES` or not UTF-8, lacks a column, has a feature id that is no whole number, a
-        note that is too long, or more than `MOST` rows.
+        If the file is larger than `MAX_BYTES` or not UTF-8, lacks a column, has a feature id that is not a whole
+        number, a note that is too long, or more than `MOST` rows.
     """
     return {
         (unguard(source), read_id(feature_id, number, name)): _parse_note(note, number, name)

@@ -95,7 +95,7 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
 
 
 UNEXPLAINED = 26
-"""Pixels of the line that says that there are no explanations."""
+"""Pixels of the line that says why there are no explanations."""
 
 
 def say_unexplained(study: Study) -> None:
