@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.sources import demo
+from featurediff.sources import demo_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TOKEN_TYPES = ("model", "newline", "asst", "endheader")
 LAYER = 20
 TAIL = 9
-"""See `demo._TAILS`."""
+"""See `demo_features._TAILS`."""
 
 EXCLUSIVE = 0.8
 """Share of the active features that only target prompts activate."""
@@ -150,13 +150,15 @@ def _write_models(rng: np.random.Generator, size: Size, folder: Path) -> None:
     names = TOKEN_TYPES[: size.token_types]
     ids = {name: np.sort(rng.choice(size.features, size.active, replace=False)) for name in names}
     order = rng.permutation(size.active)
-    counts = {name: demo._background(rng, size.active, order, sizes, TAIL) for name in names}
+    counts = {name: demo_features.draw_counts(rng, size.active, order, sizes, TAIL) for name in names}
     for side in SIDES:
         content: dict[str, object] = {
             name: {
                 vector: torch.from_numpy(_at(ids[name], values, size.features))
                 for prompts in PROMPTS
-                for vector, values in demo._statistics(rng, counts[name][side, prompts], size.prompts, prompts).items()
+                for vector, values in demo_features.make_statistics(
+                    rng, counts[name][side, prompts], size.prompts, prompts
+                ).items()
             }
             for name in names
         }

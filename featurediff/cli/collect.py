@@ -150,7 +150,7 @@ def collect(
         err.print(printable(f"Note: {remark}", "yellow"))
     for note in planned.notes:
         err.print(printable(f"Skipped {note}", "yellow"))
-    with Progress(*_COLUMNS, console=err) as bar:
+    with Progress(*COLUMNS, console=err) as bar:
         folder = execute(planned, Bar(bar))
     counts = " and ".join(f"{len(chats):,} {prompts}" for prompts, chats in planned.chats.items())
     skipped = f"; {len(planned.notes):,} skipped" if planned.notes else ""
@@ -200,7 +200,7 @@ class Stage(ProgressColumn):
         return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
-_COLUMNS = (
+COLUMNS = (
     Stage(),
     BarColumn(bar_width=20),
     MofNCompleteColumn(table_column=Column(no_wrap=True)),

@@ -79,19 +79,19 @@ def draw_features(
     each = PLANTED_EACH * len(_CATEGORIES)
     *plots, free = np.split(rng.permutation(num_features), each * np.arange(1, 1 + len(TOKEN_TYPES)))
     for token_type, planted in zip(TOKEN_TYPES, plots, strict=True):
-        counts = _background(rng, num_features, rng.choice(free, active, replace=False), sizes, _TAILS[token_type])
+        counts = draw_counts(rng, num_features, rng.choice(free, active, replace=False), sizes, _TAILS[token_type])
         texts |= _plant(rng, planted, token_type, counts, sizes)
         for side in SIDES:
             content[side][token_type] = {
                 name: vector
                 for prompts in PROMPTS
-                for name, vector in _statistics(rng, counts[side, prompts], sizes[prompts], prompts).items()
+                for name, vector in make_statistics(rng, counts[side, prompts], sizes[prompts], prompts).items()
             }
     described = rng.choice(free, size=int(0.8 * len(free)), replace=False)
     return content, texts, _explain(rng, described, texts)
 
 
-def _background(
+def draw_counts(
     rng: np.random.Generator, num_features: int, active: NDArray[np.int64], sizes: dict[str, int], tail: int
 ) -> dict[Key, NDArray[np.int64]]:
     """Return how many prompts each feature fires on, by (side, prompts): only `active` features do."""
@@ -161,7 +161,7 @@ def _plant(
     return texts
 
 
-def _statistics(
+def make_statistics(
     rng: np.random.Generator, active: NDArray[np.int64], n: int, prompts: str
 ) -> dict[str, NDArray[np.generic]]:
     """Return the vectors of one prompt set; mean over all n prompts, zeros included, std unbiased."""
