@@ -20,6 +20,8 @@ from featurediff.wording import percent, quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from featurediff.sources.results import Results
     from featurediff.sources.tree import Source
 
@@ -76,11 +78,14 @@ class SaeFit:
             chosen = rows.loc[[order.idxmin() if known else rows.index[0]]]
             which = f", the {'worst' if known else 'first'} of {len(rows)} positions"
         named = f" (by its name {self.nominal_l0})" if self.nominal_l0 else ""
-        return " · ".join(
-            f"{_position_in_words(row, f'on {labels.of(prompts)} at {at}{which}', labels)}{named}"
-            f"{self._tokens_in_words(str(at), labels)}"
-            for at, row in chosen.iterrows()
-        )
+        unrecorded = _is_unrecorded(chosen)
+        parts: list[str] = []
+        for (at, row), is_short in zip(chosen.iterrows(), unrecorded, strict=True):
+            on = "" if parts and is_short else f"on {labels.of(prompts)} "
+            said = _position_in_words(row, f"{on}at {at}{which}", labels, "" if parts else named)
+            parts.append(said + self._tokens_in_words(str(at), labels))
+        where = "" if unrecorded.all() else f" at {' and '.join(chosen.index[unrecorded])}"
+        return " · ".join(parts) + (f"; SAE fit{where} not recorded" if unrecorded.any() else "")
 
     def _tokens_in_words(self, token_type: str, labels: Labels) -> str:
         """Say how many tokens are read as one, as a maximum grows with them; nothing where it is one token."""
@@ -214,16 +219,22 @@ def _variation(relative_error: float, variance_explained: float) -> float:
     return relative_error / (1 - variance_explained) if variance_explained < 1 else math.inf
 
 
-def _position_in_words(row: pd.Series, where: str, labels: Labels) -> str:
+def _is_unrecorded(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return at which positions no file says how well the SAE reads either model."""
+    found: NDArray[np.bool_] = rows[[f"{side}_relative_error" for side in SIDES]].isna().all(axis="columns").to_numpy()
+    return found
+
+
+def _position_in_words(row: pd.Series, where: str, labels: Labels, named: str) -> str:
     l0 = "L0 " + " and ".join(f"{row[f'{side}_l0']:,.{0 if row[f'{side}_l0'] >= 100 else 1}f}" for side in SIDES)
     errors, explained = (
         [float(row[f"{side}_{name}"]) for side in SIDES] for name in ("relative_error", "variance_explained")
     )
     if all(math.isnan(error) for error in errors):
-        return f"SAE fit {where} not recorded; {l0}"
+        return f"{l0} {where}{named}"
     if row["hardly_varies"]:
-        return f"SAE misses {_both(errors, labels)} {where}, where the prompts hardly vary; {l0}"
-    return f"SAE explains {_both(explained, labels)} {where}; {l0}"
+        return f"SAE misses {_both(errors, labels)} {where}, where the prompts hardly vary; {l0}{named}"
+    return f"SAE explains {_both(explained, labels)} {where}; {l0}{named}"
 
 
 def _both(shares: Sequence[float], labels: Labels) -> str:

@@ -220,8 +220,7 @@ def describe_sample(results: Results, pairs: Pairs | None) -> str:
         base, chat = (results.of(side).metadata.num_prompts(prompts) for side in SIDES)
         same = plural(base, f"{prompts} prompt")
         parts.append(same if base == chat else f"{base} and {chat} {prompts} prompts")
-    unpaired = "which feature was active on which prompt is not known, so tests are unpaired"
-    return f"{' and '.join(parts)}; {unpaired}{differ}"
+    return f"{' and '.join(parts)}; tests are unpaired{differ}"
 
 
 def describe_pairs(pairs: Pairs) -> str:

@@ -92,9 +92,9 @@ def test_evidence_that_is_none_is_said(link, fault):
 
 def test_every_p_comes_with_what_it_rests_on():
     at = open_app(feature="0@model")
-    with_q = [text for text in at.main.markdown if "q = " in unescape(text.value)]
-    assert len(with_q) == 3
-    assert all(text.proto.help == CAVEAT for text in with_q)
+    (text,) = [text for text in at.main.markdown if "q = " in unescape(text.value)]
+    assert unescape(text.value).count("q = ") == 3
+    assert text.proto.help == CAVEAT
     assert all(CAVEAT in column(at, name)[1] for name in ("q", "base_q", "chat_q"))
     assert CAVEAT in at.toggle(key="evidence").help
     (effects,) = [frame.value for frame in at.dataframe if "test" in frame.value]

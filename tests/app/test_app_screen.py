@@ -29,7 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurediff import load
-from featurediff.app.dashboard.room import GAP, NARROW, Room
+from featurediff.app.dashboard.room import GAP, HEAD, NARROW, Room
 from featurediff.charts.view import View
 from featurediff.features.evidence_columns import question_q
 from featurediff.features.questions import QUESTIONS
@@ -379,7 +379,7 @@ def test_many_faults_of_the_ids_are_counted():
 def test_a_narrow_and_short_window_has_a_lower_chart():
     """At a zoom of 150 % of a laptop's screen, more than half of the chart was below the window's end."""
     short, tall = Room(590, 530), Room(590, 1_180)
-    assert (short.is_narrow, short.is_tall, short.chart) == (True, False, (590, 254))
+    assert (short.is_narrow, short.is_tall, short.chart) == (True, False, (590, 262))
     assert (tall.is_narrow, tall.is_tall, tall.chart) == (True, True, (590, 480))
     assert Room(360, 840).chart == (360, 360)
     assert Room(900, 800).is_tall is False
@@ -401,5 +401,5 @@ def test_chart_table_and_details_fill_the_room(width, height):
 @pytest.mark.parametrize(("width", "height"), [(900, 800), (1060, 900), (1540, 1080)])
 def test_all_of_it_is_in_view_in_usual_windows(width, height):
     room = Room(width, height)
-    assert 262 + room.chart.height + GAP + room.details.height <= height
+    assert HEAD + room.chart.height + room.details.height <= height
     assert math.isclose(room.chart.width / width, 0.45, abs_tol=0.01)

@@ -743,8 +743,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["all_std", "divides by n − 1"],
         [
             "evidence",
-            "8 and 9 target prompts and 7 and 6 control prompts; which feature was active on which prompt is not "
-            "known, so tests are unpaired",
+            "8 and 9 target prompts and 7 and 6 control prompts; tests are unpaired",
         ],
         ["inconsistent", "2 at model, 2 at newline"],
         ["explained", f"2 of 7 kept features ({SAE_FOLDER}.csv)"],
@@ -754,8 +753,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ],
         [
             "SAE",
-            "SAE fit on Target at model not recorded; L0 3.5 and 3.8 (by its name 114) · "
-            "SAE fit on Target at newline not recorded; L0 3.5 and 3.8 (by its name 114)",
+            "L0 3.5 and 3.8 on Target at model (by its name 114) · L0 3.5 and 3.8 at newline; SAE fit not recorded",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],

@@ -392,7 +392,7 @@ def test_prompts_that_are_alike_are_counted(study):
 
 def test_sample_without_pairs(tmp_path):
     folder = make_source(tmp_path / "source")
-    unknown = "; which feature was active on which prompt is not known, so tests are unpaired"
+    unknown = "; tests are unpaired"
     assert load(folder).sample() == f"8 and 9 target prompts and 7 and 6 control prompts{unknown}"
     make_source(folder, num_target_prompts=9, num_control_prompts=7)
     assert load(folder).sample() == f"9 target prompts and 7 control prompts{unknown}"

@@ -14,7 +14,7 @@ from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.one_feature import counts_and_tests, effects_and_tests, statistics
-from featurediff.labels import PROMPTS, Labels
+from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.wording import decimals_for, plural, visible
 
 if TYPE_CHECKING:
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 
 HEAD = 64
 """Pixels of the strip that its heading and margins take."""
+
+ROW_HEIGHT = 24
+"""Pixels of a row of the tables in the strip."""
+
+PARTS = (25, 34, 41)
+"""Of the strip's width: meaning, evidence, and prompts with values."""
+
+AROUND = 48
+"""Pixels of margins and scrollbars that the last part loses."""
+
+SMALL = {"prompt_set": 58, "base": 56, "chat": 56}
+"""Pixels of the columns beside a prompt's text, which takes what they leave."""
+
 MOST_PROMPTS = 1000
 """Prompts that are listed; each row goes to the browser."""
 
@@ -38,7 +51,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
         meaning = evidence = more = st.container()
     else:
         meaning, evidence, more = (
-            column.container(height=room.details.height - HEAD, border=False) for column in st.columns([30, 40, 30])
+            column.container(height=room.details.height - HEAD, border=False) for column in st.columns(PARTS)
         )
     with meaning:
         show_meaning(picked[1], opened.study)
@@ -46,7 +59,7 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
         show_evidence(picked, opened, view)
     with more:
         if opened.study.activations:
-            show_prompts(picked, opened, view.labels)
+            show_prompts(picked, opened, view.labels, room.width if room.is_narrow else room.width * PARTS[2] // 100)
         show_values(picked[1], opened.study, view.labels)
 
 
@@ -106,21 +119,21 @@ def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
     """Show the evidence for the question in words, then counts with intervals and every test at this position."""
     study, labels = opened.study, view.labels
     rows = counts_and_tests(study.results, study.exclusive, *picked, labels)
-    for line in study.answer_of(*picked, view, with_changes=opened.tested):
-        st.markdown(escape_markdown(line), help=CAVEAT)
+    lines = study.answer_of(*picked, view, with_changes=opened.tested)
     if carried := study.sae_fit.share_in_words(*picked, labels):
-        st.markdown(escape_markdown(f"{carried}."))
+        lines = [*lines, f"{carried}."]
+    st.markdown("  \n".join(f":small[{escape_markdown(line)}]" for line in lines), help=CAVEAT)
     widths = {
         name: st.column_config.TextColumn(name, width=w) for name, w in zip(rows.columns[:2], (120, 110), strict=True)
     }
     widths |= {name: st.column_config.TextColumn(name, width=60) for name in rows.columns[2:]}
-    st.dataframe(rows, key="counts", height="content", row_height=28, column_config=widths)
+    st.dataframe(rows, key="counts", height="content", row_height=ROW_HEIGHT, column_config=widths)
     if opened.tested:
         effects = effects_and_tests(study.changes(view.family), *picked, labels)
         sizes = (75, 115, 65, 60, 75, 55)
         names = effects.columns.tolist()
         looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(names, sizes, strict=True)}
-        st.dataframe(effects, key="effects", height="content", row_height=28, column_config=looks)
+        st.dataframe(effects, key="effects", height="content", row_height=ROW_HEIGHT, column_config=looks)
     st.caption(
         escape_markdown(
             "First table: prompts on which it is active, with 95 % Wilson intervals; p of target over control. "
@@ -134,36 +147,38 @@ def show_values(feature_id: int, study: Study, labels: Labels) -> None:
     """Show what the files say of a feature at every position."""
     values = statistics(study.results, feature_id, labels)
     widths = {name: st.column_config.TextColumn(name, width=int(14 + 5.5 * len(name))) for name in values.columns}
-    widths["statistic"] = st.column_config.TextColumn("", width=178)
-    st.markdown("**All positions and metrics**")
-    st.dataframe(values, key="feature_table", height="content", row_height=28, column_config=widths)
+    widths["statistic"] = st.column_config.TextColumn("All positions and metrics", width=178)
+    st.dataframe(values, key="feature_table", height="content", row_height=ROW_HEIGHT, column_config=widths)
 
 
-def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> None:
-    """List the prompts on which the feature is active."""
+def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels, width: int) -> None:
+    """List the prompts on which the feature is active, in so many pixels of width."""
     token_type, feature_id = picked
     try:
         prompts = accept(list_prompts(opened, feature_id, token_type))
     except DataError as error:
         show_error("The prompts cannot be listed.", error)
         return
-    st.markdown(f"**Active on {plural(len(prompts), 'prompt')}**")
     listed = prompts.head(MOST_PROMPTS)
     if len(listed) < len(prompts):
         st.caption(f"The first {MOST_PROMPTS:,} are listed: target before control, the strongest first.")
     words = {name: labels.of(name) for name in PROMPTS}
     form = f"%.{decimals_for(listed[['base', 'chat']].to_numpy().ravel().tolist())}f"
+    numbers = {
+        str(side): st.column_config.NumberColumn(labels.of(side), format=form, width=SMALL[side]) for side in SIDES
+    }
     st.dataframe(
         listed.assign(prompt_set=listed["prompt_set"].map(words), content=listed["content"].str[:MOST_CHARACTERS]),
         key="prompts",
         hide_index=True,
-        height=min(36 + 28 * len(listed), 300),
-        row_height=28,
+        height=min(36 + ROW_HEIGHT * len(listed), 300),
+        row_height=ROW_HEIGHT,
         column_order=["content", "prompt_set", "base", "chat"],
         column_config={
-            "content": st.column_config.TextColumn("Text", width=200),
-            "prompt_set": st.column_config.TextColumn("Prompts", width=70),
-            "base": st.column_config.NumberColumn(labels.base, format=form, width=60),
-            "chat": st.column_config.NumberColumn(labels.chat, format=form, width=60),
+            "content": st.column_config.TextColumn(
+                f"Active on {plural(len(prompts), 'prompt')}", width=max(150, width - AROUND - sum(SMALL.values()))
+            ),
+            "prompt_set": st.column_config.TextColumn("Prompts", width=SMALL["prompt_set"]),
+            **numbers,
         },
     )

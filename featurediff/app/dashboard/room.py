@@ -11,7 +11,7 @@ SIDEBAR = 230
 GAP = 15
 """Pixels between chart and table: Streamlit's small gap."""
 
-HEAD = 262
+HEAD = 254
 """Pixels from the top of the window to the chart: Streamlit's own 90, the finding, two lines, and two rows."""
 
 FOOT = 14
@@ -74,7 +74,7 @@ class Room:
         if self.is_narrow:
             return Size(self.width, min(self.width, 480, max(LEAST_SHORT, self.height - HEAD - FOOT)))
         width = max(LEAST_CHART[0], round(0.45 * self.width))
-        return Size(width, max(LEAST_CHART[1], self.height - HEAD - self.details.height - GAP - FOOT))
+        return Size(width, max(LEAST_CHART[1], self.height - HEAD - self.details.height - FOOT))
 
     @property
     def table(self) -> Size:
@@ -85,7 +85,8 @@ class Room:
 
     @property
     def details(self) -> Size:
-        """The details: a strip below chart and table."""
+        """The details: a strip below both, of two fifths of the height where that leaves room for the chart."""
         if self.is_narrow:
             return Size(self.width, 480)
-        return Size(self.width, max(LEAST_DETAILS, round(0.36 * (self.height - HEAD - FOOT))))
+        height = self.height - HEAD - FOOT
+        return Size(self.width, max(LEAST_DETAILS, min(round(0.4 * height), height - LEAST_CHART[1])))
