@@ -84,7 +84,7 @@ MUTANTS = (
     ),
     Mutant("sources/vectors", "counts.max() <= n", "counts.max() <= n + 1", "results", "one prompt too many passes"),
     Mutant(
-        "sources/results",
+        "sources/model_pair",
         '_kind(base) == "chat" or',
         '_kind(base) == "chat" and',
         "results",
@@ -301,7 +301,7 @@ MUTANTS = (
     Mutant("csv_files", "[-=+@", "[-=+", "csv_files", "a cell that a spreadsheet runs"),
     Mutant("charts/scale", "PAD = 0.05", "PAD = 0.5", "scale scatter", "another range of the axes"),
     Mutant(
-        "charts/scatter",
+        "charts/scatter_places",
         '(table[f"{side}_{prompts}_num_active"].to_numpy() == 0)',
         '(table[f"chat_{prompts}_num_active"].to_numpy() == 0)',
         "packing",
@@ -430,7 +430,7 @@ MUTANTS = (
         "charts/volcano_places", 'q, side="left")', 'q, side="right")', "volcano", "a q at a line is drawn below it"
     ),
     Mutant("charts/volcano_places", "FARTHEST / np.sqrt(2)", "FARTHEST", "volcano", "a point far from its values"),
-    Mutant("charts/scatter", "whole / 2 - towards", "-towards", "packing", "a point across the no-change line"),
+    Mutant("charts/scatter_places", "whole / 2 - towards", "-towards", "packing", "a point across the no-change line"),
     Mutant(
         "meaning/find_pages",
         "if folder.layer not in (None, sae.layer):",

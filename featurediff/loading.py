@@ -13,7 +13,8 @@ from featurediff.meaning.explanations import Explanations
 from featurediff.meaning.pages import user_page
 from featurediff.meaning.source_sae import page_of_source, sae_of_source
 from featurediff.sources.activations import find_activations
-from featurediff.sources.results import Results, read_results
+from featurediff.sources.result_files import read_results
+from featurediff.sources.results import Results
 from featurediff.sources.tree import Source, describe_source, in_one_state
 from featurediff.study import Study
 

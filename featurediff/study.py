@@ -21,16 +21,18 @@ from featurediff.features.one_feature import answer
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.features.rule_notes import rule_notes
 from featurediff.features.sae_fit import SaeFit, read_sae_fit
-from featurediff.features.table import Thresholds, feature_table
+from featurediff.features.table import feature_table
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations
 from featurediff.meaning.hook_points import words_of_place
 from featurediff.meaning.pages import FeaturePages, user_page
 from featurediff.sources.activations import Activations
+from featurediff.sources.model_pair import words_of_models
 from featurediff.sources.notes import naming_notes, notes
 from featurediff.sources.origin import Origin
 from featurediff.sources.pairs import Pairs, describe_sample, read_pairs
-from featurediff.sources.results import Results, words_of_models
+from featurediff.sources.results import Results
 from featurediff.sources.tree import Source
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from featurediff.meaning.neuronpedia_server import Server
 from featurediff.sources.activations import Activations
 from featurediff.sources.notes import notes
 from featurediff.sources.pairs import read_pairs
-from featurediff.sources.results import parse_results
+from featurediff.sources.result_files import parse_results
 
 Outcome = Literal["refused", "right"]
 Check = Callable[[bytes, Path], object]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tables import check_golden, make_model, untested
 
 import featurediff
-from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.scatter import scatter
+from featurediff.charts.scatter_places import lay_out
 from featurediff.charts.view import View
 from featurediff.errors import DataError
 from featurediff.export import Provenance, csv_text, html_page, parquet_bytes, provenance
@@ -27,7 +28,8 @@ from featurediff.labels import Labels
 from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.pages import FeaturePages
 from featurediff.sources.origin import Origin
-from featurediff.sources.results import Results, read_results
+from featurediff.sources.result_files import read_results
+from featurediff.sources.results import Results
 from featurediff.version import package_version
 
 METRIC = "target_all_mean"

@@ -21,7 +21,7 @@ from featurediff.meaning.explain import Explained
 from featurediff.meaning.explained_csv import add_rows, write_rows
 from featurediff.meaning.explanation_files import read_explanations
 from featurediff.sources.demo import make_demo
-from featurediff.sources.results import parse_results, read_results
+from featurediff.sources.result_files import parse_results, read_results
 
 
 def explained(*ids, text="text"):

@@ -17,10 +17,10 @@ from featurediff.export import provenance, title
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.one_feature import statistics
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import Labels
 from featurediff.loading import assemble
-from featurediff.sources.results import parse_results
+from featurediff.sources.result_files import parse_results
 from featurediff.study import Study
 from featurediff.version import package_version
 

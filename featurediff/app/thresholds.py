@@ -11,7 +11,7 @@ from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.url import settle
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA, CAVEAT
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import PROMPTS, Labels
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from featurediff.charts.ranking import ranking, row_places
-from featurediff.charts.scatter import Layout, find_axes, lay_out, scatter
+from featurediff.charts.scatter import scatter
+from featurediff.charts.scatter_places import Layout, find_axes, lay_out
 from featurediff.charts.volcano import volcano
 from featurediff.charts.volcano_places import Places, lay_out_volcano
 from featurediff.errors import DataError

@@ -8,7 +8,7 @@ import numpy as np
 
 from featurediff.features.evidence_columns import changes_more_on, goes_against, is_among
 from featurediff.features.questions import effect_of
-from featurediff.features.table import Thresholds
+from featurediff.features.thresholds import Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd

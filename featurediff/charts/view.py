@@ -12,7 +12,7 @@ from featurediff.features.filters import Consistency, Filters
 from featurediff.features.listing import By
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question, is_tested
 from featurediff.features.ranked import TOP
-from featurediff.features.table import Thresholds
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.wording import listed, plural, quoted, visible
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from featurediff.compare.summary import Summary
-    from featurediff.features.table import Thresholds
+    from featurediff.features.thresholds import Thresholds
 
 Metric = Literal["target_all_mean", "target_sparsity"]
 

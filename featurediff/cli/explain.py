@@ -16,7 +16,7 @@ from featurediff.loading import assemble
 from featurediff.meaning.explain import Via, explain
 from featurediff.meaning.explained_csv import add_rows, check_place, written_rows
 from featurediff.meaning.neuronpedia_server import API, EXPORTS, Servers
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 from featurediff.sources.tree import describe_source, place_for_explanations
 from featurediff.wording import plural
 

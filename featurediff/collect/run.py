@@ -21,7 +21,7 @@ from featurediff.errors import DataError
 from featurediff.files import sync
 from featurediff.labels import SIDES, Side
 from featurediff.locks import alone
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

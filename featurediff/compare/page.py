@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from featurediff.compare.summary import Fault, Summary
     from featurediff.features.questions import Asked, Family
-    from featurediff.features.table import Thresholds
+    from featurediff.features.thresholds import Thresholds
 
 _LABELS = Labels()
 

@@ -19,7 +19,8 @@ from featurediff.compare.same_sae import SaeNames
 from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
 from featurediff.features.evidence import find_active
-from featurediff.features.table import Thresholds, exclusivities
+from featurediff.features.table import exclusivities
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import EXCLUSIVITIES
 from featurediff.loading import load_source
 from featurediff.meaning.source_sae import names_of_sae

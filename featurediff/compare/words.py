@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from featurediff.compare.summary import Summary
     from featurediff.features.questions import Asked
-    from featurediff.features.table import Thresholds
+    from featurediff.features.thresholds import Thresholds
 
 HOW_TO_READ_CELLS = (
     "A cell has the number of features that two sources share; below it Jaccard’s index, their share of the features "

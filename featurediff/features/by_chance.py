@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from featurediff.features.groups import Groups
-    from featurediff.features.table import Thresholds
+    from featurediff.features.thresholds import Thresholds
     from featurediff.labels import Side
 
     Bools = NDArray[np.bool_]

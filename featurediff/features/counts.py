@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from featurediff.features.by_chance import Rule
     from featurediff.features.evidence import Changes, Exclusive
     from featurediff.features.questions import Asked, Question
-    from featurediff.features.table import Thresholds
+    from featurediff.features.thresholds import Thresholds
     from featurediff.labels import Side
     from featurediff.sources.origin import Origin
     from featurediff.sources.pairs import Pairs

@@ -12,7 +12,8 @@ from featurediff.features.evidence import contrast_of
 from featurediff.features.evidence_columns import changes_on_control, goes_against
 from featurediff.features.exact_tests import wilson
 from featurediff.features.questions import CONTRASTS, EFFECTS, Asked, effect_of, quantity_of
-from featurediff.features.table import Thresholds, class_of
+from featurediff.features.table import class_of
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import EXCLUSIVITIES, PROMPTS, SIDES, Labels, Side, test_in_words
 from featurediff.wording import p_text, percent, quoted, rounded, signed, visible
 

@@ -41,12 +41,12 @@ from dashboard import (
 from featurediff import load
 from featurediff.app.dashboard.figure import plot_of
 from featurediff.app.dashboard.room import Room
-from featurediff.charts.scatter import lay_out
+from featurediff.charts.scatter_places import lay_out
 from featurediff.charts.view import View
 from featurediff.features.filters import Filters, filter_table
 from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 
 MEAN = "target_all_mean"
 KEPT = 12

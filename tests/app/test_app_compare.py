@@ -32,7 +32,7 @@ from featurediff.compare.overlap import shared_features
 from featurediff.compare.reading import read
 from featurediff.errors import DataError
 from featurediff.features.questions import Asked
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.sources.tree import find_sources
 
 HOSTILE = "![x](http://127.0.0.1:9/x.png) <b>*b*</b> :red[r] $a$ `c`"

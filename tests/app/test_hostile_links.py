@@ -110,7 +110,7 @@ def opened(tree):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEATUREDIFF_RESULTS", str(tree))
         read = files.read_whole
-        for module in ("sources.results", "meaning.explanation_files"):
+        for module in ("sources.result_files", "meaning.explanation_files"):
             patch.setattr(f"featurediff.{module}.read_whole", lambda path: found.append(path) or read(path))
         yield found
 

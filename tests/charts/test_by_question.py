@@ -12,7 +12,7 @@ from featurediff.charts.chart import make_chart
 from featurediff.charts.view import Kind, View
 from featurediff.features.evidence_columns import changes_on_control, goes_against
 from featurediff.features.questions import QUESTIONS, effect_of
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import Labels
 
 MINE = Labels("Pre", "Post", "Self", "Other")

@@ -12,7 +12,7 @@ from featurediff import load
 from featurediff.charts.finding import Found, count_found
 from featurediff.charts.view import View
 from featurediff.features.questions import QUESTIONS
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import Labels
 from featurediff.sources import demo
 

@@ -8,7 +8,7 @@ from tables import make_table
 
 from featurediff.charts.packing import Frame
 from featurediff.charts.scale import fit_scale
-from featurediff.charts.scatter import exact, spread
+from featurediff.charts.scatter_places import exact, spread
 
 MEAN, SHARE = "target_all_mean", "target_sparsity"
 

@@ -17,7 +17,8 @@ from featurediff.charts.chart import make_chart
 from featurediff.charts.colour import see_through
 from featurediff.charts.plotly_json import to_json
 from featurediff.charts.points import EXPLAINED_POINTS, FILL, INCONSISTENT_LINE, custom_data, mark
-from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.scatter import scatter
+from featurediff.charts.scatter_places import lay_out
 from featurediff.charts.style import KNOWN_COLOURS, LOOK, OTHER_COLOURS, colours
 from featurediff.charts.texts import HOVER_WIDTH, wrap
 from featurediff.charts.view import Kind, View, heading

@@ -13,7 +13,8 @@ from tables import make_results, make_table, untested
 
 from featurediff.charts.packing import ROW
 from featurediff.charts.points import EXPLAINED_POINTS, custom_data, mark
-from featurediff.charts.scatter import lay_out, scatter
+from featurediff.charts.scatter import scatter
+from featurediff.charts.scatter_places import lay_out
 from featurediff.charts.view import View
 from featurediff.charts.volcano import volcano
 from featurediff.charts.volcano_places import CEILING, FARTHEST, LINES, PLOT, lay_out_volcano
@@ -25,7 +26,7 @@ from featurediff.features.table import feature_table
 from featurediff.labels import Labels
 from featurediff.sources.demo import make_demo
 from featurediff.sources.origin import Origin
-from featurediff.sources.results import parse_results
+from featurediff.sources.result_files import parse_results
 
 SHARE, MEAN = "target_sparsity", "target_all_mean"
 PROMPTS = {"base": (8, 7), "chat": (10, 40)}

@@ -40,7 +40,7 @@ from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
 from featurediff.loading import load
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 from featurediff.sources.tree import find_sources
 from featurediff.wording import quoted
 

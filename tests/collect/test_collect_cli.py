@@ -12,7 +12,7 @@ import pytest
 import torch
 from collecting import make_family, write_prompts
 
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 
 ROOT = Path(__file__).parents[2]
 

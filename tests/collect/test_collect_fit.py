@@ -26,7 +26,7 @@ from featurediff.collect.fit import Fit
 from featurediff.collect.planning import plan
 from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 
 SIDES, SETS = ("base", "chat"), ("target", "control")
 SCALED = {

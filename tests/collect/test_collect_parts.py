@@ -29,7 +29,7 @@ from featurediff.collect.planning import plan
 from featurediff.collect.pools import Pool, parse_pools
 from featurediff.collect.run import execute
 from featurediff.errors import DataError
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 from featurediff.wording import quoted
 
 ASKED = {name: [text for text in texts if text] for name, texts in PROMPTS.items()}

@@ -21,7 +21,7 @@ from featurediff.compare.page import comparison_page
 from featurediff.compare.reading import read
 from featurediff.errors import DataError
 from featurediff.features.evidence import CAVEAT, NOT_CORRECTED
-from featurediff.features.table import Thresholds
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import Labels
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import find_sources

@@ -9,7 +9,7 @@ from featurediff.compare.reading import read
 from featurediff.compare.words import how_to_read, unequal_prompts, what_is_kept, what_is_shared
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.questions import Asked
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import PROMPTS, SIDES, Labels
 from featurediff.sources.tree import describe_source
 

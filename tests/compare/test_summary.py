@@ -23,7 +23,7 @@ from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
 from featurediff.features.evidence_columns import question_q
 from featurediff.features.questions import EFFECTS, QUESTIONS, Asked
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.loading import assemble, load
 from featurediff.sources.demo import make_demos
 from featurediff.sources.tree import Source, describe_source, find_sources

@@ -21,7 +21,7 @@ from featurediff.features.by_chance import (
 )
 from featurediff.features.exact_tests import fisher
 from featurediff.features.exchange import exchange_rates
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 
 PUBLISHED = Thresholds()
 

@@ -12,7 +12,8 @@ from featurediff.features.by_chance import Rule
 from featurediff.features.counts import chance_table
 from featurediff.features.evidence import assess_exclusive
 from featurediff.features.questions import DIRECTIONS, QUESTIONS
-from featurediff.features.table import NO_PAGE, Threshold, Thresholds, feature_table
+from featurediff.features.table import NO_PAGE, feature_table
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.sources.pairs import Pairs
 from featurediff.study import Study

@@ -13,7 +13,8 @@ from featurediff.features.questions import CONTRASTS, EFFECTS
 from featurediff.labels import PROMPTS, SIDES
 from featurediff.sources import demo
 from featurediff.sources.pairs import Pairs
-from featurediff.sources.results import Results, parse_results
+from featurediff.sources.result_files import parse_results
+from featurediff.sources.results import Results
 
 
 def column(cells, token_type, side, feature):

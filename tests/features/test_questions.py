@@ -18,7 +18,8 @@ from featurediff.features.questions import (
     is_tested,
     quantity_of,
 )
-from featurediff.features.table import KEPT_BY, Threshold, Thresholds, feature_table
+from featurediff.features.table import KEPT_BY, feature_table
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import EXCLUSIVITIES, SIDES
 
 METRICS = ("target_all_mean", "target_sparsity", "target_all_std")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurediff.features.rule_notes import rule_notes
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.sources.origin import Origin
 
 SHARES = (

@@ -11,7 +11,8 @@ from featurediff import load
 from featurediff.errors import DataError
 from featurediff.features.filters import Filters, blocking_filter, filter_table
 from featurediff.features.questions import QUESTIONS, Asked
-from featurediff.features.table import Threshold, Thresholds, count_answers, feature_table, values, with_difference
+from featurediff.features.table import count_answers, feature_table, values, with_difference
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.pages import FeaturePages
 from featurediff.sources import demo

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from featurediff import load
 from featurediff.cli import app
 from featurediff.errors import DataError
-from featurediff.features.table import Threshold, Thresholds
+from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.meaning.explain import explain
 from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.meaning.neuronpedia_server import Servers

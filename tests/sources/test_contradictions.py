@@ -8,7 +8,8 @@ from tables import make_model
 from featurediff import load
 from featurediff.sources.contradictions import contradictions, divisor_of_std
 from featurediff.sources.notes import notes, std_in_words
-from featurediff.sources.results import Results, parse_results
+from featurediff.sources.result_files import parse_results
+from featurediff.sources.results import Results
 
 N = 40
 

@@ -12,7 +12,8 @@ from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.demo import Demo, make_demo
 from featurediff.sources.demo_features import PLANTED_EACH, TOKEN_TYPES
 from featurediff.sources.notes import notes
-from featurediff.sources.results import is_synthetic, parse_results
+from featurediff.sources.result_files import parse_results
+from featurediff.sources.results import is_synthetic
 
 SIZES = [(16_384, 40, 0), (16_384, 40, 1), (16_384, 40, 7), (8_192, 100, 2), (32_768, 25, 3)]
 CATEGORIES = {

@@ -29,7 +29,7 @@ from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.activations import find_activations
 from featurediff.sources.pairs import read_pairs
 from featurediff.sources.pt_zip import MAX_ENTRIES
-from featurediff.sources.results import parse_results
+from featurediff.sources.result_files import parse_results
 
 
 def check(message, says):

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from featurediff import files
 from featurediff.errors import DataError
 from featurediff.files import file_identity
+from featurediff.sources.model_pair import words_of_models
 from featurediff.sources.notes import notes
-from featurediff.sources.results import ModelResults, Results, parse_results, read_results, words_of_models
+from featurediff.sources.result_files import parse_results, read_results
+from featurediff.sources.results import ModelResults, Results
 
 
 def saved(data, **options) -> bytes:

@@ -11,7 +11,7 @@ from builders import NUM_FEATURES, TOKEN_TYPES, make_source, model_data
 from featurediff.errors import DataError
 from featurediff.loading import load
 from featurediff.sources.fit import parse_fit
-from featurediff.sources.results import read_results
+from featurediff.sources.result_files import read_results
 from featurediff.sources.shares import read_shares
 
 GOOD = {"variance_explained": 0.8, "relative_error": 0.1, "cosine": 0.9, "norm": 20.5, "l0": 31}

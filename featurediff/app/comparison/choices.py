@@ -13,7 +13,7 @@ from featurediff.app.session import session
 from featurediff.app.thresholds import choose_family, choose_largest_q, choose_thresholds
 from featurediff.app.url import COMPARISON, LABELS, MOST_LABEL, bad_numbers, enter, settle, surplus
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
-from featurediff.features.table import Thresholds
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import Labels
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from featurediff.compare.reading import try_read
 from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
 from featurediff.features.questions import Asked, Family
-from featurediff.features.table import Thresholds
+from featurediff.features.thresholds import Thresholds
 from featurediff.labels import Labels
 from featurediff.sources.tree import Source, in_one_state
 

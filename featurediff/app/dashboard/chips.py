@@ -15,7 +15,7 @@ from featurediff.app.dashboard.rows import MOST_ROWS
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import STARRED, session
 from featurediff.charts.finding import plural_of
-from featurediff.features.table import Thresholds
+from featurediff.features.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

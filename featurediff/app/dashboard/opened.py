@@ -16,10 +16,11 @@ from featurediff.charts.finding import finding
 from featurediff.charts.view import View
 from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.questions import Family, Question, quantity_of
-from featurediff.features.table import Thresholds, count_answers
+from featurediff.features.table import count_answers
+from featurediff.features.thresholds import Thresholds
 from featurediff.loading import assemble, explain, read
 from featurediff.meaning.explanation_files import parse_explanations
-from featurediff.sources.results import parse_results
+from featurediff.sources.result_files import parse_results
 from featurediff.sources.tree import Source
 from featurediff.study import Study
 
