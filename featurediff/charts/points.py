@@ -89,15 +89,7 @@ def point_traces(
                 "name": text(labels.category(exclusivity, inconsistent)),
                 "legendgroup": token_type,
                 "legendgrouptitle": {"text": text(token_type)},
-                "marker": {
-                    "size": SIZES[exclusivity],
-                    "color": see_through(palette[token_type], FILL),
-                    "symbol": SYMBOLS[exclusivity],
-                    "line": INCONSISTENT_LINE
-                    if inconsistent
-                    else {"width": CONSISTENT_WIDTH, "color": palette[token_type]},
-                    "opacity": 1,
-                },
+                "marker": _marker(exclusivity, palette[token_type], inconsistent=inconsistent),
                 "customdata": found[here],
                 **({} if ends is None else {"text": ends[here]}),
                 "hovertemplate": _hover(
@@ -107,6 +99,17 @@ def point_traces(
             }
         )
     return traces
+
+
+def _marker(exclusivity: str, colour: str, *, inconsistent: bool) -> dict[str, object]:
+    """Return what the points of a class look like, in the colour of their position."""
+    return {
+        "size": SIZES[exclusivity],
+        "color": see_through(colour, FILL),
+        "symbol": SYMBOLS[exclusivity],
+        "line": INCONSISTENT_LINE if inconsistent else {"width": CONSISTENT_WIDTH, "color": colour},
+        "opacity": 1,
+    }
 
 
 def _ends(table: pd.DataFrame, view: View, texts: NDArray[np.object_] | None) -> NDArray[np.object_] | None:

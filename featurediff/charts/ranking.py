@@ -126,21 +126,12 @@ def _dots(
     is_evident: bool,
 ) -> dict[str, object]:
     """Return the trace of the rows of one token type, with evidence or without."""
-    rows, labels = ranked.iloc[here], view.labels
+    rows = ranked.iloc[here]
     token_type = str(rows["token_type"].iloc[0])
     effect, low, high = (rows[name].to_numpy() for name in ("effect", "low", "high"))
     numbers = tuple(rows[name].to_numpy() for name in ("base", "chat", "change"))
     bars = {"type": "data", "symmetric": False, "array": high - effect, "arrayminus": effect - low}
     said = class_lines(rows, view)
-    lines = [
-        f"<b>Feature %{{customdata[0]:d}}</b> at {text(token_type)}",
-        *value_lines(view.metric, labels),
-        *evidence_lines(ranked, view.question, view.metric, labels),
-        "",
-        *count_lines(origin, labels),
-        "",
-        "%{text}",
-    ]
     return {
         "type": "scatter",
         "x": effect,
@@ -155,9 +146,23 @@ def _dots(
         else {"size": 8, "color": see_through(colour, 0), "line": {"width": 1.5, "color": colour}},
         "customdata": custom_data(rows, numbers, effect_of(view.question, view.metric)),
         "text": [f"{one}<br>{other}" for one, other in zip(said, wrap(rows["explanation"]), strict=True)],
-        "hovertemplate": "<br>".join(lines) + "<extra></extra>",
+        "hovertemplate": _hover(ranked, token_type, view, origin),
         "hoverlabel": hover_label(colour),
     }
+
+
+def _hover(ranked: pd.DataFrame, token_type: str, view: View, origin: Origin) -> str:
+    """Return the hover template of the dots of one token type; the columns are those of `points.custom_data`."""
+    lines = [
+        f"<b>Feature %{{customdata[0]:d}}</b> at {text(token_type)}",
+        *value_lines(view.metric, view.labels),
+        *evidence_lines(ranked, view.question, view.metric, view.labels),
+        "",
+        *count_lines(origin, view.labels),
+        "",
+        "%{text}",
+    ]
+    return "<br>".join(lines) + "<extra></extra>"
 
 
 def _names(ranked: pd.DataFrame, at: NDArray[np.float64]) -> dict[str, object]:

@@ -102,10 +102,7 @@ def count_bars(
                 col=1 + parts.index(part),
             )
     _lay_out_rows(fig, [names[source] for source in sources], ROW_GAP + BAR * len(token_types))
-    for column, part in enumerate(parts, 1):
-        longest = _longest(tidy[tidy["part"] == part])
-        room = _room(fig, column, len(parts)) if is_numbered else 1.05
-        fig.update_xaxes(whole_ticks(longest), range=[0, room * longest], col=column)
+    _fit_counts(fig, tidy, parts, is_numbered=is_numbered)
     return fig
 
 
@@ -117,6 +114,14 @@ def _lay_out_rows(fig: go.Figure, names: Sequence[str], height: int) -> None:
     ticks = {"tickvals": list(range(len(names))), "ticktext": [text(shorten(name)) for name in names]}
     fig.update_yaxes(ticks, range=[len(names) - 0.5, -0.5], showgrid=False, zeroline=False, ticklabelstandoff=6)
     fig.update_yaxes(automargin=True, col=1)
+
+
+def _fit_counts(fig: go.Figure, tidy: pd.DataFrame, parts: Sequence[str], *, is_numbered: bool) -> None:
+    """Fit the axis of each panel to its longest bar, and to the numbers at the ends of bars."""
+    for column, part in enumerate(parts, 1):
+        longest = _longest(tidy[tidy["part"] == part])
+        room = _room(fig, column, len(parts)) if is_numbered else 1.05
+        fig.update_xaxes(whole_ticks(longest), range=[0, room * longest], col=column)
 
 
 def layer_lines(series: pd.DataFrame, labels: Labels | None = None) -> go.Figure:

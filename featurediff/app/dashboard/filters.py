@@ -58,16 +58,25 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
     token_types : tuple of str
         The source's positions, in the files' order: what colours go by.
     """
-    labels = view.labels
     only_evidence = st.toggle(
         f"Only what has evidence ({counts.significant:,})",
         key="evidence",
         bind="query-params",
         help=f"Only features whose q for the question is at most {view.alpha:g}. {CAVEAT}",
     )
+    return Filters(
+        choose_positions(token_types, counts),
+        choose_classes(view.labels, counts),
+        choose_consistency(counts),
+        max_q=view.alpha if only_evidence else None,
+    )
+
+
+def choose_positions(token_types: tuple[str, ...], counts: KeptCounts) -> tuple[str, ...]:
+    """Draw the filter by position."""
     palette = colours(token_types)
     settle("token_types", token_types, many=True)
-    chosen_types = st.pills(
+    chosen = st.pills(
         "Position",
         token_types,
         selection_mode="multi",
@@ -75,8 +84,13 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
         format_func=lambda name: _entry(_in_colour(r"\bullet", palette[name]), name, counts.of_type[name]),
         help="Token of the chat template at which the SAE was read, with its colour in the chart. None chosen: all.",
     )
+    return tuple(chosen)
+
+
+def choose_classes(labels: Labels, counts: KeptCounts) -> tuple[str, ...]:
+    """Draw the filter by exclusivity."""
     settle("exclusivity", EXCLUSIVITIES, many=True)
-    exclusivity = st.pills(
+    chosen = st.pills(
         "Class",
         EXCLUSIVITIES,
         selection_mode="multi",
@@ -85,8 +99,13 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
         help="In which models the feature is active on target prompts and on no control prompt, with its symbol in the "
         "chart. It may still be active in the other model: the thick red border marks those.",
     )
+    return tuple(chosen)
+
+
+def choose_consistency(counts: KeptCounts) -> Consistency:
+    """Draw the filter by consistency; both chosen is none chosen."""
     settle("consistency", CONSISTENCIES, many=True)
-    consistency = st.pills(
+    chosen = st.pills(
         "Consistency",
         CONSISTENCIES,
         selection_mode="multi",
@@ -99,8 +118,7 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
         label_visibility="collapsed",
         help="Inconsistent: exclusive in one model, but active on the other’s control prompts (thick red border).",
     )
-    which: Consistency = consistency[0] if len(consistency) == 1 else "all"
-    return Filters(tuple(chosen_types), tuple(exclusivity), which, max_q=view.alpha if only_evidence else None)
+    return chosen[0] if len(chosen) == 1 else "all"
 
 
 def _entry(symbol: str, name: str, count: int) -> str:
