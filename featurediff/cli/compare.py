@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, check_endings, read_thresholds
+from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, check_outputs, read_thresholds
 from featurediff.cli.terminal import err, find_and_tell, out, print_table, printable, show_progress
 from featurediff.compare.count_words import (
     groups_in_words,
@@ -64,8 +64,7 @@ def compare_sources(
     from featurediff.compare.summary import Fault, Summary
     from featurediff.compare.words import what_is_shared
 
-    check_endings({"--csv": csv, "--overlap-csv": overlap_csv, "--html": html})
-    _check_outputs({"--csv": csv, "--overlap-csv": overlap_csv, "--html": html})
+    check_outputs({"--csv": csv, "--overlap-csv": overlap_csv, "--html": html})
     thresholds = read_thresholds(min_target, max_control)
     sources = find_and_tell(results)
     with show_progress() as progress:
@@ -98,23 +97,6 @@ def compare_sources(
     if faults:
         msg = f"{len(faults)} of the sources could not be read; the others are compared."
         raise DataError(msg)
-
-
-def _check_outputs(given: Mapping[str, Path | None]) -> None:
-    """
-    Check that no two outputs are one file.
-
-    Raises
-    ------
-    DataError
-        If two are.
-    """
-    there = {option: path for option, path in given.items() if path}
-    for option, path in there.items():
-        other = next((name for name, same in there.items() if same == path and name != option), None)
-        if other:
-            msg = f"{option} and {other} name the same file. Give each its own."
-            raise DataError(msg)
 
 
 def _row(row: Mapping[Any, Any]) -> list[str]:

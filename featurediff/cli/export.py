@@ -13,7 +13,7 @@ from featurediff import export as files
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import Kind, View, default_metric, nothing_kept
 from featurediff.cli.ids import read_ids
-from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, check_endings, read_thresholds
+from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, check_outputs, read_thresholds
 from featurediff.cli.terminal import err, find_and_tell, printable, show_progress
 from featurediff.errors import DataError
 from featurediff.features.evidence import ALPHA
@@ -124,13 +124,10 @@ def export_sources(
     if not any(outputs.paths):
         msg = "Nothing to write: name at least one of --csv, --html and --parquet."
         raise DataError(msg)
-    named = [path for path in outputs.paths if path]
-    is_alone = len(describe_source(source_dir).missing) < 2
+    source = describe_source(source_dir)
+    is_alone = len(source.missing) < 2
     if is_alone:
-        check_endings({"--csv": csv, "--html": html, "--parquet": parquet})
-    if len(set(named)) < len(named) and is_alone:
-        msg = "Two of --csv, --html and --parquet name the same file. Give each its own."
-        raise DataError(msg)
+        check_outputs({"--csv": csv, "--html": html, "--parquet": parquet})
     view = View(
         thresholds=read_thresholds(min_target, max_control),
         filters=Filters(
@@ -154,36 +151,66 @@ def export_sources(
         by_share=by_share,
     )
 
-    def export(source: Source, outputs: Outputs) -> None:
-        study = load_source(source, explanations, neuronpedia_template)
-        for note in study.explanation_notes():
-            err.print(printable(f"Note: {note}", "yellow"))
-        named = study.labels
-        labels = replace(view.labels, base=base_label or named.base, chat=chat_label or named.chat)
-        shown = replace(view, labels=labels, metric=metric or default_metric(study.results))
-        shown.check(study.results)
-        if by_share and study.sae_fit.shares is None:
-            msg = (
-                f"`{source.folder}` has no usable difference.parquet, so that no share is known. Leave --by-share out."
-            )
-            raise DataError(msg)
-        _write(study, shown, outputs, offline=offline)
+    wanted = Wanted(view, metric, base_label, chat_label, explanations, neuronpedia_template, offline)
+    if is_alone or kind_of(source_dir) != "folder":
+        _export(source, outputs, wanted)
+    else:
+        _export_tree(source_dir, outputs, wanted)
 
-    alone = describe_source(source_dir)
-    if len(alone.missing) < 2 or kind_of(source_dir) != "folder":
-        export(alone, outputs)
-        return
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of each source, as the options say it."""
+
+    view: View
+    """But for the metric and the models' labels."""
+
+    metric: str | None
+    """None for the usual one of the source."""
+
+    base_label: str | None
+    """None for what the source's files call the model; likewise for chat."""
+
+    chat_label: str | None
+
+    explanations: Path | None
+    """None for those found beside the source."""
+
+    template: str | None
+    """URL of a feature's page; None for the known one."""
+
+    offline: bool
+    """Whether plotly.js is inside a page."""
+
+
+def _export_tree(results: Path, outputs: Outputs, wanted: Wanted) -> None:
+    """Export every source of a tree; one that cannot be exported does not stop the others."""
     failed = 0
     with show_progress() as progress:
-        for source in progress.track(find_and_tell(source_dir), description="Exporting"):
+        for source in progress.track(find_and_tell(results), description="Exporting"):
             try:
-                export(source, outputs.below(source.name))
+                _export(source, outputs.below(source.name), wanted)
             except DataError as error:
                 failed += 1
                 err.print(printable(f"{source.name}: {error}", "red"))
     if failed:
         msg = f"{failed} of the sources could not be exported; the others are written."
         raise DataError(msg)
+
+
+def _export(source: Source, outputs: Outputs, wanted: Wanted) -> None:
+    """Load one source, and write what is wanted of it."""
+    study = load_source(source, wanted.explanations, wanted.template)
+    for note in study.explanation_notes():
+        err.print(printable(f"Note: {note}", "yellow"))
+    view, named = wanted.view, study.labels
+    labels = replace(view.labels, base=wanted.base_label or named.base, chat=wanted.chat_label or named.chat)
+    view = replace(view, labels=labels, metric=wanted.metric or default_metric(study.results))
+    view.check(study.results)
+    if view.by_share and study.sae_fit.shares is None:
+        msg = f"`{source.folder}` has no usable difference.parquet, so that no share is known. Leave --by-share out."
+        raise DataError(msg)
+    _write(study, view, outputs, offline=wanted.offline)
 
 
 def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None:

@@ -38,9 +38,9 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp", ".gif")
 _OTHERS = (*_PICTURES, ".csv", ".tsv", ".html", ".htm", ".parquet", ".json", ".xlsx", ".xls", ".pt", ".md")
 
 
-def check_endings(outputs: Mapping[str, Path | None]) -> None:
+def check_outputs(outputs: Mapping[str, Path | None]) -> None:
     """
-    Hold the names of files to what is written into them.
+    Hold the names of files to what is written into them, and let no two be the same.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def check_endings(outputs: Mapping[str, Path | None]) -> None:
     Raises
     ------
     DataError
-        If a name has the ending of another kind of file.
+        If a name has the ending of another kind of file, or two options name one file.
     """
     for option, path in outputs.items():
         if path is None:
@@ -61,6 +61,10 @@ def check_endings(outputs: Mapping[str, Path | None]) -> None:
             picture = " It has a button that saves a picture." if option == "--html" and ending in _PICTURES else ""
             better = path.with_suffix(endings[0])
             msg = f"{option} writes {kind}, but `{path}` ends in {path.suffix}. Call it `{better}`.{picture}"
+            raise DataError(msg)
+        other = next((name for name, same in outputs.items() if same == path and name != option), None)
+        if other:
+            msg = f"{option} and {other} name the same file. Give each its own."
             raise DataError(msg)
 
 

@@ -940,7 +940,7 @@ def test_what_is_no_id(word):
 def test_two_outputs_of_one_name_are_refused(source_dir, tmp_path):
     """`--csv F --html F` wrote the page over the table, and said nothing."""
     out = tmp_path / "out"
-    message = "Two of --csv, --html and --parquet name the same file. Give each its own."
+    message = "--csv and --html name the same file. Give each its own."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         run("export", source_dir, "--csv", out, "--html", out)
     assert not out.exists()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from featurediff.cli.ids import read_ids
-from featurediff.cli.options import check_endings
+from featurediff.cli.options import check_outputs
 from featurediff.errors import DataError
 
 
@@ -73,5 +73,5 @@ def test_files_with_the_ending_of_another_kind(tmp_path, option, name, message):
     from pathlib import Path
 
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        check_endings({option: Path(name), "--csv" if option != "--csv" else "--html": None})
-    check_endings({option: tmp_path / "without", "--html": tmp_path / "p.htm", "--csv": Path("/dev/stdout")})
+        check_outputs({option: Path(name), "--csv" if option != "--csv" else "--html": None})
+    check_outputs({option: tmp_path / "without", "--html": tmp_path / "p.htm", "--csv": Path("/dev/stdout")})
