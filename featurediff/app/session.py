@@ -96,6 +96,12 @@ class Session:
     table: int = 0
     """Part of the table's key: another number makes a table without a marked cell."""
 
+    start: int = 0
+    """How many rows of the whole table stand before those that are sent."""
+
+    seek: bool = True
+    """Whether the table shall be scrolled to the picked feature: not after a click in it, nor after a sort."""
+
     sort: Sort | None = None
     """What the table is sorted by; None for the order of evidence."""
 

@@ -580,7 +580,7 @@ def test_more_rows_than_a_browser_takes_are_cut_to_the_largest_differences(monke
     at = open_app()
     assert not at.exception
     assert count(at) == "21,000 features"
-    assert "The table lists the first 1,000; downloads have all." in help_of_count(at)
+    assert "The table lists 1,000 at a time; downloads have all." in help_of_count(at)
     assert rows(at) == [("model", i) for i in range(20_999, 19_999, -1)]
     click_header(at, "feature_id")
     assert rows(at) == [("model", i) for i in range(1_000)], "any feature can be sorted to the top"

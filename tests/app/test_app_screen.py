@@ -1,9 +1,11 @@
 """The one screen: sorting, marks, chips, the legend's counts, the evidence switch, and how its room is shared out."""
 
+import json
 import math
 
 import pandas as pd
 import pytest
+import streamlit as st
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
 from dashboard import (
@@ -20,13 +22,13 @@ from dashboard import (
     open_share,
     remove_chip,
     rows,
+    said,
     shown_of,
     significant,
     table_of,
     warnings_of,
 )
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from featurediff import load
 from featurediff.app.dashboard.room import GAP, HEAD, NARROW, Room
@@ -303,6 +305,78 @@ def test_where_nothing_is_shown_the_places_say_what_they_are_for():
     assert "The table lists none." in [caption.value for caption in at.caption]
 
 
+# The picked feature's row
+
+
+def marked(at):
+    """The cell that the browser is told to mark, and to scroll to: its row; None where it is told to mark none."""
+    told = table_of(at).proto.selection_state
+    cells = json.loads(told)["selection"]["cells"] if told else "not told"
+    return cells if cells == "not told" else cells[0][0] if cells else None
+
+
+def test_the_table_marks_and_seeks_what_is_picked_elsewhere():
+    """A feature picked on the chart, or by “next”, could be far out of the table's view."""
+    at = open_app()
+    assert marked(at) == "not told"
+    last = rows(at)[-1]
+    at = open_app(feature="{1}@{0}".format(*last))
+    assert marked(at) == KEPT - 1
+    at.button(key="step-1").click().run()
+    assert marked(at) == KEPT - 2
+    assert held(at).picked == rows(at)[KEPT - 2]
+    at.button(key="star").click().run()
+    assert marked(at) == "not told", "the mark is there already"
+    at.button(key="close").click().run()
+    assert marked(at) is None
+
+
+def test_a_click_in_the_table_and_a_sort_leave_it_where_it_is():
+    at = open_app()
+    click_row(at, 4)
+    assert marked(at) == "not told"
+    click_header(at, "explanation")
+    assert marked(at) == "not told"
+    assert held(at).picked in rows(at)
+
+
+def test_a_mark_goes_when_another_feature_comes_into_its_row():
+    """The browser keeps the number of the row that it marks, whichever feature stands there."""
+    at = open_app()
+    row = next(i for i, (token_type, _) in enumerate(rows(at)) if token_type == "newline")
+    click_row(at, row + 1)
+    at.pills(key="token_types").set_value(["newline"]).run()
+    assert (marked(at) is None) == (held(at).picked not in rows(at) or rows(at).index(held(at).picked) != row + 1)
+
+
+def test_rows_beyond_those_that_are_sent_are_reached(monkeypatch, results):
+    """A feature beyond the first thousand was “not in the table”, and had no next one."""
+    monkeypatch.setattr("featurediff.app.dashboard.rows.MOST_ROWS", 5)
+    monkeypatch.setattr("featurediff.app.dashboard.pick.MOST_ROWS", 5)
+    st.cache_resource.clear()
+    whole = in_order(load(results), "feature_id", falling=False)
+    at = open_app(feature="{1}@{0}".format(*whole[7]))
+    click_header(at, "feature_id")
+    assert rows(at) == whole[:5], "a sort shows its first rows"
+    assert "not in the table" not in said(at)
+    at.button(key="step1").click().run()
+    assert (held(at).picked, rows(at)) == (whole[8], whole[5:10])
+    click_header(at, "feature_id")
+    click_header(at, "feature_id")
+    click_row(at, 4)
+    for i in range(5, KEPT):
+        at.button(key="step1").click().run()
+        assert held(at).picked == whole[i]
+        assert rows(at) == whole[i // 5 * 5 :][:5]
+        assert marked(at) == i % 5
+    assert at.button(key="step1").disabled
+    for i in range(KEPT - 2, 3, -1):
+        at.button(key="step-1").click().run()
+        assert held(at).picked == whole[i]
+    assert rows(at) == whole[:5]
+    st.cache_resource.clear()
+
+
 # The legend, and evidence
 
 
@@ -385,7 +459,7 @@ def test_a_narrow_and_short_window_has_a_lower_chart():
     assert Room(900, 800).is_tall is False
 
 
-@given(st.integers(0, 5_000), st.integers(0, 5_000))
+@given(strategies.integers(0, 5_000), strategies.integers(0, 5_000))
 def test_chart_table_and_details_fill_the_room(width, height):
     room = Room.within(width, height)
     if room.is_narrow:

@@ -196,6 +196,22 @@ def test_a_click_anywhere_in_a_row_picks_it(screen, x):
     screen.expect_detail(row)
 
 
+def test_the_row_of_what_is_picked_is_in_view(screen):
+    """“Next” went on below the table's last row in view, and a click on a point marked a row that nobody saw."""
+    screen.open()
+    screen.pick_row(0)
+    shown = len(screen.cells())
+    for _ in range(shown + 3):
+        screen.press("step1")
+    marks = [row["★"] for row in screen.cells()]
+    assert marks.count("▸") == 1
+    assert marks[0] != "▸", "it was scrolled no further than it must"
+    before = places(screen)
+    screen.press("step1")
+    assert [row["★"] for row in screen.cells()].count("▸") == 1
+    assert places(screen) == before
+
+
 # Nothing traps, nothing is lost
 
 

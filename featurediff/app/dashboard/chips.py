@@ -35,7 +35,7 @@ def show_count(shown: Shown, opened: Opened) -> None:
     """Say how many features are shown, of how many."""
     found = len(shown.at)
     text = plural_of(found) if found == len(shown.kept) else f"{found:,} of {plural_of(len(shown.kept))}"
-    listed = f" The table lists the first {MOST_ROWS:,}; downloads have all." if found > MOST_ROWS else ""
+    listed = f" The table lists {MOST_ROWS:,} at a time; downloads have all." if found > MOST_ROWS else ""
     features = f"{opened.study.results.num_features:,}"
     st.markdown(
         f"**{text}**", width="content", help=f"Of {features} in the SAE. A feature counts once per position.{listed}"

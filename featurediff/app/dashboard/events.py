@@ -76,16 +76,15 @@ def on_table(order: list[tuple[str, int]]) -> None:
     if chosen["columns"]:
         here.sort = Sort.by(chosen["columns"][0], here.sort)
         here.table += 1
+        here.start = 0
     elif chosen["cells"]:
         here.picked = order[chosen["cells"][0][0]]
 
 
 def pick(key: tuple[str, int] | None) -> None:
-    """Show the details of a feature, or none; a cell that is marked in the table loses its mark."""
+    """Show the details of a feature, and its row in the table; or none."""
     here = session()
-    table = st.session_state.get(here.table_key)
-    here.picked = key
-    here.table += bool(table and table["selection"]["cells"])
+    here.picked, here.seek = key, True
 
 
 def on_box() -> None:

@@ -213,7 +213,7 @@ def catch_points(opened: Opened, view: View, box: dict[str, Any], size: Size) ->
 
 
 def label_points(drawing: Drawing, layout: dict[str, Any], labelled: Labelled, size: Size) -> list[dict[str, object]]:
-    """Return the annotations that label points of a drawn chart, as far as there is room; see `charts.point_labels`."""
+    """Return the annotations that label points of a chart, the id alone where more has no room; see `point_labels`."""
     width, height = plot_of(size, square="scaleanchor" in layout["xaxis"])
     (x0, x1), (y0, y1) = (layout[axis]["range"] for axis in ("xaxis", "yaxis"))
 
@@ -221,7 +221,10 @@ def label_points(drawing: Drawing, layout: dict[str, Any], labelled: Labelled, s
         return np.column_stack([(x - x0) / (x1 - x0) * width, (y1 - y) / (y1 - y0) * height])
 
     traces = [trace for trace in drawing["data"] if "customdata" in trace]
-    wanted = {(token_type, feature_id): (rank, words) for rank, (token_type, feature_id, words) in enumerate(labelled)}
+    wanted = {
+        (token_type, feature_id): (rank, tuple(dict.fromkeys([words, str(feature_id)])))
+        for rank, (token_type, feature_id, words) in enumerate(labelled)
+    }
     found = []
     for trace in traces:
         ids = trace["customdata"][:, 0].astype(np.int64)
@@ -246,7 +249,7 @@ def label_points(drawing: Drawing, layout: dict[str, Any], labelled: Labelled, s
     )
     look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": "gray", "font": {"size": FONT}}
     return [
-        look | {"x": at_x, "y": at_y, "ax": place[0], "ay": place[1], "text": said, "standoff": 5}
-        for said, at_x, at_y, place in zip(words, x, y, places, strict=True)
+        look | {"x": at_x, "y": at_y, "ax": place[0], "ay": place[1], "text": place[2], "standoff": 5}
+        for at_x, at_y, place in zip(x, y, places, strict=True)
         if place
     ]

@@ -10,7 +10,7 @@ from featurediff.app.dashboard.chart import link_chart
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_no_downloads
 from featurediff.app.dashboard.events import write_picked
-from featurediff.app.dashboard.rows import can_sort, list_rows
+from featurediff.app.dashboard.rows import MOST_ROWS, Rows, can_sort, find_start, list_rows
 from featurediff.app.dashboard.share import show_share
 from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
@@ -62,7 +62,7 @@ def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
     here = session()
     if not can_sort(here.sort, shown, view):
         here.sort = None
-    rows = list_rows(opened, view, shown, tuple(sorted(stars_here())), here.sort)
+    rows, steps = list_around(screen)
     with places.link:
         link_chart(screen)
     with places.table:
@@ -72,11 +72,26 @@ def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
         show_table(rows, view, room.table if is_explained else room.table.less(UNEXPLAINED))
     with places.details:
         if here.picked:
-            show_feature(here.picked, rows.order, opened, view, room)
+            show_feature(here.picked, steps, opened, view, room)
         else:
             st.caption(DETAILS)
     with places.share:
         show_share(rows.ids, len(shown.at), opened.study, view)
+
+
+def list_around(screen: OnScreen) -> tuple[Rows, list[tuple[str, int]]]:
+    """Return the table's rows, and what “previous” and “next” go through: the rows round the picked feature."""
+    here, stars = session(), tuple(sorted(stars_here()))
+    asked = screen.opened, screen.view, screen.shown, stars, here.sort
+    here.start = here.start if here.start < len(screen.shown.at) else 0
+    rows = list_rows(*asked, here.start)
+    if not here.picked or here.picked in rows.order or len(screen.shown.at) <= MOST_ROWS:
+        return rows, rows.steps
+    start = find_start(*asked, here.picked)
+    others = list_rows(*asked, start)
+    if here.seek:
+        here.start, rows = start, others
+    return rows, others.steps
 
 
 def have_changed(opened: Opened) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from featurediff.sources.origin import Origin
 
 MOST_ROWS = 1_000
-"""Rows that are sent to the browser; any feature can be sorted or searched to the top."""
+"""Rows that are sent to the browser: the first, or those round the picked feature."""
 
 CARRIES = "carries"
 """The column with each feature's share of what differs between the models, where a file says so."""
@@ -63,6 +63,15 @@ class Rows:
     cells: pd.DataFrame
     """What the rows show, a column each, in the order of the screen."""
 
+    around: tuple[list[tuple[str, int]], list[tuple[str, int]]] = ([], [])
+    """The row before the first one and the row after the last one, where the table has more than is sent."""
+
+    @property
+    def steps(self) -> list[tuple[str, int]]:
+        """What “previous” and “next” go through: the rows, and those just outside."""
+        before, after = self.around
+        return [*before, *self.order, *after]
+
     @property
     def ids(self) -> list[int]:
         """The features, each once."""
@@ -74,14 +83,16 @@ def _what_cells_say(view: View) -> str:
     return repr((view.metric, view.labels, view.question, view.by))
 
 
-@st.cache_resource(
-    max_entries=16,
-    show_spinner=False,
-    hash_funcs=KEYS | {View: _what_cells_say, Shown: attrgetter("digest_at"), Sort: repr},
-)
-def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None) -> Rows:
+LISTING = KEYS | {View: _what_cells_say, Shown: attrgetter("digest_at"), Sort: repr}
+"""What caches of rows go by."""
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=LISTING)
+def list_rows(
+    opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None, start: int = 0
+) -> Rows:
     """
-    Return the table's rows.
+    Return the table's rows: up to `MOST_ROWS`.
 
     Parameters
     ----------
@@ -91,17 +102,53 @@ def list_rows(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], 
         Features with a star, in ascending order.
     sort : Sort or None
         The order; None for evidence first, see `listing.order_by_evidence`.
+    start : int
+        How many rows stand before the first one.
     """
-    listed = shown.rows()
-    if view.by == "feature":
-        listed = list_features(listed, view.asked, view.by)
-    if sort is None:
-        order = order_by_evidence(listed, view.asked, MOST_ROWS)
+    listed = _list(shown, view)
+    if sort is None and not start:
+        order = order_by_evidence(listed, view.asked, MOST_ROWS + 1)
     else:
-        order = _order(listed, view, opened.study.origin, stars, sort)[:MOST_ROWS]
-    rows = listed.iloc[order]
-    keys = list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
-    return Rows(keys, _fill(rows, view, opened.study.origin, stars))
+        order = _order_all(opened, view, shown, stars, sort)
+    end = start + MOST_ROWS
+    rows = listed.iloc[order[start:end]]
+    before, after = (
+        _keys_of(listed.iloc[order[part]]) for part in (slice(max(start - 1, 0), start), slice(end, end + 1))
+    )
+    return Rows(_keys_of(rows), _fill(rows, view, opened.study.origin, stars), (before, after))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=LISTING)
+def find_start(
+    opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None, picked: tuple[str, int]
+) -> int:
+    """Return the `start` with which `list_rows` has a feature's row; 0 where the table does not have it."""
+    order = _order_all(opened, view, shown, stars, sort)
+    listed = _list(shown, view)
+    near = np.flatnonzero(listed["feature_id"].to_numpy()[order] == picked[1])
+    places = [
+        place for place, key in zip(near.tolist(), _keys_of(listed.iloc[order[near]]), strict=True) if key == picked
+    ]
+    return places[0] // MOST_ROWS * MOST_ROWS if places else 0
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=LISTING)
+def _order_all(opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None) -> NDArray[np.intp]:
+    """Return the order of all rows of the table, by number."""
+    listed = _list(shown, view)
+    if sort is None:
+        return order_by_evidence(listed, view.asked)
+    return _order(listed, view, opened.study.origin, stars, sort)
+
+
+def _list(shown: Shown, view: View) -> pd.DataFrame:
+    """Return what the table lists, in no order yet."""
+    listed = shown.rows()
+    return list_features(listed, view.asked, view.by) if view.by == "feature" else listed
+
+
+def _keys_of(rows: pd.DataFrame) -> list[tuple[str, int]]:
+    return list(zip(rows["token_type"].tolist(), rows["feature_id"].tolist(), strict=True))
 
 
 def can_sort(sort: Sort | None, shown: Shown, view: View) -> bool:

@@ -43,7 +43,11 @@ def show_share(listed: list[int], found: int, study: Study, view: View) -> None:
         st.code(link, language=None, wrap_lines=True)
         st.markdown("**Cite this view**")
         st.code(export.citation(study, view, link), language=None, wrap_lines=True)
-        first = f"the first {MOST_ROWS:,} in the table" if found > MOST_ROWS else plural(len(ids), "different feature")
+        first = (
+            f"the {MOST_ROWS:,} rows that the table lists"
+            if found > MOST_ROWS
+            else plural(len(ids), "different feature")
+        )
         st.markdown(f"**Feature ids** ({first})")
         if not ids:
             st.caption("The table lists none.")

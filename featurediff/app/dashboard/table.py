@@ -111,6 +111,21 @@ def say_unexplained(study: Study) -> None:
             st.caption("This source has no explanations.", help=escape_markdown(how))
 
 
+def mark_cell(at: int | None) -> None:
+    """
+    Have the browser mark a cell in the row of the picked feature, to which it scrolls, and no other cell.
+
+    A row that was clicked has its mark already; after a sort or a filter the table stays where it is.
+    """
+    here = session()
+    marked = st.session_state.get(here.table_key, {}).get("selection", {}).get("cells", [])
+    wanted = [] if at is None or not (here.seek or marked) else [(at, "feature_id")]
+    if [row for row, _ in marked] != [row for row, _ in wanted]:
+        wanted = wanted if here.seek else []
+        st.session_state[here.table_key] = {"selection": {"rows": [], "columns": [], "cells": wanted}}
+    here.seek = False
+
+
 def show_table(rows: Rows, view: View, size: Size) -> None:
     """Show the features as a table: a click in a row picks its feature, one on a header sorts."""
     here = session()
@@ -119,10 +134,10 @@ def show_table(rows: Rows, view: View, size: Size) -> None:
         st.info(why, icon=":material/filter_alt_off:")
         return
     looks = describe_columns(view, rows, size, here.sort)
-    cells = rows.cells
-    if here.picked in rows.order:
-        at = rows.order.index(here.picked)
+    cells, at = rows.cells, rows.order.index(here.picked) if here.picked in rows.order else None
+    if at is not None:
         cells = cells.assign(mark=cells["mark"].where(cells.index != at, "▸" + cells["mark"]))
+    mark_cell(at)
     st.dataframe(
         cells,
         key=here.table_key,
