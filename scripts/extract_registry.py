@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from featurediff.meaning.registry import disagreements, facts_of_name, facts_of_page, find
+from featurediff.meaning.registry import disagreements, facts_of_name, facts_of_page, first_group
 
 # The residual stream after gpt2-small's last block, filed under the index that follows it.
 INTENTIONAL = {("gpt2-small-res-jb", "blocks.11.hook_resid_post", "gpt2-small/12-res-jb")}
@@ -56,7 +56,7 @@ def read_registry(path: Path) -> tuple[str, list[Entry]]:
     for release, fields in yaml.safe_load(text).items():
         for sae in fields["saes"]:
             weights = (fields["repo_id"], str(sae["path"]))
-            l0 = sae.get("l0") or find(r"average_l0_([0-9]+)$", weights[1])
+            l0 = sae.get("l0") or first_group(r"average_l0_([0-9]+)$", weights[1])
             entries.append(Entry(release, sae["id"], weights, round(float(l0)) if l0 else None, sae.get("neuronpedia")))
     return version, entries
 

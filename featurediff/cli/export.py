@@ -12,7 +12,7 @@ import typer
 from featurediff import export as files
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import Kind, View, default_metric, nothing_kept
-from featurediff.cli.ids import read_ids
+from featurediff.cli.ids import ids_of_option
 from featurediff.cli.options import MaxControl, MinTarget, Offline, Template, check_outputs, read_thresholds
 from featurediff.cli.terminal import err, find_and_tell, printable, show_progress
 from featurediff.errors import DataError
@@ -136,7 +136,7 @@ def export_sources(
             consistency=consistency,
             min_value=min_value,
             search=search,
-            ids=read_ids(ids),
+            ids=ids_of_option(ids),
             max_q=max_q,
         ),
         labels=Labels(target=target_label, control=control_label),

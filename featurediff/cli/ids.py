@@ -15,7 +15,7 @@ _COLUMNS = ("feature_id", "feature", "latent", "index", "id")
 _ENDINGS = (".csv", ".txt")
 
 
-def read_ids(text: str) -> tuple[int, ...]:
+def ids_of_option(text: str) -> tuple[int, ...]:
     """
     Read feature ids from an option's text, or from the file that it names.
 

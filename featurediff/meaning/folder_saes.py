@@ -214,7 +214,7 @@ def _id_in_family(family: _Family, said: dict[str, str], trainer: str) -> tuple[
 
 def _size(value: str) -> tuple[int, str]:
     """Sort 16k before 131k before 1m, and words before numbers."""
-    number = registry.find(r"^([0-9]+)", value)
+    number = registry.first_group(r"^([0-9]+)", value)
     return (int(number) * (1000 if value.endswith("m") else 1), value) if number else (-1, value)
 
 

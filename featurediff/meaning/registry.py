@@ -80,7 +80,7 @@ def canonical(neuronpedia_id: str) -> str | None:
 # What names say.
 
 
-def find(pattern: str, text: str) -> str | None:
+def first_group(pattern: str, text: str) -> str | None:
     """Return the first group of the first match, or None."""
     match = re.search(pattern, text)
     return match[1] if match else None
@@ -88,14 +88,14 @@ def find(pattern: str, text: str) -> str | None:
 
 def facts_of_name(release: str, sae_id: str) -> Facts:
     """Read what an SAE's names in the SAELens registry say of it."""
-    width = find(r"width_([0-9]+[km])", sae_id)
-    other = find(r"_(8x|32x)$", sae_id) or find(r"width-(2pow[0-9]+)", release)
-    l0 = find(r"(?:_l0_|/(?=canonical))(\w+)$", sae_id)
+    width = first_group(r"width_([0-9]+[km])", sae_id)
+    other = first_group(r"_(8x|32x)$", sae_id) or first_group(r"width-(2pow[0-9]+)", release)
+    l0 = first_group(r"(?:_l0_|/(?=canonical))(\w+)$", sae_id)
     return {
-        "layer": find(r"(?:layer_|blocks\.|^l)([0-9]+)", sae_id),
+        "layer": first_group(r"(?:layer_|blocks\.|^l)([0-9]+)", sae_id),
         "width": width or (WIDTHS[other] if other else None),
         "L0": l0.replace("_", "-") if l0 else None,
-        "trainer": find(r"_trainer_([0-9]+)", sae_id),
+        "trainer": first_group(r"_trainer_([0-9]+)", sae_id),
     }
 
 
@@ -104,11 +104,11 @@ def facts_of_page(neuronpedia_id: str) -> Facts:
     model, _, source = neuronpedia_id.partition("/")
     return {
         "model": model,
-        "site": find(r"-(res|att|mlp|transcoder)(?:id-(?:pre|mid|post))?(?=[-_]|$)", source),
-        "layer": find(r"^([0-9]+)-", source) or "none",
-        "width": find(r"-([0-9]+[km])(?=__|$)", source),
-        "L0": find(r"__l0-([0-9]+)", source),
-        "trainer": find(r"__trainer_([0-9]+)", source),
+        "site": first_group(r"-(res|att|mlp|transcoder)(?:id-(?:pre|mid|post))?(?=[-_]|$)", source),
+        "layer": first_group(r"^([0-9]+)-", source) or "none",
+        "width": first_group(r"-([0-9]+[km])(?=__|$)", source),
+        "L0": first_group(r"__l0-([0-9]+)", source),
+        "trainer": first_group(r"__trainer_([0-9]+)", source),
     }
 
 
@@ -141,7 +141,7 @@ def width_of_page(neuronpedia_id: str) -> str | None:
         Such as "131k", or all digits. None where neither the page's id nor the registry says it.
     """
     source = neuronpedia_id.partition("/")[2]
-    spelt = find(r"[-_]([0-9]+[km])(?=[-_]|$)", source) or find(r"_fs([0-9]{4,9})-", source)
+    spelt = first_group(r"[-_]([0-9]+[km])(?=[-_]|$)", source) or first_group(r"_fs([0-9]{4,9})-", source)
     return (
         facts_of_page(neuronpedia_id)["width"]
         or spelt
@@ -173,7 +173,9 @@ def nominal_l0(trainer: str, *, release: str | None, sae_id: str | None, page: s
     known = table().get((release or "", sae_id or ""))
     if known and known.l0 is not None:
         return str(known.l0)
-    said = (find(r"(?i)(?:^|[-_/])l0[-_]?([0-9]{1,6})(?![0-9])", name) for name in (trainer, sae_id, page) if name)
+    said = (
+        first_group(r"(?i)(?:^|[-_/])l0[-_]?([0-9]{1,6})(?![0-9])", name) for name in (trainer, sae_id, page) if name
+    )
     return next((l0 for l0 in said if l0), None)
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from featurediff.cli.ids import read_ids
+from featurediff.cli.ids import ids_of_option
 from featurediff.cli.options import check_outputs
 from featurediff.errors import DataError
 
@@ -23,12 +23,12 @@ from featurediff.errors import DataError
 def test_ids_of_a_file(tmp_path, name, content):
     """A path was refused as no whole number."""
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert read_ids(str(tmp_path / name)) == (12, 3)
+    assert ids_of_option(str(tmp_path / name)) == (12, 3)
 
 
 @pytest.mark.parametrize(("text", "ids"), [("", ()), ("12, 3", (12, 3)), ("7", (7,))])
 def test_ids_of_an_option(text, ids):
-    assert read_ids(text) == ids
+    assert ids_of_option(text) == ids
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_ids_of_an_option(text, ids):
 def test_bad_files_of_ids(tmp_path, name, content, message):
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        read_ids(str(tmp_path / name))
+        ids_of_option(str(tmp_path / name))
 
 
 def test_ids_of_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="cannot be found"):
-        read_ids(str(tmp_path / "gone.csv"))
+        ids_of_option(str(tmp_path / "gone.csv"))
     with pytest.raises(DataError, match=r"^Feature ids are whole numbers such as 12, 345, but 'abc' was given"):
-        read_ids("abc")
+        ids_of_option("abc")
 
 
 @pytest.mark.parametrize(
