@@ -9,11 +9,10 @@ import streamlit as st
 
 from featurediff.app.browser import help_keyboards, meet_browser
 from featurediff.app.dashboard.about import show_about
-from featurediff.app.dashboard.chart import leave_box, show_chart
+from featurediff.app.dashboard.chart import leave_box, show_chart, take_box
 from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
 from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
-from featurediff.app.dashboard.figure import catch_points
 from featurediff.app.dashboard.findings import PATIENCE, show_finding, wait_for_tests
 from featurediff.app.dashboard.opened import (
     Opened,
@@ -178,8 +177,7 @@ with sidebar:
     only_starred = choose_stars()
 kept = keep(opened, view)
 leave_box(opened, view, room.chart)
-if here.box and not here.is_caught:
-    here.subset, here.is_caught = catch_points(opened, view, here.box, room.chart), True
+take_box(opened, view, room.chart)
 shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
 if here.picked:
     token_type, feature_id = here.picked

@@ -35,7 +35,9 @@ _FRAMES = """(isTrue) => new Promise((resolve) => {
 _DRAWN = f"""(title) => ({_FRAMES})(() => {{
   const chart = document.querySelector('.js-plotly-plot'), layout = chart?._fullLayout;
   const isNamed = title === null || layout?.xaxis?.title?.text?.replaceAll('<br>', ' ') === title;
-  return isNamed && layout?.xaxis?._length && chart.calcdata?.length === chart._fullData?.length;
+  const arePointsOurs = chart?._fullData?.some((trace) => trace.mode === 'none');
+  const hasPoints = !arePointsOurs || chart.querySelector('.featurediff-points');
+  return isNamed && hasPoints && layout?.xaxis?._length && chart.calcdata?.length === chart._fullData?.length;
 }})"""
 
 _HEADED = f"""(heading) => ({_FRAMES})(() =>

@@ -9,7 +9,7 @@ import streamlit as st
 from featurediff import export
 from featurediff.app.dashboard.chart_options import CHARTS
 from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_view, zoomed_to
-from featurediff.app.dashboard.figure import Drawn, Labelled, OnScreen, draw, lay_out_chart, look, placing
+from featurediff.app.dashboard.figure import Drawn, Labelled, OnScreen, catch_points, draw, lay_out_chart, look, placing
 from featurediff.app.dashboard.opened import Opened
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
@@ -32,7 +32,10 @@ MOST_CHOSEN = 30
 WORDS = 22
 """Characters of an explanation in a label."""
 
-LINK = st.components.v2.component("featurediff_chart_link", js=(STATIC / "chart_link.js").read_text("utf-8"))
+LINK = st.components.v2.component(
+    "featurediff_chart_link",
+    js="".join((STATIC / name).read_text("utf-8") for name in ("chart_points.js", "chart_link.js")),
+)
 
 
 def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen:
@@ -50,6 +53,16 @@ def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen
         alt=f"{CHARTS[view.chart]}, {heading(view.question, view.labels)}: {len(shown.passing)} features.",
     )
     return OnScreen(opened, view, shown, lay_out_chart(opened, view, size), figure)
+
+
+def take_box(opened: Opened, view: View, size: Size) -> None:
+    """See which features a new box or lasso holds; one that holds none is taken away."""
+    here = session()
+    if here.box and not here.is_caught:
+        here.subset, here.is_caught = catch_points(opened, view, here.box, size), True
+        if not here.subset:
+            here.cleared += 1
+            here.box = None
 
 
 def leave_box(opened: Opened, view: View, size: Size) -> None:

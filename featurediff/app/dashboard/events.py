@@ -88,14 +88,11 @@ def pick(key: tuple[str, int] | None) -> None:
 
 
 def on_box() -> None:
-    """Keep the box or lasso and the features that it caught: a redraw of the chart would lose both."""
+    """Keep the box or lasso, which a redraw would lose. Plotly catches only the points that it draws: a ranking’s."""
     here, selection = session(), st.session_state[SCATTER]["selection"]
     found = ((str(p["legendgroup"]), first_of(p["customdata"])) for p in selection["points"] if "customdata" in p)
     here.subset, here.box = tuple(dict.fromkeys(found)), outline(selection)
-    here.is_caught = not (here.box and here.drawn and here.drawn.is_thinned)  # a density is no point that is caught
-    if here.is_caught and not here.subset:
-        here.cleared += here.box is not None  # a box round nothing would fade the whole chart
-        here.box = None
+    here.is_caught = bool(here.subset) or not here.box
 
 
 def on_cleared() -> None:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Labelled = tuple[tuple[str, int, str], ...]
 """(token_type, feature_id, text as Plotly shows it) of points that carry a label, the most important first."""
 
-SVG_POINTS = 3_000
-"""Points up to which SVG is drawn faster than WebGL."""
+SELECTABLE = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip", "showlegend": False}
+"""A point that is nowhere: Plotly offers box and lasso only where it draws points."""
 
 MARGINS = {"l": 58, "r": 34, "t": 32, "b": 46}
 VOLCANO_MARGINS = MARGINS | {"l": 72, "b": 60}
@@ -139,7 +139,8 @@ def draw(
     ranked = view.chart == "ranking"
     crowd = find_crowd_of(chart, rows, view, drawn.zoom, size)
     drawing = chart.draw(rows if crowd is None else rows[crowd.alone], view, titled=False)
-    as_svg(drawing)
+    if not ranked:
+        drawing = leave_points(drawing)
     # Width and mode of clicks are what Streamlit would set; otherwise the browser redraws all points.
     layout = drawing["layout"] | {"width": size.width - SCROLLBAR * ranked, "clickmode": "none", "showlegend": False}
     margins = MARGINS if view.chart == "scatter" else VOLCANO_MARGINS
@@ -166,12 +167,11 @@ def draw(
     return Picture({"data": drawing["data"], "layout": in_theme(layout)})
 
 
-def as_svg(drawing: Drawing) -> None:
-    """Let the browser draw few points as SVG: up to `SVG_POINTS` that takes it less time than a WebGL canvas."""
-    points = [trace for trace in drawing["data"] if trace["type"] == "scattergl"]
-    if sum(len(trace["x"]) for trace in points) <= SVG_POINTS:
-        for trace in points:
-            trace["type"] = "scatter"
+def leave_points(drawing: Drawing) -> Drawing:
+    """Return a drawing whose points Plotly knows, with what they say, but does not draw: `chart_points.js` does."""
+    unseen = {"type": "scatter", "mode": "none"}
+    traces = [trace | unseen if "customdata" in trace else trace for trace in drawing["data"]]
+    return drawing | {"data": [*traces, SELECTABLE]}
 
 
 def find_crowd_of(

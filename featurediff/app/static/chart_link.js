@@ -64,7 +64,7 @@ function tell(reset) {
 }
 
 function onRelayout(event) {
-  placeRing();
+  onDrawn();
   if (!Object.keys(event).some((key) => /^[xy]axis/.test(key))) return;
   clearTimeout(state.timer);
   state.timer = setTimeout(() => tell(true), 250);
@@ -72,7 +72,6 @@ function onRelayout(event) {
 
 function placeRing() {
   const { chart: div, data } = state;
-  if (!div) return;
   let ring = div.querySelector(".featurediff-ring");
   if (!data?.ring) {
     ring?.remove();
@@ -102,11 +101,18 @@ function onDeselect() {
   state.chart.querySelector(".modebar-btn[data-val=reset]")?.click();
 }
 
+function onDrawn() {
+  drawPoints(state.chart);
+  placeRing();
+}
+
 const LISTENERS = {
   plotly_hover: (event) => (state.hovered = event.points[0]),
   plotly_unhover: () => (state.hovered = null),
   plotly_relayout: onRelayout,
-  plotly_afterplot: placeRing,
+  plotly_afterplot: onDrawn,
+  plotly_relayouting: onDrawn,
+  plotly_selected: onDrawn,
   plotly_deselect: onDeselect,
 };
 
@@ -120,8 +126,9 @@ function attach() {
   }
   found.addEventListener("mousedown", onDown, true); // adding the same listener again changes nothing
   found.addEventListener("click", onUp, true);
+  found.addEventListener("click", onCamera, true);
   found.addEventListener("wheel", onWheel, true);
-  placeRing();
+  onDrawn();
 }
 
 export default function ({ data, setTriggerValue, setStateValue }) {
