@@ -51,8 +51,13 @@ def visible(name: str) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Write a count with its noun: "1 feature", "2 features"."""
+    """Write a count with its noun: "1 feature", "2000 features"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun, and with commas, as on the screen: "1 feature", "2,000 features"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 _LINES = (0.1, 0.05, 0.01, 0.001)

@@ -9,6 +9,7 @@ import numpy as np
 from featurediff.features.evidence_columns import changes_more_on, goes_against, is_among
 from featurediff.features.questions import effect_of
 from featurediff.features.thresholds import Thresholds
+from featurediff.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,9 @@ def finding(
     published = count_found(exclusive, view.metric)
     if view.question == "exclusive":
         return f"{_published(published, view, chance, is_first=True)} {_going_against(published)}".strip()
+    features = counted(found.kept, "feature")
     if view.question == "any":
-        kept = f"{plural_of(found.kept)} {_verb(found.kept, 'answers', 'answer')} at least one question"
+        kept = f"{features} {_verb(found.kept, 'answers', 'answer')} at least one question"
         return f"{kept}; nothing corrects for asking several. {_published(published, view, chance)}"
     tested = _num_tested(view, changes) if changes else 0
     where = f"on {words.target}" + f" more than on {words.control}" * (view.question == "specific")
@@ -99,9 +101,9 @@ def finding(
         nothing = f"No feature changed {where} (q ≤ {view.alpha:g}; {tested:,} tested)."
         return f"{nothing} {_published(published, view, chance)}"
     if view.question == "specific" and found.kept > found.target_up + found.target_down:
-        changed = f"{plural_of(found.kept)} changed by different amounts on {words.target} and on {words.control}"
+        changed = f"{features} changed by different amounts on {words.target} and on {words.control}"
         return f"{changed} (q ≤ {view.alpha:g}): {_by_place(found, view)}. {_published(published, view, chance)}"
-    changed = f"{plural_of(found.kept)} changed {where} (q ≤ {view.alpha:g}), {found.up:,} up and {found.down:,} down."
+    changed = f"{features} changed {where} (q ≤ {view.alpha:g}), {found.up:,} up and {found.down:,} down."
     return f"{changed} {_published(published, view, chance)}"
 
 
@@ -117,17 +119,12 @@ def _by_place(found: Found, view: View) -> str:
     return ", ".join(filter(None, parts))
 
 
-def plural_of(number: int) -> str:
-    """Write a number of features, with commas."""
-    return f"{number:,} feature{'s' * (number != 1)}"
-
-
 def _published(found: Found, view: View, chance: pd.DataFrame, *, is_first: bool = False) -> str:
     """Say what the published rule keeps, and what chance would."""
     words = view.labels
     expected = _expected(float(chance["either_expected"].sum()), is_least=bool(chance["is_least"].any()))
     is_published = view.thresholds == Thresholds()
-    number = plural_of(found.kept) if is_first else f"{found.kept:,}"
+    number = counted(found.kept, "feature") if is_first else f"{found.kept:,}"
     said = f"{number} {_verb(found.kept, 'is', 'are')} {view.rule()}"
     if is_published:
         said = f"{number} {_verb(found.kept, 'is', 'are')} active on {words.target} only"

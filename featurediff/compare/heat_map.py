@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from featurediff.charts.finding import plural_of
 from featurediff.charts.style import hover_label
 from featurediff.charts.texts import text
 from featurediff.compare.naming import shorten
 from featurediff.labels import Labels
+from featurediff.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,11 +150,11 @@ def _hover(found: Overlap, names: Sequence[str], at: tuple[int, int], labels: La
     row, column = at
     shared, jaccard, expected = int(found.shared[at]), found.jaccard[at], found.expected[at]
     if row == column:
-        return f"<b>{names[row]}</b><br>{plural_of(shared)}"
+        return f"<b>{names[row]}</b><br>{counted(shared, 'feature')}"
     sizes = found.shared[row, row], found.shared[column, column]
     index = "neither has any" if np.isnan(jaccard) else f"Jaccard {jaccard:.3f}"
     chance = "" if np.isnan(expected) else f"<br>{_about(expected)} would be shared by chance"
     same = " and ".join(text(labels.of(prompts)) for prompts in found.same_prompts[row][column])
     noise = f"<br>* the same {same} prompts, so they share noise" if same else ""
     sides = f"<br>{names[row]}: {sizes[0]:,}<br>{names[column]}: {sizes[1]:,}"
-    return f"<b>{shared:,} shared feature{'s' * (shared != 1)}</b>: {index}{chance}{sides}{noise}"
+    return f"<b>{counted(shared, 'shared feature')}</b>: {index}{chance}{sides}{noise}"

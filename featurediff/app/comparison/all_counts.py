@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import streamlit as st
 
 from featurediff.app.dashboard.filters import DEFAULTS
+from featurediff.app.points import numbers_of
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
@@ -43,8 +44,7 @@ def follow_click(rows: pd.DataFrame, choices: Choices) -> None:
         source, token_type, feature_id = here.shared[click["row"]]
         open_in_dashboard(source, token_type, replace(choices, asked=here.shared_by or choices.asked), feature_id)
     for point in ((state.get(BARS) or {}).get("selection") or {}).get("points", []):
-        at = point["customdata"]  # a list or a dict, depending on how it was sent
-        source, token_type = here.listed[int(next(iter(at.values())) if isinstance(at, dict) else at[0])]
+        source, token_type = here.listed[int(numbers_of(point["customdata"])[0])]
         open_in_dashboard(source, token_type, choices)
     here.listed = list(zip(rows["source"].tolist(), rows["token_type"].tolist(), strict=True))
 

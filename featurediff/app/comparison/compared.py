@@ -25,6 +25,7 @@ from featurediff.features.questions import Asked, Family
 from featurediff.features.thresholds import Thresholds
 from featurediff.labels import Labels
 from featurediff.sources.tree import Source, in_one_state
+from featurediff.wording import plural
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -119,7 +120,7 @@ def show_waiting(compared: Compared) -> None:
         st.rerun()
     number = len(compared.waiting)
     st.caption(
-        f":material/hourglass_top: What changed is still being tested in {number} source{'s' * (number != 1)}: “–” "
+        f":material/hourglass_top: What changed is still being tested in {plural(number, 'source')}: “–” "
         "stands for what is not known yet."
     )
 

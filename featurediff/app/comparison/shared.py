@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
+from featurediff.app.points import numbers_of
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import OPEN_FEATURE, OVERLAP, session
 from featurediff.app.theme import themed
@@ -19,7 +20,7 @@ from featurediff.compare.words import what_is_shared
 from featurediff.csv_files import to_csv
 from featurediff.features.questions import Asked
 from featurediff.labels import EXCLUSIVE
-from featurediff.wording import plural
+from featurediff.wording import counted, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,8 +163,7 @@ def on_cell(names: Sequence[str]) -> None:
     state = st.session_state
     points = state[OVERLAP]["selection"]["points"]
     if points:
-        cell = points[0]["customdata"]  # a list or a dict, depending on how it was sent
-        row, column = cell.values() if isinstance(cell, dict) else cell
+        row, column = numbers_of(points[0]["customdata"])
         state["first"], state["second"] = names[int(row)], names[int(column)]
 
 
@@ -172,7 +172,7 @@ def show_shared(pair: tuple[Summary, Summary], short: dict[str, str], chosen: Ch
     first, second = pair
     shared = shared_features(first, second, chosen.shown, chosen.position, only_evidence=chosen.only_evidence)
     number = shared["feature_id"].nunique()
-    title = f"{number:,} shared feature{'s' * (number != 1)}" if first is not second else plural(number, "feature")
+    title = counted(number, "feature" if first is second else "shared feature")
     st.markdown(f"#### {title}")
     session().shared, session().shared_by = [], chosen.shown
     if shared.empty:

@@ -14,8 +14,8 @@ from featurediff.app.dashboard.groups import count_groups
 from featurediff.app.dashboard.rows import MOST_ROWS
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import STARRED, session
-from featurediff.charts.finding import plural_of
 from featurediff.features.thresholds import Thresholds
+from featurediff.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,8 @@ CHIPS = "chips"
 def show_count(shown: Shown, opened: Opened) -> None:
     """Say how many features are shown, of how many."""
     found = len(shown.at)
-    text = plural_of(found) if found == len(shown.kept) else f"{found:,} of {plural_of(len(shown.kept))}"
+    kept = counted(len(shown.kept), "feature")
+    text = kept if found == len(shown.kept) else f"{found:,} of {kept}"
     listed = f" The table lists {MOST_ROWS:,} at a time; downloads have all." if found > MOST_ROWS else ""
     features = f"{opened.study.results.num_features:,}"
     st.markdown(

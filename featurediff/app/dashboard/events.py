@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from featurediff.app.dashboard.rows import Sort
+from featurediff.app.points import numbers_of
 from featurediff.app.session import CHART_LINK, SCATTER, session
 from featurediff.app.url import DASHBOARD, enter, surplus, write_url
 
@@ -90,7 +91,9 @@ def pick(key: tuple[str, int] | None) -> None:
 def on_box() -> None:
     """Keep the box or lasso, which a redraw would lose. Plotly catches only the points that it draws: a ranking’s."""
     here, selection = session(), st.session_state[SCATTER]["selection"]
-    found = ((str(p["legendgroup"]), first_of(p["customdata"])) for p in selection["points"] if "customdata" in p)
+    found = (
+        (str(p["legendgroup"]), int(numbers_of(p["customdata"])[0])) for p in selection["points"] if "customdata" in p
+    )
     here.subset, here.box = tuple(dict.fromkeys(found)), outline(selection)
     here.is_caught = bool(here.subset) or not here.box
 
@@ -112,13 +115,6 @@ def outline(selection: Mapping[str, Any]) -> dict[str, Any] | None:
         corners = "L".join(f"{x:.9g},{y:.9g}" for x, y in zip(lasso["x"], lasso["y"], strict=True))
         return look | {"type": "path", "path": f"M{corners}Z"}
     return None
-
-
-def first_of(customdata: Any) -> int:  # noqa: ANN401  a scalar, a list or a dict, depending on how it was sent
-    """Return the feature id of a point, whichever way the browser sends it."""
-    if isinstance(customdata, dict):
-        customdata = customdata["0"]
-    return int(customdata[0] if isinstance(customdata, list) else customdata)
 
 
 def forget() -> None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from featurediff.app.dashboard.small_csv import read_id, read_small_csv
 from featurediff.app.safe_text import escape_markdown
-from featurediff.charts.finding import plural_of
 from featurediff.errors import DataError
-from featurediff.wording import listed
+from featurediff.wording import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +66,7 @@ def count_groups(groups: Groups, rows: pd.DataFrame) -> list[str]:
     ids = rows["feature_id"]
     return [
         rf"$\textcolor{{{colour}}}{{\large\circ}}$ {escape_markdown(name)}: {int(ids.isin(members).sum()):,} shown, "
-        f"of {plural_of(len(members))}"
+        f"of {counted(len(members), 'feature')}"
         for (name, members), colour in zip(groups, OUTLINES, strict=False)
     ]
 
