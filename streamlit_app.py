@@ -36,7 +36,8 @@ from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, short_names, written
 from featurediff.app.uploads import MAX_EXPLANATIONS
-from featurediff.app.url import COMPARISON, DASHBOARD, LABELS, come_back, go_to, settle, show_faults
+from featurediff.app.url import COMPARISON, DASHBOARD, come_back, for_comparison, go_to, settle, show_faults
+from featurediff.app.words import show_words_button
 from featurediff.charts.view import View, nothing_kept
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
@@ -88,7 +89,7 @@ with sidebar.container(gap=None):
         width="stretch",
         help="Several sources beside each other: counts, layers, and the features that those of one SAE share.",
     ):
-        go_to(DASHBOARD, COMPARISON, {name: st.query_params.get_all(name) for name in LABELS})
+        go_to(DASHBOARD, COMPARISON, for_comparison())
 question_place = sidebar.container()
 with sidebar:
     source_name = st.selectbox(
@@ -194,6 +195,8 @@ with places.chips:
     show_count(shown, opened)
     show_chips(view)
     show_groups(shown)
+with places.words:
+    show_words_button()
 with places.foot:
     if not opened.tested:
         wait_for_tests(opened, view)

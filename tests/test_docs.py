@@ -12,6 +12,7 @@ from builders import make_explanations, make_source
 
 import featurediff
 from featurediff.app.dashboard.stars import COLUMNS as STARS
+from featurediff.app.words import WORDS
 from featurediff.cli import app
 from featurediff.collect.difference import DIFFERENCE
 from featurediff.collect.output import ACTIVATIONS
@@ -40,6 +41,11 @@ PATH = re.compile(
     r"(?:[\w.-]+/)*[\w*-]*\.?[\w*-]+\.(?:py|md|toml|tsv|js|yml|png)(?:::\w+)?|requirements[\w-]*\.txt|(?:[\w.-]+/)+"
 )
 COLUMN = re.compile(r"(?:(?:base|chat)_)?(?:target|control)_\w*…?")
+
+
+def test_words_are_those_of_the_screen():
+    said = re.sub(r"\n  ", " ", (ROOT / "docs/words.md").read_text("utf-8"))
+    assert dict(re.findall(r"^- \*\*(.+?)\*\*: (.+)$", said, flags=re.MULTILINE)) == WORDS
 
 
 # ----------------------------------------------------------------------------

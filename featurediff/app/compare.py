@@ -13,6 +13,7 @@ from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import BARS
 from featurediff.app.sources import list_sources, settings
 from featurediff.app.url import COMPARISON, DASHBOARD, come_back, go_to, show_faults
+from featurediff.app.words import show_words_button
 from featurediff.charts.view import heading
 from featurediff.compare.counts import side_by_side
 from featurediff.compare.naming import layer_series
@@ -61,6 +62,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.title(about, width="content", anchor=False)
     if any(source.is_synthetic for source in compared.sources):
         st.badge("synthetic demo data", icon=":material/science:", color="orange")
+    show_words_button()
 st.markdown(f"**{escape_markdown(heading(asked.question, labels))}**")
 counted = what_is_kept(asked, thresholds, labels)
 st.caption(escape_markdown(f"Counted: {counted}. A feature counts once per position."))

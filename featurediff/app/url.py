@@ -9,6 +9,7 @@ import streamlit as st
 
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
+from featurediff.features.questions import is_tested
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def go_to(here: str, there: str, changes: Mapping[str, str | list[str]] | None =
     for name in _IN_BOTH:  # a page does not take over the other one's choices
         st.session_state.pop(name, None)
     st.switch_page(there, query_params={})
+
+
+def for_comparison() -> dict[str, str | list[str]]:
+    """Return what the comparison takes over from the dashboard’s URL: the question, how it is tested, and labels."""
+    names = (*LABELS, "question", "family", "unit", "min_target", "max_control")
+    found: dict[str, str | list[str]] = {name: st.query_params.get_all(name) for name in names}
+    metric = st.query_params.get_all("metric")
+    return found | {"metric": [name for name in metric if is_tested(name)], "max_q": st.query_params.get_all("alpha")}
 
 
 def enter(page: str) -> bool:

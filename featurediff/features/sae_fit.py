@@ -85,7 +85,7 @@ class SaeFit:
             said = _position_in_words(row, f"{on}at {at}{which}", labels, "" if parts else named)
             parts.append(said + self._tokens_in_words(str(at), labels))
         where = "" if unrecorded.all() else f" at {' and '.join(chosen.index[unrecorded])}"
-        return " · ".join(parts) + (f"; SAE fit{where} not recorded" if unrecorded.any() else "")
+        return " · ".join(parts) + (f"; SAE fit{where} unknown" if unrecorded.any() else "")
 
     def _tokens_in_words(self, token_type: str, labels: Labels) -> str:
         """Say how many tokens are read as one, as a maximum grows with them; nothing where it is one token."""

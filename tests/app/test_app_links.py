@@ -150,3 +150,23 @@ def test_a_long_label_is_cut():
     at = open_app(base_label="x" * 60)
     assert not at.exception
     assert title(at) == f"Active on Target only · Mean activation, {'x' * 40} → Instruct"
+
+
+def test_the_comparison_asks_what_the_dashboard_asked():
+    """It opened on the published rule, whatever the dashboard showed."""
+    at = open_app(question="specific", metric="target_sparsity", alpha="0.2", min_target="2", chat_label="Tuned")
+    at.button(key="compare").click().run()
+    at.switch_page("featurediff/app/compare.py").run()
+    assert not at.exception
+    assert at.radio(key="question").value == "specific"
+    assert at.segmented_control(key="metric").value == "target_sparsity"
+    assert (at.number_input(key="max_q").value, at.number_input(key="min_target").value) == (0.2, 2.0)
+    assert at.radio(key="question").options[2] == "Changed on Target more than on Control"
+
+
+def test_words_are_one_click_away():
+    at = open_app()
+    assert "**Inconsistent**" not in "".join(text.value for text in at.markdown)
+    at.button(key="words").click().run()
+    assert not at.exception
+    assert "**Inconsistent**: Exclusive in one model" in "".join(text.value for text in at.markdown)

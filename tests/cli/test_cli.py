@@ -753,7 +753,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ],
         [
             "SAE",
-            "L0 3.5 and 3.8 on Target at model (by its name 114) · L0 3.5 and 3.8 at newline; SAE fit not recorded",
+            "L0 3.5 and 3.8 on Target at model (by its name 114) · L0 3.5 and 3.8 at newline; SAE fit unknown",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],

@@ -49,16 +49,14 @@ def test_l0_is_counted_and_what_is_not_said_is_unknown(tmp_path):
         ("newline", "control"),
     ]
     view = View(labels=LABELS, filters=Filters(token_types=("newline",)))
-    assert study.reading_in_words(view) == (
-        "L0 3.5 and 3.8 on Target at newline (by its name 114); SAE fit not recorded"
-    )
+    assert study.reading_in_words(view) == ("L0 3.5 and 3.8 on Target at newline (by its name 114); SAE fit unknown")
 
 
 def test_what_is_not_recorded_at_one_position_is_said_of_it(tmp_path):
     study = studied(tmp_path, [numbers(0.9), {}], [numbers(0.9), {}], ("asst", "newline"), sae_trainer="16k")
     assert study.reading_in_words(View(labels=LABELS)) == (
         "SAE explains 90 % of Base and 90 % of Chat on Target at asst; L0 3.5 and 3.8 · "
-        "L0 3.5 and 3.8 at newline; SAE fit at newline not recorded"
+        "L0 3.5 and 3.8 at newline; SAE fit at newline unknown"
     )
 
 

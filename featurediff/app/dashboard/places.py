@@ -28,6 +28,9 @@ class Places:
     chips: DeltaGenerator
     """How many features are shown, and the filters that are on."""
 
+    words: DeltaGenerator
+    """At the end of that row: what the words mean."""
+
     kinds: DeltaGenerator
     """Above the chart: which chart it is."""
 
@@ -60,7 +63,9 @@ def lay_out_places(room: Room) -> Places:
     """Return the places of the main pane, in the order in which they are read."""
     with st.container(gap=None):
         head = st.container(gap=None)
-        chips = st.container(height=CHIPS, border=False, horizontal=True, vertical_alignment="center", gap="small")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            chips = st.container(height=CHIPS, border=False, horizontal=True, vertical_alignment="center", gap="small")
+            words = st.container(width="content")
         kinds = st.container() if room.width < ONE_ROW else None
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             kinds = kinds or st.container(width="content")
@@ -72,4 +77,4 @@ def lay_out_places(room: Room) -> Places:
         height: Literal["content"] | int = "content" if room.is_narrow else room.details.height
         details = st.container(height=height, border=True, gap="xsmall")
     link, foot = st.container(height=2, border=False), st.container()
-    return Places(head, chips, kinds, search, files, share, chart, table, details, link, foot)
+    return Places(head, chips, words, kinds, search, files, share, chart, table, details, link, foot)

@@ -11,7 +11,7 @@ SIDEBAR = 230
 GAP = 15
 """Pixels between chart and table: Streamlit's small gap."""
 
-HEAD = 254
+HEAD = 256
 """Pixels from the top of the window to the chart: Streamlit's own 90, the finding, two lines, and two rows."""
 
 FOOT = 14
