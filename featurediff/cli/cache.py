@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from featurediff.cli.terminal import print_table, printable
+from featurediff.cli.terminal import make_table, print_table, printable
 
 
 def show_cache(
@@ -22,9 +21,7 @@ def show_cache(
         evidence.clear()
         for file in find_answers():
             file.unlink(missing_ok=True)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("what", "size", "folder"):
-        table.add_column(name, overflow="fold")
+    table = make_table(("what", "size", "folder"))
     size = sum(file.stat().st_size for file in find_answers())
     table.add_row("evidence of sources", _in_bytes(evidence.size()), printable(str(evidence.folder)))
     table.add_row("explanations from Neuronpedia", _in_bytes(size), printable(str(answers_folder())))

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from featurediff.charts.view import View
 from featurediff.cli.options import SourceDir
-from featurediff.cli.terminal import out, print_table, printable
+from featurediff.cli.terminal import make_table, out, print_table, printable
 from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.sae_fit import share_in_words
@@ -78,7 +78,7 @@ def _exclusive(study: Study, kept: pd.DataFrame) -> Table:
         planted = count_evidence(kept[is_planted(kept["explanation"])]).loc[counts.index]
         counts = counts.assign(planted=planted["kept"], found=planted["significant"])
         columns += ["planted", "planted, q at most 0.05"]
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    table = make_table(columns)
     for token_type, exclusivity, *numbers in counts.reset_index().itertuples(index=False):
         table.add_row(*map(printable, (token_type, exclusivity, *(f"{n:,}" for n in numbers))))
     table.add_row("all", "", *(f"{n:,}" for n in counts.sum()))
@@ -88,7 +88,7 @@ def _exclusive(study: Study, kept: pd.DataFrame) -> Table:
 def _chance(study: Study) -> Table:
     """Return what the published rule keeps at each position, beside what chance would, and its mirror."""
     names = ["position", "kept", "by chance", f"q at most {ALPHA}", "by chance", "mirror"]
-    table = Table(*names, box=None, padding=(0, 2, 0, 0))
+    table = make_table(names)
     for row in study.by_chance().reset_index().to_dict("records"):
         bound = "≥ " * row["is_least"]
         table.add_row(
@@ -105,7 +105,7 @@ def _chance(study: Study) -> Table:
 def _fit(study: Study) -> Table:
     """Return how well the SAE reads each model at each position, and how far apart the models' means are."""
     names = ["position", "prompts", "explained", "missed", "cosine", "norm", "L0", "apart", "features carry"]
-    table = Table(*names, box=None, padding=(0, 2, 0, 0))
+    table = make_table(names)
     for row in study.sae_fit.table.reset_index().to_dict("records"):
         shares, numbers = (
             [" · ".join(write(row[f"{side}_{name}"]) for side in SIDES) for name in names]
@@ -123,7 +123,7 @@ def _questions(study: Study) -> Table:
     """Return what each question finds at each position, by direction, beside what chance would."""
     counts = study.counts_by_question()
     names = ["question", "position", "found", "up", "down", "unchanged", "by chance", "prompts", "groups", "test"]
-    table = Table(*names, box=None, padding=(0, 2, 0, 0))
+    table = make_table(names)
     at_least = "≥ " * (study.pairs is None)
     for (question, token_type), rows in counts.groupby(["question", "token_type"], sort=False):
         found = dict(zip(rows["direction"], rows["found"], strict=True))

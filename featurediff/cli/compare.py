@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, check_outputs, read_thresholds
-from featurediff.cli.terminal import err, find_and_tell, out, print_table, printable, show_progress
+from featurediff.cli.terminal import err, find_and_tell, make_table, out, print_table, printable, show_progress
 from featurediff.compare.count_words import (
     groups_in_words,
     number_or_dash,
@@ -99,23 +99,20 @@ def compare_sources(
         raise DataError(msg)
 
 
+_ROW = ("source", "position", "prompts", "groups")
+"""The first columns of every table of counts."""
+
+
 def _row(row: Mapping[Any, Any]) -> list[str]:
-    """Return what every table of counts starts with: source, position, numbers of prompts and groups."""
+    """Return the cells of the columns `_ROW`."""
     return [row["source"], row["token_type"], prompts_in_words(row), groups_in_words(row)]
-
-
-def _table(columns: Sequence[str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("source", "position", "prompts", "groups", *columns):
-        table.add_column(name, overflow="fold")
-    return table
 
 
 def _questions(tidy: pd.DataFrame) -> Table:
     """Return the counts of all questions, a row per source and position."""
     from featurediff.compare.counts import side_by_side
 
-    table = _table(QUESTIONS)
+    table = make_table((*_ROW, *QUESTIONS))
     for row in side_by_side(tidy).to_dict("records"):
         found = {name: number_or_dash(cell) for name, cell in row.items() if str(name).startswith(QUESTIONS)}
         ways = [
@@ -130,7 +127,7 @@ def _questions(tidy: pd.DataFrame) -> Table:
 def _parts(tidy: pd.DataFrame) -> Table:
     """Return the counts of one question by its parts, a row per source and position."""
     parts, values = parts_shown(tidy), values_of(question_of(tidy))
-    table = _table([*parts, "all"])
+    table = make_table((*_ROW, *parts, "all"))
     for _, rows in tidy[tidy["part"].isin(parts)].groupby(["source", "token_type"], sort=False):
         numbers = [[row[value] for value in values] for row in rows.to_dict("records")]
         numbers.append([rows[value].sum(min_count=1) for value in values])
@@ -167,9 +164,7 @@ def _print_pairs(pairs: pd.DataFrame, said: Iterable[str]) -> None:
     out.print()
     for sentence in said:
         out.print(printable(sentence))
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("first", "second", "features", "shared", "by chance", "Jaccard", "same prompts"):
-        table.add_column(name, overflow="fold")
+    table = make_table(("first", "second", "features", "shared", "by chance", "Jaccard", "same prompts"))
     for row in pairs.head(_MOST_PAIRS).to_dict("records"):
         table.add_row(
             printable(row["first"]),

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from featurediff.cli.options import ResultsDir
-from featurediff.cli.terminal import find_and_tell, out, print_table, printable
+from featurediff.cli.terminal import find_and_tell, make_table, out, print_table, printable
 
 
 def list_sources(results: ResultsDir) -> None:
     """List the sources of a results tree."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("source", "model", "SAE", "layer", "prompts", "explanations", "missing"):
-        table.add_column(name, overflow="fold")
+    table = make_table(("source", "model", "SAE", "layer", "prompts", "explanations", "missing"))
     for source in find_and_tell(results):
         layer = "–" if source.layer is None else str(source.layer)
         explanations = source.explanations.name if source.explanations else "–"

@@ -12,6 +12,7 @@ from rich.text import Text
 from featurediff.sources.tree import search_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from featurediff.sources.tree import Source
@@ -33,6 +34,14 @@ def find_and_tell(results: Path) -> list[Source]:
     for note in tree.notes:
         err.print(printable(f"Note: {note}", "yellow"))
     return tree.sources
+
+
+def make_table(columns: Iterable[str]) -> Table:
+    """Return a table without lines; what is too long for a column goes on in the next line."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def print_table(table: Table) -> None:
