@@ -13,7 +13,7 @@ from featurediff.app.dashboard.chart import leave_box, show_chart, take_box
 from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
 from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
-from featurediff.app.dashboard.findings import PATIENCE, show_finding, wait_for_tests
+from featurediff.app.dashboard.findings import PATIENCE, UNTESTED, show_finding, wait_for_tests
 from featurediff.app.dashboard.opened import (
     Opened,
     are_tested,
@@ -161,7 +161,15 @@ st.set_page_config(f"{uploaded if source_name == UPLOAD else named[source_name]}
 def open_for(view: View) -> Opened:
     """Return the source, with its changes tested if they soon are, or must be."""
     is_needed = view.question != "exclusive" or view.chart != "scatter"
-    tested = are_tested(start_tests(files, view.family, _study=study), None if is_needed else PATIENCE)
+    tests = start_tests(files, view.family, _study=study)
+    try:
+        if tested := are_tested(tests, None if is_needed else PATIENCE):
+            study.take_changes(tests.future.result())
+    except DataError as error:
+        tested = False
+        if is_needed:
+            show_error(UNTESTED, error)
+            st.stop()
     return Opened(here.opened, files, repr((files, template, preferred, tested)), study, tested)
 
 

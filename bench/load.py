@@ -5,9 +5,9 @@ Put many people in front of one server: sessions that speak Streamlit's protocol
     python bench/load.py --sessions 5 --seconds 20
     python bench/load.py --sessions 20 --every 10 --results results/wide   the first source of this tree instead
 
-One of them clicks through the features of a source with 20 million activations, whose prompts are listed. Each other
-one changes the metric, a filter or the picked feature once every five seconds on a source of 131,072 features. One
-that still waits for its answer makes its next change when that has come.
+Each changes the metric, a filter or the picked feature once every five seconds on a source of 131,072 features. At half
+time one of them opens a source with 20 million activations, which nobody has opened before, and clicks through its
+features, whose prompts are listed. One that still waits for its answer makes its next change when that has come.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ METRICS = [
     for name in ("all_mean", "all_std", "max", "sparsity")
 ]
 KINDS = ("metric", "filter", "pick")
+BEFORE, SINCE = "any change, before one clicks", "any change of the others, from then on"
 OF_MANY = "among 20 million activations"
 SMALLEST_CLOUD = 690
 """MB, of Streamlit's Community Cloud."""
@@ -55,6 +56,9 @@ class Record:
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     """Kind of change → answers."""
+
+    changes: dict[str, list[Answer]] = field(default_factory=dict)
+    """Before one clicks through many activations, and from then on: changes of the others."""
 
     errors: list[str] = field(default_factory=list)
     """Exceptions, error boxes, and lost connections."""
@@ -98,26 +102,30 @@ async def person(
     server: Server, number: int, plan: argparse.Namespace, keys: list[tuple[str, int]], to: Record
 ) -> None:
     """Open the app, and change something every few seconds until the time is over."""
-    rng = random.Random(number)
-    clicks = number == 0 and plan.clicked
+    rng, began = random.Random(number), time.perf_counter()
     await asyncio.sleep(SETTLING * number / plan.sessions)
-    ends = time.perf_counter() + plan.seconds
+    turn, ends = began + (SETTLING + plan.seconds) / 2, time.perf_counter() + plan.seconds
+    clicks = False
     try:
         session = await Session.open(server)
         to.add("opening", await session.run())
-        if clicks:
-            session.set("source", string_value=plan.clicked)
-            to.add(f"opening {OF_MANY}", await session.run())
         due = time.perf_counter() + plan.every * rng.random()
         while due < ends:
             await asyncio.sleep(max(0, due - time.perf_counter()))
-            if clicks:
+            if plan.clicked and number == 0 and due >= turn and not clicks:
+                clicks = True
+                session.set("source", string_value=plan.clicked)
+                kind = f"opening {OF_MANY}"
+            elif clicks:
                 kind = f"click {OF_MANY}"
                 picked = {"token_type": rng.choice(TOKEN_TYPES), "feature_id": rng.randrange(SMALL.features)}
                 session.trigger("chart_link", "picked", picked)
             else:
                 kind = change(session, rng, keys)
-            to.add(kind, await session.run())
+            answer = await session.run()
+            to.add(kind, answer)
+            if kind in KINDS:
+                to.changes.setdefault(BEFORE if due < turn else SINCE, []).append(answer)
             due = max(due + plan.every, time.perf_counter())
         await session.close()
     except (WebSocketException, OSError, TimeoutError) as error:
@@ -132,8 +140,8 @@ async def watch(server: Server, to: Record) -> None:
         await asyncio.sleep(1)
 
 
-async def alone(server: Server, plan: argparse.Namespace, keys: list[tuple[str, int]], to: Record) -> None:
-    """Make the changes of one person with nobody else there, who then opens the source that is clicked through."""
+async def alone(server: Server, keys: list[tuple[str, int]], to: Record) -> None:
+    """Make the changes of one person with nobody else there."""
     session = await Session.open(server)
     to.add("opening, the first of all", await session.run())
     rng = random.Random(-1)
@@ -143,16 +151,13 @@ async def alone(server: Server, plan: argparse.Namespace, keys: list[tuple[str, 
             change(session, rng, keys, kind)
             to.add("any, with nobody else there", await session.run())
         to.spent[kind] = 1000 * (processor_time(server.pid) - before) / ALONE
-    if plan.clicked:
-        session.set("source", string_value=plan.clicked)
-        to.add(f"opening {OF_MANY}, the first of all", await session.run())
     await session.close()
 
 
 async def measure(server: Server, plan: argparse.Namespace, keys: list[tuple[str, int]]) -> tuple[Record, float]:
     """Let everybody in, and return what happened and the idle memory before."""
     record = Record()
-    await alone(server, plan, keys, record)
+    await alone(server, keys, record)
     await asyncio.sleep(SETTLING)
     idle = resident(server.pid)
     watching = asyncio.create_task(watch(server, record))
@@ -170,13 +175,12 @@ async def measure(server: Server, plan: argparse.Namespace, keys: list[tuple[str
 def times(record: Record) -> str:
     """Return the table of answers."""
     rows = []
-    changes = [answer for kind in ("metric", "filter", "pick") for answer in record.answers.get(kind, ())]
-    for kind, answers in {"any change": changes, **record.answers}.items():
+    for kind, answers in {**record.changes, **record.answers}.items():
         took = [answer.seconds for answer in answers]
         late = f"{quantiles(took, n=20)[-1]:.2f}" if len(took) > 1 else ""
         sent = f"{sum(answer.sent for answer in answers) / len(answers) / 1e6:.2f}"
         chart = f"{sum(answer.chart for answer in answers) / len(answers) / 1e6:.2f}"
-        reach = "p95 ≤ 0.5" if kind == "any change" else ""
+        reach = "p95 ≤ 0.5" if kind in (BEFORE, SINCE) else ""
         rows.append([kind, str(len(took)), f"{median(took):.2f}", late, sent, chart, reach])
     header = ["change", "reruns", "median s", "p95 s", "MB sent each", "of it chart", "to reach"]
     return table(header, rows)

@@ -21,6 +21,8 @@ from featurediff.study import Study
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from featurediff.features.evidence import Changes
+    from featurediff.features.questions import Family
     from featurediff.meaning.this_sae import ThisSae
 
 
@@ -64,6 +66,29 @@ def load_source(source: Source, explanations: Path | None = None, template: str 
         file_identity(explanations)  # says why it cannot be read: a name that was given and is wrong is not optional
     file = explanations or source.explanations
     return in_one_state(source, lambda _key: read(source, file, template))[1]
+
+
+def load_changes(identity: tuple[str, ...], source: Source, family: Family) -> Changes:
+    """
+    Load a source, and test what changed from base to chat.
+
+    Parameters
+    ----------
+    identity : tuple of str
+        From `sources.tree.identify`: the state of the files that is asked for.
+    source, family : Source, Family
+        What to test.
+
+    Raises
+    ------
+    DataError
+        If the files break the format, or are no longer in that state.
+    """
+    now, found = in_one_state(source, lambda _key: read(source, None).changes(family))
+    if now != identity:
+        msg = f"`{source.folder}` changed while its features were tested."
+        raise DataError(msg)
+    return found
 
 
 def read(source: Source, explanations: Path | None, template: str | None = None) -> Study:

@@ -27,6 +27,7 @@ from featurediff.labels import Labels
 from featurediff.meaning.explanations import Explanations
 from featurediff.meaning.hook_points import words_of_place
 from featurediff.meaning.pages import FeaturePages, user_page
+from featurediff.once import Once
 from featurediff.sources.activations import Activations
 from featurediff.sources.model_pair import words_of_models
 from featurediff.sources.notes import naming_notes, notes
@@ -63,28 +64,33 @@ class Study:
     activations: Activations | None = None
     """On which prompts each feature was active, where that is known."""
 
-    _changes: dict[Family, Changes] = field(default_factory=dict, repr=False)
-    """What `changes` has computed: copies with other pages or explanations share it."""
+    _once: Once = field(default_factory=Once, repr=False)
+    """Pairs and tests: copies with other pages or explanations share them."""
 
-    @cached_property
+    @property
     def exclusive(self) -> Exclusive:
         """Target over control within each model; the tests do not depend on thresholds or filters."""
-        return assess_exclusive(self.results, self.pairs)
+        return self._once.get("exclusive", lambda: assess_exclusive(self.results, self.pairs))
 
     def changes(self, family: Family = "position") -> Changes:
         """Return every test of base against chat, each computed once; paired where `pairs` are known."""
-        if family not in self._changes:
-            self._changes[family] = assess_changes(self.results, self.pairs, family)
-        return self._changes[family]
+        return self._once.get(family, lambda: assess_changes(self.results, self.pairs, family))
+
+    def take_changes(self, changes: Changes) -> None:
+        """Take the tests of base against chat that another process has computed of the same files."""
+        self._once.put(changes.family, changes)
 
     @property
     def pairs(self) -> Pairs | None:
         """Which feature was how active on which prompt, where that is known and fits the counts."""
         return self._paired[0]
 
-    @cached_property
+    @property
     def _paired(self) -> tuple[Pairs | None, str | None]:
         """The pairs, or why they cannot be used."""
+        return self._once.get("pairs", self._read_pairs)
+
+    def _read_pairs(self) -> tuple[Pairs | None, str | None]:
         if self.activations is None:
             return None, None
         try:

@@ -29,6 +29,7 @@ def test_every_public_bound_of_a_reader_is_listed():
     readers = (
         "csv_files",
         "sources/parquet",
+        "sources/pairs",
         "sources/pt_pickle",
         "sources/pt_zip",
         "app/uploads",

@@ -167,6 +167,41 @@ def expected_at_least(
     return NumKept(float(base.sum()), float(chat.sum()), float(np.maximum(base, chat).sum()))
 
 
+def expected_exactly(
+    counts: Mapping[Side, tuple[Counts, Counts]],
+    in_both: Counts,
+    rules: Mapping[Side, Rule],
+    cutoffs: Mapping[Side, float] | None = None,
+) -> NumKept:
+    """
+    Return how many features a rule that bears no control prompt would keep by chance, over all exchanges.
+
+    Parameters
+    ----------
+    counts, rules, cutoffs : mapping
+        As for `expected_at_least`; `most` of each rule is 0.
+    in_both : ndarray of shape (features,), int
+        On how many prompts of either set both models have each feature.
+
+    Returns
+    -------
+    NumKept
+        A model keeps a feature if its prompts all are target. Both models do if all prompts of either are, which is
+        hypergeometric, too; so `either` is the sum of the models' less that.
+    """
+    margins = {side: target + control for side, (target, control) in counts.items()}
+    together = margins["base"] + margins["chat"] - in_both
+    kept, can_be = [], np.ones(len(in_both), dtype=bool)
+    for side in SIDES:
+        cutoff = cutoffs[side] if cutoffs else None
+        kept.append(chances(*counts[side], rules[side], cutoff))
+        can_be &= kept[-1] > 0
+    whole = rules["base"]._replace(least=0)
+    both = np.where(can_be, chances(together, np.zeros_like(together), whole), 0.0)
+    base, chat = (float(p.sum()) for p in kept)
+    return NumKept(base, chat, base + chat - float(both.sum()))
+
+
 def expected(
     active: Mapping[Side, tuple[Bools, Bools]],
     rules: Mapping[Side, Rule],

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from featurediff.features.by_chance import NumKept, count_kept, expected, expected_at_least, largest_significant, rule
+from featurediff.features.by_chance import (
+    NumKept,
+    count_kept,
+    expected,
+    expected_at_least,
+    expected_exactly,
+    largest_significant,
+    rule,
+)
 from featurediff.features.evidence import ALPHA
 from featurediff.features.questions import CONTRASTS, DIRECTIONS, effect_of, quantity_of
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,12 +74,13 @@ def chance_table(
             for side in SIDES
             for tested in (exclusive.tested[side, token_type],)
         }
+        by_chance, significant_by_chance = _expected(pairs, token_type, counts, rules, (None, cutoffs))
         mirrored = {side: (control, target) for side, (target, control) in counts.items()}
         found = {
             "kept": count_kept(counts, rules),
-            "expected": _expected(pairs, token_type, counts, rules, None),
+            "expected": by_chance,
             "significant": _significant(exclusive, token_type, counts, rules, alpha),
-            "significant_expected": _expected(pairs, token_type, counts, rules, cutoffs),
+            "significant_expected": significant_by_chance,
             "mirror": count_kept(mirrored, _rules(results, thresholds, mirrored=True)),
         }
         row: dict[str, float | bool] = {
@@ -100,16 +109,20 @@ def _expected(
     token_type: str,
     counts: Mapping[Side, tuple[Counts, Counts]],
     rules: Mapping[Side, Rule],
-    cutoffs: Mapping[Side, float] | None,
-) -> NumKept:
-    """Return what chance keeps: the mean over exchanges of labels, or from counts alone what it keeps at least."""
+    cutoffs: Sequence[Mapping[Side, float] | None],
+) -> list[NumKept]:
+    """Return for each of some cutoffs what chance keeps over all exchanges of labels; from counts alone at least."""
     if pairs is None:
-        return expected_at_least(counts, rules, cutoffs)
-    at = pairs.positions[token_type]
-    active = {
-        side: tuple(at.activations(side, prompts, 0, len(at.features)) != 0 for prompts in PROMPTS) for side in SIDES
-    }
-    return expected(active, rules, cutoffs, pairs.groups["target"], pairs.groups["control"])
+        return [expected_at_least(counts, rules, cutoff) for cutoff in cutoffs]
+    at, groups = pairs.positions[token_type], (pairs.groups["target"], pairs.groups["control"])
+    if all(group is None for group in groups) and all(rule.most == 0 for rule in rules.values()):
+        in_both = at.in_both()
+        return [expected_exactly(counts, in_both, rules, cutoff) for cutoff in cutoffs]
+    found = []
+    for first, last in at.blocks():
+        active = {v: tuple(at.activations(v, p, first, last) != 0 for p in PROMPTS) for v in SIDES}
+        found.append([expected(active, rules, cutoff, *groups) for cutoff in cutoffs])
+    return [NumKept(*map(sum, zip(*parts, strict=True))) for parts in zip(*found, strict=True)]
 
 
 def _significant(

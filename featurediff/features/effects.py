@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-_CELLS = 1 << 22
-"""Prompts × features that are tested at once: a matrix of them takes 32 MB."""
-
 
 class Effect(NamedTuple):
     """One effect of some features at one position; chat − base, each array of shape (features,)."""
@@ -77,11 +74,7 @@ def paired_effects(pairs: Pairs, token_type: str, sizes: Mapping[Contrast, int])
         Name of an effect → values of `pairs.positions[token_type].features`.
     """
     at = pairs.positions[token_type]
-    step = max(1, _CELLS // max(1, sum(at.num_prompts.values())))
-    parts = [
-        _paired_block(pairs, token_type, first, min(first + step, len(at.features)), sizes)
-        for first in range(0, max(1, len(at.features)), step)
-    ]
+    parts = [_paired_block(pairs, token_type, first, last, sizes) for first, last in at.blocks()]
     return {
         name: Effect(
             np.concatenate([part[name].value for part in parts]),

@@ -144,8 +144,11 @@ def assess_exclusive(results: Results, pairs: Pairs | None = None) -> Exclusive:
 def _exchange_groups(pairs: Pairs, token_type: str, side: Side, family: int) -> Floats:
     """Return p of target over control in one model, exchanging whole groups."""
     at = pairs.positions[token_type]
-    target, control = (at.activations(side, prompts, 0, len(at.features)) != 0 for prompts in PROMPTS)
-    return exchange_rates(target, control, family, pairs.groups["target"], pairs.groups["control"])
+    p = []
+    for first, last in at.blocks():
+        target, control = (at.activations(side, prompts, first, last) != 0 for prompts in PROMPTS)
+        p.append(exchange_rates(target, control, family, pairs.groups["target"], pairs.groups["control"]))
+    return np.concatenate(p)
 
 
 def assess_changes(results: Results, pairs: Pairs | None = None, family: Family = "position") -> Changes:

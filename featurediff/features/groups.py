@@ -43,6 +43,6 @@ def group_sums(values: Floats, groups: Groups | None) -> Floats:
     names, which = np.unique(groups, return_inverse=True)
     if len(names) == len(values):
         return values
-    member = np.zeros((len(names), len(values)))
-    member[which, np.arange(len(values))] = 1
-    return member @ values
+    starts = np.searchsorted(which[order := np.argsort(which, kind="stable")], np.arange(len(names)))
+    sums: Floats = np.add.reduceat(values[order], starts, axis=0)
+    return sums

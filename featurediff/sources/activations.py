@@ -16,6 +16,7 @@ from featurediff.sources.tree import BESIDE
 from featurediff.wording import plural, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,6 +33,9 @@ class Activations:
 
     prompts: Path | None
     """A Parquet file with the text of every prompt, where there is one."""
+
+    reader: Callable[[Path, Path | None], Active] = field(default=read_active, repr=False, compare=False)
+    """Reads both files."""
 
     _read: list[Active | str] = field(default_factory=list, repr=False, compare=False)
     """What was read, or why it was refused; empty until it is needed. Whoever else asks meanwhile waits for it."""
@@ -52,7 +56,7 @@ class Activations:
         with self._lock:
             if not self._read:
                 try:
-                    self._read.append(read_active(self.path, self.prompts))
+                    self._read.append(self.reader(self.path, self.prompts))
                 except DataError as error:
                     self._read.append(str(error))  # the words alone: an error keeps alive all that was read
         (found,) = self._read

@@ -69,7 +69,8 @@ class Active:
         cells = self.cells.get((token_type, side, prompts))
         if cells is None:
             return np.empty(0, np.intp), np.empty(0)
-        here = slice(*np.searchsorted(cells.feature, [feature_id, feature_id + 1]))
+        wanted = cells.feature.dtype.type(feature_id)  # of another type, all would be converted
+        here = slice(*(np.searchsorted(cells.feature, wanted, end) for end in ("left", "right")))
         return cells.prompt[here].astype(np.intp), cells.activation[here]
 
     def texts_of(self, prompts: Prompts, ids: NDArray[np.int64]) -> pd.Series:

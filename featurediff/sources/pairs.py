@@ -15,7 +15,7 @@ from featurediff.sources import active
 from featurediff.wording import plural, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 FEWEST_GROUPS = 6
 """With g groups the smallest two-sided p of flipped signs is 2^(1 − g), which is above 0.05 for fewer."""
+
+MAX_PROMPTS = 20_000
+"""Of both sets, that are tested one by one: signs and labels are drawn for each, 160 MB for so many."""
+
+_CELLS = 1 << 22
+"""Prompts × features of a block."""
 
 _NOTHING = active.Cells(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
 
@@ -64,6 +70,23 @@ class PairsAt:
         whole = np.zeros(self.num_prompts[prompts] * width)
         whole[at] = cells.activation[start:stop]
         return whole.reshape(self.num_prompts[prompts], width)
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield first and last of blocks of features, at least one, whose activations take 32 MB."""
+        step = max(1, _CELLS // max(1, sum(self.num_prompts.values())))
+        yield from ((first, min(first + step, len(self.features))) for first in range(0, len(self.features) or 1, step))
+
+    def in_both(self) -> NDArray[np.int64]:
+        """Count the prompts of either set on which a feature is active in both models, shape (features,)."""
+        total = np.zeros(len(self.features), np.int64)
+        for prompts, n in self.num_prompts.items():
+            base, chat = (
+                cells.feature.astype(np.int64) * n + cells.prompt
+                for cells in (self.cells[side, prompts] for side in SIDES)
+            )
+            shared = np.intersect1d(base, chat, assume_unique=True)
+            total += np.bincount(shared // n, minlength=len(total))
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +162,11 @@ def _check_sizes(activations: Activations, results: Results) -> dict[Prompts, in
         if n[0] != n[1]:
             msg = f"`{activations.path.name}` cannot pair {n[0]} {prompts} prompts in base with {n[1]} in chat."
             raise DataError(msg)
-    return {prompts: base.num_prompts(prompts) for prompts in PROMPTS}
+    sizes: dict[Prompts, int] = {prompts: base.num_prompts(prompts) for prompts in PROMPTS}
+    if (total := sum(sizes.values())) > MAX_PROMPTS:
+        msg = f"`{activations.path.name}` is of {total:,} prompts, but at most {MAX_PROMPTS:,} are tested one by one."
+        raise DataError(msg)
+    return sizes
 
 
 def _check_features(known: Active, results: Results, name: str) -> None:

@@ -16,6 +16,7 @@ from featurediff.features.by_chance import (
     count_kept,
     expected,
     expected_at_least,
+    expected_exactly,
     largest_significant,
     rule,
 )
@@ -221,3 +222,33 @@ def test_order_does_not_matter(order):
     active = activity()
     mixed = {v: tuple(on[:, order] for on in sets) for v, sets in active.items()}
     assert expected(mixed, RULES) == pytest.approx(expected(active, RULES))
+
+
+def counts_in_both(active):
+    return sum((base & chat).sum(axis=0) for base, chat in zip(active["base"], active["chat"], strict=True))
+
+
+BEARS_NONE = {"base": Rule(1, 0, 5, 4), "chat": Rule(2, 0, 5, 4)}
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([None, 0.1, 0.4]))
+@settings(max_examples=15)
+def test_exact_is_every_exchange(seed, cutoff):
+    """A rule that bears no control prompt: no exchange need be drawn to count what both models keep."""
+    active = activity(seed=seed)
+
+    def is_significant(_side, target, control, _):
+        return fisher(np.array([target.sum()]), np.array([control.sum()]), 5, 4)[0] <= cutoff * (1 + 1e-9)
+
+    found = every_exchange(active, BEARS_NONE, cutoff and is_significant)
+    cutoffs = cutoff and dict.fromkeys(("base", "chat"), cutoff)
+    counts = counts_of(active)
+    assert expected_exactly(counts, counts_in_both(active), BEARS_NONE, cutoffs) == pytest.approx(found)
+
+
+def test_exact_by_hand():
+    """Of 4 prompts base has one, chat another one: each is target with 1/2, both with 1/6, so one of them with 5/6."""
+    counts = {"base": (np.array([1]), np.array([0])), "chat": (np.array([0]), np.array([1]))}
+    rules = dict.fromkeys(("base", "chat"), rule(PUBLISHED, 2, 2))
+    assert expected_exactly(counts, np.array([0]), rules) == pytest.approx((1 / 2, 1 / 2, 5 / 6))
+    assert expected_exactly(counts, np.array([1]), rules) == pytest.approx((1 / 2, 1 / 2, 1 / 2)), "the same prompt"

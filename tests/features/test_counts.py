@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paired import from_activations, sources
-from tables import make_results
+from limited import under_limit
+from paired import STRENGTHS, from_activations, sources
+from tables import make_model, make_results
 from test_by_chance import written_out
 
 from featurediff.features.by_chance import Rule
@@ -15,7 +16,8 @@ from featurediff.features.questions import DIRECTIONS, QUESTIONS
 from featurediff.features.table import NO_PAGE, feature_table
 from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import PROMPTS, SIDES
-from featurediff.sources.pairs import Pairs
+from featurediff.sources.pairs import PairedCells, Pairs, PairsAt
+from featurediff.sources.results import Results
 from featurediff.study import Study
 
 COLUMNS = [
@@ -93,7 +95,7 @@ def test_chance_is_that_of_a_slow_reference(drawn, alpha, least, most):
 def study_of(drawn, *, is_paired=True):
     results, pairs = from_activations(*drawn)
     study = Study(None, results, None, NO_PAGE)
-    study.__dict__["_paired"] = (pairs if is_paired else None, None)
+    study._once.put("pairs", (pairs if is_paired else None, None))
     return study
 
 
@@ -151,3 +153,35 @@ def test_pairs_without_groups_have_no_number_of_groups():
     grouped = Pairs(pairs.positions, {"target": np.array([0, 0, 1]), "control": None}, None)
     assert [grouped.num_groups(p) for p in PROMPTS] == [2, None]
     assert [grouped.num_prompts(p) for p in PROMPTS] == [3, 3]
+
+
+@pytest.mark.parametrize("groups", [None, {"target": [0, 0, 1, 2, 3, 4], "control": None}])
+@pytest.mark.parametrize("most", [0, 1])
+def test_chance_is_the_same_in_any_number_of_blocks(monkeypatch, groups, most):
+    rng = np.random.default_rng(7)
+    sides = {v: {p: rng.choice(STRENGTHS, (6, 50)) for p in PROMPTS} for v in SIDES}
+    results, pairs = from_activations({"model": sides}, groups)
+    thresholds = Thresholds(max_control=Threshold(most))
+    whole, tested = table_of(results, pairs, thresholds), assess_exclusive(results, pairs)
+    monkeypatch.setattr("featurediff.sources.pairs._CELLS", 12 * 7)
+    assert table_of(results, pairs, thresholds).T["model"].tolist() == pytest.approx(whole.T["model"].tolist())
+    for key, effect in assess_exclusive(results, pairs).tested.items():
+        np.testing.assert_array_equal(effect.p, tested.tested[key].p)
+
+
+def count_by_chance(num_features, num_prompts):
+    """A source in which every feature is active on one target prompt of either model."""
+    ids = np.arange(num_features)
+    one = PairedCells(ids % num_prompts, ids, np.ones(num_features))
+    none = PairedCells(ids[:0], ids[:0], np.ones(0))
+    sizes = dict.fromkeys(PROMPTS, num_prompts)
+    at = PairsAt(ids, {(v, p): one if p == "target" else none for v in SIDES for p in PROMPTS}, sizes)
+    counts = {"target_num_active": np.ones(num_features, int), "control_num_active": np.zeros(num_features, int)}
+    models = [make_model(v, {"model": dict(counts)}, (num_prompts, num_prompts)) for v in SIDES]
+    return table_of(Results(*models), Pairs({"model": at}, dict.fromkeys(PROMPTS), None))["either_expected"].item()
+
+
+def test_chance_takes_no_memory():
+    """A matrix of all features on all prompts took 1 GB for each model and prompt set, and the page ten minutes."""
+    found = under_limit(count_by_chance, 131_072, 1_000, megabytes=500)
+    assert float(found.said) == pytest.approx(131_072 / 2)

@@ -433,7 +433,7 @@ def test_features_are_the_same_in_any_number_of_blocks(monkeypatch):
     sides = {v: {p: rng.choice(STRENGTHS, (6, 50)) for p in PROMPTS} for v in SIDES}
     source = from_activations({"model": sides}, {"target": [0, 0, 1, 2, 3, 4], "control": None})
     whole = assess_changes(*source)
-    monkeypatch.setattr("featurediff.features.effects._CELLS", 12 * 7)
+    monkeypatch.setattr("featurediff.sources.pairs._CELLS", 12 * 7)
     for key, effect in assess_changes(*source).effects.items():
         np.testing.assert_array_equal(effect.tested.p, whole.effects[key].tested.p)
         np.testing.assert_array_equal(effect.value, whole.effects[key].value)

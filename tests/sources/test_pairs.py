@@ -210,6 +210,16 @@ def test_position_at_which_nothing_is_active(study):
     assert counts.loc[("any", "asst", "all"), "found"] == 0
 
 
+@given(sources())
+@settings(max_examples=20)
+def test_prompts_on_which_both_models_are_active_are_counted(drawn):
+    _, pairs = from_activations(*drawn)
+    for at in pairs.positions.values():
+        dense = {(v, p): at.activations(v, p, 0, len(at.features)) != 0 for v in SIDES for p in PROMPTS}
+        wanted = sum((dense["base", p] & dense["chat", p]).sum(axis=0) for p in PROMPTS)
+        assert at.in_both().tolist() == wanted.tolist()
+
+
 # ----------------------------------------------------------------------------
 # What is refused.
 
@@ -219,6 +229,15 @@ def test_models_that_saw_other_numbers_of_prompts(tmp_path):
     study = load(folder)
     activation_rows(study).to_parquet(folder / "activations.parquet", index=False)
     assert refused(study) == "`activations.parquet` cannot pair 8 target prompts in base with 9 in chat."
+
+
+def test_more_prompts_than_are_tested_one_by_one(tmp_path):
+    """Signs for a million prompts take 8 GB: three small files ended the server."""
+    folder = make_source(tmp_path / "source", num_target_prompts=19_990, num_control_prompts=11)
+    study = load(folder)
+    activation_rows(study).to_parquet(folder / "activations.parquet", index=False)
+    assert refused(study) == "`activations.parquet` is of 20,001 prompts, but at most 20,000 are tested one by one."
+    assert study.sample().startswith("19990 target prompts and 11 control prompts; ")
 
 
 def test_counts_that_contradict(study):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from featurediff.app.apart import Started, in_turn, run_apart, takes_long
 from featurediff.app.dashboard.findings import PATIENCE
 from featurediff.app.sources import written
 from featurediff.app.theme import themed
@@ -23,7 +24,7 @@ from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
 from featurediff.features.questions import Asked, Family
 from featurediff.features.thresholds import Thresholds
-from featurediff.labels import Labels
+from featurediff.labels import PROMPTS, Labels
 from featurediff.sources.tree import Source, in_one_state
 from featurediff.wording import plural
 
@@ -70,9 +71,11 @@ def tester() -> ThreadPoolExecutor:
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
-def start_tests(identity: tuple[str, ...], family: Family, _source: Source) -> Future[Evidence]:
-    """Start to test a source, beside the page; `identity` is that of its files."""
-    return tester().submit(read_evidence, identity, _source, family)
+def start_tests(identity: tuple[str, ...], family: Family, _source: Source, _summary: Summary) -> Started[Evidence]:
+    """Start to test a source, beside the page or in another process; `identity` is that of its files."""
+    if takes_long(_source, len(_summary.active), sum(_summary.num_prompts["base", name] for name in PROMPTS)):
+        return Started.now(in_turn(partial(run_apart, read_evidence, identity, _source, family)))
+    return Started.now(tester().submit(read_evidence, identity, _source, family))
 
 
 def read_sources(sources: dict[str, Source], thresholds: Thresholds, family: Family) -> Compared:
@@ -80,7 +83,7 @@ def read_sources(sources: dict[str, Source], thresholds: Thresholds, family: Fam
     good: list[Summary] = []
     faults: list[Fault] = []
     identities: list[tuple[str, ...]] = []
-    tests: list[Future[Evidence]] = []
+    started: list[Started[Evidence]] = []
     for name, listed in sources.items():
         try:
             source = written(listed)
@@ -95,10 +98,11 @@ def read_sources(sources: dict[str, Source], thresholds: Thresholds, family: Fam
         if isinstance(found, Summary):
             good.append(found)
             identities.append(identity)
-            tests.append(start_tests(identity, family, _source=source))
+            started.append(start_tests(identity, family, _source=source, _summary=found))
         else:
             faults.append(found)
-    wait(tests, PATIENCE)
+    tests = [test.future for test in started]
+    wait(tests, max((test.left(PATIENCE) for test in started), default=0))
     done = [test.done() for test in tests]
     for i, (identity, test) in enumerate(zip(identities, tests, strict=True)):
         if not done[i]:

@@ -8,13 +8,16 @@ import streamlit as st
 
 from featurediff.app.dashboard.opened import Opened, are_tested, find, start_tests
 from featurediff.app.dashboard.room import Room
-from featurediff.app.safe_text import escape_markdown
+from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.charts.view import View, caption, heading
+from featurediff.errors import DataError
 from featurediff.sources.results import is_synthetic
 
 PATIENCE = 1.0
-"""Seconds that the page waits for the tests before it shows the published rule alone; 40 prompts take less."""
+"""Seconds from their start that a page waits for tests, before it shows the rest; those of 40 prompts take less."""
 
+
+UNTESTED = "What changed could not be tested."
 
 _HEIGHT = 46
 """Pixels: two lines of the finding; a longer one scrolls in its place."""
@@ -41,6 +44,11 @@ def show_finding(opened: Opened, view: View, room: Room) -> None:
 @st.fragment(run_every=1.0)
 def wait_for_tests(opened: Opened, view: View) -> None:
     """Say that the changes are being tested, and show the whole page again when they are."""
-    if are_tested(start_tests(opened.files, view.family, _study=opened.study), 0):
+    try:
+        is_done = are_tested(start_tests(opened.files, view.family, _study=opened.study), 0)
+    except DataError as error:
+        show_error(UNTESTED, error)
+        return
+    if is_done:
         st.rerun()
     st.caption(":material/hourglass_top: What changed from base to chat is still being tested.")

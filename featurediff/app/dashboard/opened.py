@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import streamlit as st
 
+from featurediff.app.apart import Started, in_turn, read_apart, run_apart, takes_long
 from featurediff.app.refusals import Refusal, try_to
 from featurediff.app.uploads import MAX_EXPLANATIONS, check_size
 from featurediff.charts.finding import finding
@@ -18,7 +20,8 @@ from featurediff.features.evidence_columns import count_evidence
 from featurediff.features.questions import Family, Question, quantity_of
 from featurediff.features.table import count_answers
 from featurediff.features.thresholds import Thresholds
-from featurediff.loading import assemble, explain, read
+from featurediff.labels import PROMPTS
+from featurediff.loading import assemble, explain, load_changes, read
 from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.result_files import parse_results
 from featurediff.sources.tree import Source
@@ -64,7 +67,14 @@ functions take no frame; they call `keep`.
 def read_study(identity: tuple[str, ...], _source: Source) -> Study | Refusal:
     """Read a source; `identity` is that of its files, so that a replaced file is read again."""
     del identity
-    return try_to(lambda: read(_source, _source.explanations))
+    return try_to(lambda: _read(_source))
+
+
+def _read(source: Source) -> Study:
+    study = read(source, source.explanations)
+    if study.activations is None:
+        return study
+    return replace(study, activations=replace(study.activations, reader=read_apart))
 
 
 @st.cache_resource(max_entries=2, ttl="2h", show_spinner="Reading the uploaded files…")
@@ -115,19 +125,29 @@ def keep(opened: Opened, view: View) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def start_tests(files: tuple[str, ...], family: Family, _study: Study) -> Future[Changes]:
-    """Start to test what changed, beside the page; `files` identify the study."""
-    del files
+def start_tests(files: tuple[str, ...], family: Family, _study: Study) -> Started[Changes]:
+    """Start to test what changed, beside the page or in another process; `files` identify the study."""
+    features = sum(len(ids) for ids in _study.exclusive.features.values())
+    prompts = sum(_study.results.base.metadata.num_prompts(name) for name in PROMPTS)
+    if takes_long(_study.source, features, prompts):
+        return Started.now(in_turn(partial(run_apart, load_changes, files, _study.source, family)))
     pool = ThreadPoolExecutor(1)
     started = pool.submit(_study.changes, family)
     pool.shutdown(wait=False)
-    return started
+    return Started.now(started)
 
 
-def are_tested(tests: Future[Changes], seconds: float | None) -> bool:
-    """Wait for tests so many seconds, or until they are done, and return whether they are."""
+def are_tested(tests: Started[Changes], patience: float | None) -> bool:
+    """
+    Wait until so many seconds after the start of tests, or until they are done, and return whether they are.
+
+    Raises
+    ------
+    DataError
+        If they were made in another process, and it could not.
+    """
     try:
-        tests.result(seconds)
+        tests.future.result(None if patience is None else tests.left(patience))
     except TimeoutError:
         return False
     return True
