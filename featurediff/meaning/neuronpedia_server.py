@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 import zlib
-from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -106,11 +105,11 @@ class Server:
             or too slow.
         """
         url = f"{self.url}/{path}" + (f"?{urlencode(fields)}" if fields else "")
-        found = within(self._patience, lambda: self._get_whole(url))
-        if isinstance(found, Late):
+        try:
+            return within(self._patience, lambda: self._get_whole(url))
+        except TimeoutError as error:
             msg = f"{url} has not answered completely within {self._patience:g} seconds. {COME_BACK}"
-            raise DataError(msg)
-        return found
+            raise DataError(msg) from error
 
     def _get_whole(self, url: str) -> bytes | None:
         """Ask until the answer is whole; what is cut short on the way may be as long as was announced."""
@@ -197,18 +196,9 @@ class Servers(NamedTuple):
         return cls(Server(api, {"x-api-key": key} if key else None, pause), Server(exports, pause=pause))
 
 
-class Late(Enum):
-    """What stands for a result that did not come."""
-
-    TOO_LATE = "too late"
-
-
-TOO_LATE = Late.TOO_LATE
-
-
-def within(seconds: float, work: Callable[[], T]) -> T | Late:
+def within(seconds: float, work: Callable[[], T]) -> T:
     """
-    Return what some work gives, or `TOO_LATE`.
+    Return what some work gives, if it does so in time.
 
     The work goes on in a thread that does not keep the process alive. So it must not be what takes memory, and must
     not write anything.
@@ -219,6 +209,11 @@ def within(seconds: float, work: Callable[[], T]) -> T | Late:
         How long to wait.
     work : callable
         What it raises is raised here.
+
+    Raises
+    ------
+    TimeoutError
+        If the work is not done after so many seconds.
     """
     done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -231,8 +226,8 @@ def within(seconds: float, work: Callable[[], T]) -> T | Late:
     threading.Thread(target=run, daemon=True).start()
     try:
         found, error = done.get(timeout=seconds)
-    except queue.Empty:
-        return TOO_LATE
+    except queue.Empty as empty:
+        raise TimeoutError from empty
     if error is not None:
         raise error
     return found  # type: ignore[return-value]
