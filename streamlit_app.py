@@ -14,17 +14,8 @@ from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
 from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
 from featurediff.app.dashboard.findings import PATIENCE, UNTESTED, show_finding, wait_for_tests
-from featurediff.app.dashboard.opened import (
-    Opened,
-    are_tested,
-    count_kept,
-    count_questions,
-    keep,
-    parse_study,
-    read_study,
-    refer,
-    start_tests,
-)
+from featurediff.app.dashboard.kept import count_kept, count_questions, kept_features
+from featurediff.app.dashboard.opened import Opened, are_tested, parse_study, read_study, refer, start_tests
 from featurediff.app.dashboard.pick import follow_pick, show_nothing
 from featurediff.app.dashboard.places import lay_out_places
 from featurediff.app.dashboard.room import SIDEBAR
@@ -41,12 +32,12 @@ from featurediff.app.words import show_words_button
 from featurediff.charts.view import View, nothing_kept
 from featurediff.errors import DataError
 from featurediff.features.filters import blocking_filter
-from featurediff.sources.tree import in_one_state
+from featurediff.sources.state import in_one_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from featurediff.app.dashboard.opened import KeptCounts
+    from featurediff.app.dashboard.kept import KeptCounts
     from featurediff.features.questions import Question
 
 # ----------------------------------------------------------------------------
@@ -184,7 +175,7 @@ view = choose_view(study, types, (question_place, places.kinds, places.search), 
 opened = open_for(view)
 with sidebar:
     only_starred = choose_stars()
-kept = keep(opened, view)
+kept = kept_features(opened, view)
 leave_box(opened, view, room.chart)
 take_box(opened, view, room.chart)
 shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)

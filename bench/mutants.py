@@ -527,7 +527,7 @@ MUTANTS = (
     ),
     Mutant("app/dashboard/table", "cells.index != at", "cells.index == at", "app_screen", "every row marked but one"),
     Mutant(
-        "app/dashboard/opened",
+        "app/dashboard/kept",
         '"consistent": len(kept) - inconsistent',
         '"consistent": len(kept)',
         "app_screen",
@@ -570,7 +570,7 @@ MUTANTS = (
         "half of one file and half of the next",
     ),
     Mutant(
-        "sources/tree",
+        "sources/state",
         "        if identify(source) == key:",
         "        if key:",
         "hostile_app",

@@ -15,7 +15,8 @@ from featurediff.meaning.source_sae import page_of_source, sae_of_source
 from featurediff.sources.activations import find_activations
 from featurediff.sources.result_files import read_results
 from featurediff.sources.results import Results
-from featurediff.sources.tree import Source, describe_source, in_one_state
+from featurediff.sources.state import in_one_state, in_state
+from featurediff.sources.tree import Source, describe_source
 from featurediff.study import Study
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def load_changes(identity: tuple[str, ...], source: Source, family: Family) -> C
     Parameters
     ----------
     identity : tuple of str
-        From `sources.tree.identify`: the state of the files that is asked for.
+        From `sources.state.identify`: the state of the files that is asked for.
     source, family : Source, Family
         What to test.
 
@@ -84,11 +85,7 @@ def load_changes(identity: tuple[str, ...], source: Source, family: Family) -> C
     DataError
         If the files break the format, or are no longer in that state.
     """
-    now, found = in_one_state(source, lambda _key: read(source, None).changes(family))
-    if now != identity:
-        msg = f"`{source.folder}` changed while its features were tested."
-        raise DataError(msg)
-    return found
+    return in_state(identity, source, lambda: read(source, None).changes(family))
 
 
 def read(source: Source, explanations: Path | None, template: str | None = None) -> Study:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from featurediff.compare.evidence_cache import EvidenceCache, evidence_key
-from featurediff.errors import DataError
 from featurediff.features.evidence import assess_changes, assess_exclusive
 from featurediff.features.questions import EFFECTS, Family, Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Prompts
 from featurediff.loading import load_source
-from featurediff.sources.tree import Source, identify, in_one_state
+from featurediff.sources.state import identify, in_state
+from featurediff.sources.tree import Source
 from featurediff.study import Study
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def read_evidence(identity: tuple[str, ...], source: Source, family: Family) -> 
     Parameters
     ----------
     identity : tuple of str
-        From `sources.tree.identify`: the state of the files that is asked for.
+        From `sources.state.identify`: the state of the files that is asked for.
     source, family : Source, Family
         What to test.
 
@@ -100,15 +99,7 @@ def read_evidence(identity: tuple[str, ...], source: Source, family: Family) -> 
     DataError
         If the files break the format, or are no longer in that state.
     """
-    now, found = in_one_state(source, partial(_load_evidence, source=source, family=family))
-    if now != identity:
-        msg = f"`{source.folder}` changed while its features were tested."
-        raise DataError(msg)
-    return found
-
-
-def _load_evidence(_identity: tuple[str, ...], source: Source, family: Family) -> Evidence:
-    return evidence_of(load_source(source), family)
+    return in_state(identity, source, lambda: evidence_of(load_source(source), family))
 
 
 def _assess(study: Study, family: Family) -> Evidence:

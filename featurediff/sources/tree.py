@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from featurediff.errors import DataError
-from featurediff.files import MAX_READS, file_identity, kind_of
+from featurediff.files import kind_of
 from featurediff.sources.walk import Walk
 from featurediff.wording import legible, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-T = TypeVar("T")
 FILES = ("base.pt", "chat.pt")
 """What makes a folder a source."""
 
@@ -195,57 +194,6 @@ def _natural(name: str) -> list[list[str | int]]:
         [int(part) if part.isascii() and part.isdigit() else part for part in re.split(r"([0-9]+)", level)]
         for level in name.split("/")
     ]
-
-
-def identify(source: Source) -> tuple[str, ...]:
-    """
-    Return the state of a source's files: a key for what is read from them, equal until one of them changes.
-
-    Raises
-    ------
-    DataError
-        If a file disappears meanwhile.
-    """
-    files = [source.folder / name for name in (*FILES, *BESIDE)] + [source.explanations]
-    return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file")
-
-
-def in_one_state(
-    source: Source, read: Callable[[tuple[str, ...]], T], forget: Callable[[tuple[str, ...]], None] | None = None
-) -> tuple[tuple[str, ...], T]:
-    """
-    Read the files of a source as they were at one time: they are read again if one of them changed meanwhile.
-
-    Parameters
-    ----------
-    source : Source
-        What is read.
-    read : callable
-        Reads the source; gets the key from `identify`.
-    forget : callable, optional
-        Called with the key of a reading that is thrown away, as it may mix two states.
-
-    Returns
-    -------
-    tuple of str, and what was read
-        The key, from `identify`.
-
-    Raises
-    ------
-    DataError
-        If it changes each time, or `read` raises.
-    """
-    for _ in range(MAX_READS):
-        key = identify(source)
-        found = read(key)
-        if identify(source) == key:
-            return key, found
-        if forget:
-            forget(key)
-    msg = (
-        f"`{source.folder}` changed each of the {MAX_READS} times it was read. Try again when it is written completely."
-    )
-    raise DataError(msg)
 
 
 def place_for_explanations(source: Source) -> Path | None:

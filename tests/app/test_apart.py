@@ -25,7 +25,8 @@ from featurediff.errors import DataError
 from featurediff.files import read_whole
 from featurediff.loading import load_changes
 from featurediff.sources.active import read_active
-from featurediff.sources.tree import describe_source, identify
+from featurediff.sources.state import identify
+from featurediff.sources.tree import describe_source
 
 
 def test_result_comes_from_another_process():

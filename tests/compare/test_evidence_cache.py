@@ -19,7 +19,8 @@ from featurediff.compare.evidence_cache import EvidenceCache
 from featurediff.errors import DataError
 from featurediff.features.evidence import assess_changes
 from featurediff.loading import load
-from featurediff.sources.tree import describe_source, identify
+from featurediff.sources.state import identify
+from featurediff.sources.tree import describe_source
 
 KEY = "0" * 64
 

@@ -25,7 +25,8 @@ from featurediff.errors import DataError
 from featurediff.features.questions import Asked, Family
 from featurediff.features.thresholds import Thresholds
 from featurediff.labels import PROMPTS, Labels
-from featurediff.sources.tree import Source, in_one_state
+from featurediff.sources.state import in_one_state
+from featurediff.sources.tree import Source
 from featurediff.wording import plural
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from featurediff.app.dashboard.opened import Opened, count_explained, find_notes, keep
+from featurediff.app.dashboard.kept import count_explained, find_notes, kept_features
+from featurediff.app.dashboard.opened import Opened
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def show_about(opened: Opened, view: View) -> None:
     study = opened.study
     explained, features = count_explained(opened, view)
     notes = find_notes(opened, view.thresholds)
-    found = set(keep(opened, view)["token_type"].unique())
+    found = set(kept_features(opened, view)["token_type"].unique())
     lines = [
         *notes,
         f"Exclusive means {view.rule()}.",

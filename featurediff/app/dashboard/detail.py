@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from featurediff.app.dashboard.events import pick
-from featurediff.app.dashboard.opened import Opened, list_prompts
+from featurediff.app.dashboard.kept import list_prompts
+from featurediff.app.dashboard.opened import Opened
 from featurediff.app.dashboard.starring import show_note, show_star
 from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error

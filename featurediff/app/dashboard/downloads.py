@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from featurediff import export
-from featurediff.app.dashboard.opened import find
+from featurediff.app.dashboard.kept import say_finding
 from featurediff.app.safe_text import show_error
 from featurediff.app.session import STARRED, session
 from featurediff.errors import DataError
@@ -111,4 +111,4 @@ def build_page(screen: OnScreen, more: list[tuple[str, str]]) -> bytes:
     provenance = export.provenance(study, view, len(shown.at), len(shown.kept))
     provenance = export.Provenance((*provenance.facts, *more))
     drawing, title = screen.chart.draw(shown.rows(), view), export.title(study, view)
-    return export.html_page(drawing, study.pages, provenance, title, lead=find(screen.opened, view))
+    return export.html_page(drawing, study.pages, provenance, title, lead=say_finding(screen.opened, view))

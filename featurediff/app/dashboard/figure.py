@@ -11,7 +11,8 @@ import numpy as np
 import streamlit as st
 
 from featurediff.app.dashboard.groups import Groups, outline_groups
-from featurediff.app.dashboard.opened import KEEPING, KEYS, Opened, keep
+from featurediff.app.dashboard.kept import KEPT_KEYS, kept_features
+from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.picture import Picture
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown, narrow
@@ -111,13 +112,13 @@ def look(view: View) -> View:
 def lay_out_chart(opened: Opened, view: View, size: Size) -> Chart:
     """Return where all kept features stand in a chart of a size; filters and labels do not count."""
     plot = plot_of(size, square=view.chart == "scatter")
-    return make_chart(keep(opened, view), placing(view), opened.study.origin, _wrap_texts(opened, view), plot)
+    return make_chart(kept_features(opened, view), placing(view), opened.study.origin, _wrap_texts(opened, view), plot)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEEPING)
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEPT_KEYS)
 def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
     """Return the hover texts of all kept features; None where they are too many to be drawn with texts."""
-    kept = keep(opened, view)
+    kept = kept_features(opened, view)
     return hover_texts(kept) if len(kept) <= EXPLAINED_POINTS else None
 
 

@@ -17,7 +17,7 @@ from featurediff.labels import EXCLUSIVITIES, Labels
 from featurediff.wording import quoted, visible
 
 if TYPE_CHECKING:
-    from featurediff.app.dashboard.opened import KeptCounts
+    from featurediff.app.dashboard.kept import KeptCounts
     from featurediff.charts.view import View
 
 WIDGETS: dict[str, dict[str, object]] = {

@@ -6,7 +6,8 @@ import html
 
 import streamlit as st
 
-from featurediff.app.dashboard.opened import Opened, are_tested, find, start_tests
+from featurediff.app.dashboard.kept import say_finding
+from featurediff.app.dashboard.opened import Opened, are_tested, start_tests
 from featurediff.app.dashboard.room import Room
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.charts.view import View, caption, heading
@@ -32,7 +33,7 @@ def show_finding(opened: Opened, view: View, room: Room) -> None:
     """Say in words what the question finds, what that rests on, and what is shown of which source."""
     study = opened.study
     with st.container(height="content" if room.is_tall else _HEIGHT, border=False):
-        st.html(_FINDING % html.escape(find(opened, view)))
+        st.html(_FINDING % html.escape(say_finding(opened, view)))
     about = [heading(view.question, view.labels), caption(view.metric, view.labels, study.origin)]
     if is_synthetic(study.results):
         about.append("synthetic demo data")

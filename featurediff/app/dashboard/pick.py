@@ -16,7 +16,7 @@ from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
 from featurediff.app.session import session
 from featurediff.errors import DataError
-from featurediff.sources.tree import identify
+from featurediff.sources.state import identify
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import OnScreen

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from featurediff.app.dashboard.opened import KEYS, Opened, keep, what_is_kept
+from featurediff.app.dashboard.kept import kept_features, what_is_kept
+from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.charts.view import View
 from featurediff.features.filters import is_one_of, passing
 
@@ -81,7 +82,7 @@ def narrow(
     only : bool
         Whether to show starred features only.
     """
-    kept = keep(opened, view)
+    kept = kept_features(opened, view)
     drawn = at = passing(kept, view.filters, view.metric, view.question)
     if subset:
         at = at[is_one_of(kept, subset)[at]]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from featurediff.app.dashboard.opened import KeptCounts
+    from featurediff.app.dashboard.kept import KeptCounts
     from featurediff.features.listing import By
     from featurediff.features.questions import Family, Question
 
