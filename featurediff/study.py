@@ -12,7 +12,6 @@ from featurediff.charts.chart import draw_chart
 from featurediff.charts.finding import finding
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import DEFAULT_METRIC, View, default_metric
-from featurediff.errors import DataError
 from featurediff.features.counts import chance_table, count_by_question
 from featurediff.features.evidence import ALPHA, Changes, Exclusive, assess_changes, assess_exclusive
 from featurediff.features.evidence_columns import with_evidence
@@ -32,7 +31,7 @@ from featurediff.sources.activations import Activations
 from featurediff.sources.model_pair import words_of_models
 from featurediff.sources.notes import naming_notes, notes
 from featurediff.sources.origin import Origin
-from featurediff.sources.pairs import Pairs, describe_sample, read_pairs
+from featurediff.sources.pairs import Pairs, describe_sample, pairs_or_reason
 from featurediff.sources.results import Results
 from featurediff.sources.tree import Source
 
@@ -88,15 +87,7 @@ class Study:
     @property
     def _paired(self) -> tuple[Pairs | None, str | None]:
         """The pairs, or why they cannot be used."""
-        return self._once.get("pairs", self._read_pairs)
-
-    def _read_pairs(self) -> tuple[Pairs | None, str | None]:
-        if self.activations is None:
-            return None, None
-        try:
-            return read_pairs(self.activations, self.results), None
-        except DataError as error:
-            return None, f"{error} The tests use counts and means alone, which are weaker."
+        return self._once.get("pairs", lambda: pairs_or_reason(self.activations, self.results))
 
     @cached_property
     def sae_fit(self) -> SaeFit:

@@ -154,6 +154,16 @@ def read_pairs(activations: Activations, results: Results) -> Pairs:
     return Pairs(at, groups, None if texts is None else _count_alike(texts))
 
 
+def pairs_or_reason(activations: Activations | None, results: Results) -> tuple[Pairs | None, str | None]:
+    """Return the pairs, None where there are no activations; or None and a sentence on why they cannot be used."""
+    if activations is None:
+        return None, None
+    try:
+        return read_pairs(activations, results), None
+    except DataError as error:
+        return None, f"{error} The tests use counts and means alone, which are weaker."
+
+
 def _check_sizes(activations: Activations, results: Results) -> dict[Prompts, int]:
     """Return how many prompts both models have seen of each set."""
     base, chat = results.base.metadata, results.chat.metadata
