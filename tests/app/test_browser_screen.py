@@ -1,5 +1,7 @@
 """The one screen in a real Chromium: what is in view, what stays where it is, and that nothing traps or is lost."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -210,6 +212,16 @@ def test_the_row_of_what_is_picked_is_in_view(screen):
     screen.press("step1")
     assert [row["★"] for row in screen.cells()].count("▸") == 1
     assert places(screen) == before
+
+
+def test_a_hover_text_has_the_minus_sign_of_the_table(screen):
+    """Plotly's formats write a hyphen, which stood beside the minus signs of axes and table."""
+    screen.open(question="changed")
+    row = next(row for row in screen.cells() if row["Change"].startswith("−"))
+    screen.hover((row["Position"], int(row["Feature"])))
+    label = screen.chart.locator(".hovertext")
+    expect(label).to_contain_text("Difference: −")
+    expect(label).to_contain_text(re.compile(r"Change of mean activation on Target: −[\d.]+ \(−[\d.]+ to −[\d.]+\)"))
 
 
 # Nothing traps, nothing is lost

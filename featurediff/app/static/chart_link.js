@@ -106,6 +106,14 @@ function onDrawn() {
   placeRing();
 }
 
+// Where a hover text has a format of its own, Plotly writes a hyphen for the minus sign that stands everywhere else.
+function writeMinuses() {
+  const layer = document.createNodeIterator(state.chart.querySelector(".hoverlayer"), NodeFilter.SHOW_TEXT);
+  for (let node = layer.nextNode(); node; node = layer.nextNode()) {
+    node.data = node.data.replace(/(: |\(| to )-(?=\d)/g, "$1−");
+  }
+}
+
 const LISTENERS = {
   plotly_hover: (event) => (state.hovered = event.points[0]),
   plotly_unhover: () => (state.hovered = null),
@@ -129,6 +137,7 @@ function attach() {
   found.addEventListener("click", onCamera, true);
   found.addEventListener("wheel", onWheel, true);
   onDrawn();
+  writeMinuses();
 }
 
 export default function ({ data, setTriggerValue, setStateValue }) {
