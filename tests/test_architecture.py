@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "featurediff"
-GROUND = ("errors", "labels", "wording", "version", "files", "locks", "once", "csv_files", "csv_fast")
+GROUND = ("errors", "labels", "wording", "version", "files", "locks", "once", "cache_folder", "csv_files", "csv_fast")
 STAGES = ("ground", "sources", "meaning", "features", "charts", "study", "loading", "export", "compare", "app", "cli")
 """Each may import those before it."""
 

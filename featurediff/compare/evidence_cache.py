@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featurediff.cache_folder import cache_folder
 from featurediff.errors import DataError
 from featurediff.files import kind_of, read_whole, write_whole
-from featurediff.meaning.neuronpedia_cache import cache_folder
 from featurediff.version import package_version
 
 if TYPE_CHECKING:

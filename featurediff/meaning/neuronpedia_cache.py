@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
-import platformdirs
 
+from featurediff.cache_folder import cache_folder
 from featurediff.errors import DataError
 from featurediff.files import file_identity, kind_of, may_access, read_whole, write_whole
 from featurediff.meaning.neuronpedia_api import MAX_TEXT, Text
 from featurediff.meaning.neuronpedia_server import MAX_ANSWER
-from featurediff.wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-CACHE = "FEATUREDIFF_CACHE"
-"""The environment variable that names another folder than the user's cache folder."""
 
 MAX_TEXTS = 5_000_000
 """Explanations of one SAE; they take 2 GB."""
@@ -46,7 +42,7 @@ class Cache:
 
     @classmethod
     def of(cls, source: str) -> Cache:
-        """Return the cache of `modelId/sourceId`, in the user's cache folder or in the one that `CACHE` names."""
+        """Return the cache of `modelId/sourceId`, in the folder that `cache_folder` names."""
         return cls(answers_folder() / source)
 
     def has(self, name: str) -> bool:
@@ -101,23 +97,6 @@ class Cache:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
-
-
-def cache_folder() -> Path:
-    """
-    Return where featurediff keeps what can be had again: the user's cache folder, or the one that `CACHE` names.
-
-    Raises
-    ------
-    DataError
-        If `CACHE` names a person's home that is not known.
-    """
-    chosen = os.environ.get(CACHE)
-    try:
-        return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("featurediff", appauthor=False)
-    except RuntimeError as error:
-        msg = f"The environment variable {CACHE} is {quoted(chosen)}, but whose home that is, is not known."
-        raise DataError(msg) from error
 
 
 def answers_folder() -> Path:
