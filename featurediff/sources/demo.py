@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from featurediff.errors import DataError
 from featurediff.files import write_together, write_whole
 from featurediff.labels import SIDES, Side
 from featurediff.sources.demo_features import TOKEN_TYPES, draw_features
+from featurediff.sources.pt_write import write_plain
 from featurediff.sources.results import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -194,9 +194,7 @@ def _pack(
     layer: int,
     pair_id: str,
 ) -> bytes:
-    """Return what `torch.save` writes."""
-    import torch
-
+    """Return a file as `torch.save` writes it."""
     metadata = {
         "source": f"{SYNTHETIC} demo, seed {seed}, {side}",
         "model_type": MODEL,
@@ -210,10 +208,4 @@ def _pack(
         "token_types": list(content),
         "pair_id": pair_id,
     }
-    tensors = {
-        token_type: {name: torch.from_numpy(vector) for name, vector in vectors.items()}
-        for token_type, vectors in content.items()
-    }
-    file = io.BytesIO()
-    torch.save({**tensors, "metadata": metadata}, file)
-    return file.getvalue()
+    return write_plain({**content, "metadata": metadata})
