@@ -13,7 +13,7 @@ CELL = 6
 """Pixels of a side of a cell: about a marker. Points of one cell cover each other."""
 
 MOST_POINTS = 3_000
-"""A chart of at most so many points has no density."""
+"""A chart of at most so many points has no density, and draws all of at most so many with evidence."""
 
 COLOURS = ((0.0, "#919191"), (1.0, "#666666"))
 """From the cell with the fewest features to that with the most; both are seen on white and on a dark page."""
@@ -34,25 +34,32 @@ class Crowd(NamedTuple):
     y: NDArray[np.float64]
     """Middle of each row, from below."""
 
+    sure: int
+    """How many points with evidence are counted, not drawn."""
+
 
 def find_crowd(
     x: NDArray[np.floating],
     y: NDArray[np.floating],
-    important: NDArray[np.bool_],
+    q: NDArray[np.float64],
+    alpha: float,
     window: tuple[float, float, float, float],
     plot: tuple[float, float],
 ) -> Crowd:
     """
     Tell points that can be told apart from a crowd.
 
-    A point is drawn if it is important, or if no other point is in its cell. What is outside the window is not drawn.
+    A point is drawn if no other point is in its cell, or if it has evidence; of more than `MOST_POINTS` with evidence,
+    the surest of each cell. What is outside the window is not drawn.
 
     Parameters
     ----------
     x, y : ndarray of shape (points,)
         Drawn units.
-    important : ndarray of shape (points,)
-        Points that are always drawn: those with evidence.
+    q : ndarray of shape (points,)
+        Those of the question; NaN where nothing is tested.
+    alpha : float
+        A q of at most this is evidence.
     window : tuple of float
         Left, right, lower and upper end of the axes, drawn units.
     plot : tuple of float
@@ -65,13 +72,25 @@ def find_crowd(
     inside = (column >= 0) & (column < across) & (row >= 0) & (row < up)
     cell = np.where(inside, row * across + column, 0).astype(np.int64)
     size = np.bincount(cell[inside], minlength=across * up)
-    alone = inside & (important | (size[cell] == 1))
+    sure = inside & (q <= alpha)
+    drawn = sure if sure.sum() <= MOST_POINTS else _first_of_each(cell, q, sure)
+    alone = inside & (drawn | (size[cell] == 1))
     counts = np.bincount(cell[inside & ~alone], minlength=across * up).reshape(up, across)
     middles = (
         start + (np.arange(number) + 0.5) * (end - start) / number
         for start, end, number in ((left, right, across), (low, high, up))
     )
-    return Crowd(alone, counts, *middles)
+    return Crowd(alone, counts, *middles, int((sure & ~alone).sum()))
+
+
+def _first_of_each(cell: NDArray[np.int64], q: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of some points have the smallest q of their cell; of equal ones, the first."""
+    at = np.flatnonzero(among)
+    at = at[np.lexsort((q[at], cell[at]))]
+    _, first = np.unique(cell[at], return_index=True)
+    found = np.zeros(len(cell), dtype=np.bool_)
+    found[at[first]] = True
+    return found
 
 
 def draw_crowd(crowd: Crowd) -> dict[str, object]:
@@ -86,15 +105,16 @@ def draw_crowd(crowd: Crowd) -> dict[str, object]:
         "text": np.where(some, crowd.counts, 0),
         "colorscale": COLOURS,
         "showscale": False,
-        "hovertemplate": "%{text:,} features without evidence: zoom in to tell them apart<extra></extra>",
+        "hovertemplate": "%{text:,} features: zoom in to tell them apart<extra></extra>",
         "hoverongaps": False,
     }
 
 
 def say_crowd(crowd: Crowd, alpha: float) -> dict[str, object]:
     """Return the annotation that says what the density shows, above the plot and the name of a gutter."""
+    which = f", {crowd.sure:,} of them with q ≤ {alpha:g}" if crowd.sure else f" with q > {alpha:g}"
     return {
-        "text": f"grey: {crowd.counts.sum():,} features with q > {alpha:g}, too close to tell apart",
+        "text": f"grey: {crowd.counts.sum():,} features{which}, too close to tell apart",
         "xref": "paper",
         "yref": "paper",
         "x": 1,

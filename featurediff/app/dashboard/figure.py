@@ -183,9 +183,8 @@ def find_crowd_of(
         return None
     x, y = chart.stand(rows)
     q = question_q(rows, view.question, view.metric)
-    return find_crowd(
-        x, y, q <= view.alpha, zoom or chart.window, plot_of(size, square=isinstance(chart, ScatterChart))
-    )
+    plot = plot_of(size, square=isinstance(chart, ScatterChart))
+    return find_crowd(x, y, q, view.alpha, zoom or chart.window, plot)
 
 
 def plot_of(size: Size, *, square: bool) -> tuple[int, int]:
