@@ -164,6 +164,14 @@ def open_for(view: View) -> Opened:
     return Opened(here.opened, files, repr((files, template, preferred, tested)), study, tested)
 
 
+def show_foot() -> None:
+    """Show what is below the first screen: last, as the notes on a large source take longer than its chart."""
+    with places.foot:
+        if not opened.tested:
+            wait_for_tests(opened, view)
+        show_about(opened, view)
+
+
 def count(view: View) -> tuple[Mapping[Question, int], KeptCounts]:
     """Count what each question keeps, and what this one keeps of each kind."""
     opened = open_for(view)
@@ -196,10 +204,6 @@ with places.chips:
     show_groups(shown)
 with places.words:
     show_words_button()
-with places.foot:
-    if not opened.tested:
-        wait_for_tests(opened, view)
-    show_about(opened, view)
 if not len(shown.passing):
     blocking = blocking_filter(kept, view.filters, view.metric, view.question)
     nothing = escape_markdown(f"Nothing to show: {nothing_kept(view)}.")
@@ -207,6 +211,7 @@ if not len(shown.passing):
         nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
     places.chart.info(nothing, icon=":material/filter_alt_off:")
     show_nothing(places, opened, view, room)
+    show_foot()
     st.stop()
 
 with places.chart:
@@ -214,3 +219,4 @@ with places.chart:
 with places.files:
     show_downloads(screen)
 follow_pick(places, screen, room)
+show_foot()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurediff.features.exact_tests import fisher
+from featurediff.features.exact_tests import fisher, least_significant
 from featurediff.features.groups import group_sums
 from featurediff.features.resampling import MOST_LISTED, TIE, Exchanges, blocks
 from featurediff.labels import SIDES
@@ -266,15 +266,7 @@ def _least(margins: Counts, rule: Rule, cutoff: float | None) -> Counts:
     least: Counts = np.maximum(rule.least, margins - min(rule.most, rule.num_control))
     if cutoff is None:
         return least
-    # p falls as the count on target rises: halve the range that holds the first count that is significant.
-    first, last = (margins - rule.num_control).clip(min=0), margins.clip(max=rule.num_target)
-    lowest, beyond = first, last + 1
-    while (is_open := lowest < beyond).any():
-        middle = ((lowest + beyond) // 2).clip(max=last)
-        reaches = fisher(middle, margins - middle, rule.num_target, rule.num_control) <= cutoff * _SAME
-        beyond = np.where(is_open & reaches, middle, beyond)
-        lowest = np.where(is_open & ~reaches, middle + 1, lowest)
-    return least.clip(min=lowest)
+    return least.clip(min=least_significant(margins, rule.num_target, rule.num_control, cutoff * _SAME))
 
 
 def _is_significant(patterns: Floats, rates: Floats, cutoff: float) -> Bools:

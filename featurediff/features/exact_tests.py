@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -99,16 +99,48 @@ def _by_margin(
         Takes the probabilities of all tables of a margin, by how many prompts of the first set are active, and returns
         the p of each of them.
     """
-    ways = [_log_binomials(n) for n in (num_first, num_second)]
-    margins = first + second
     p = np.empty(len(first))
-    for margin in np.unique(margins):
+    for rows, lowest, likely in _tables(first + second, num_first, num_second):
+        p[rows] = p_values(likely)[first[rows] - lowest]
+    return p.clip(max=1)
+
+
+def least_significant(margins: Counts, num_target: int, num_control: int, cutoff: float) -> Counts:
+    """
+    Return on how many target prompts a feature must be active for a p of `fisher` of at most a cutoff.
+
+    Parameters
+    ----------
+    margins : ndarray of shape (n,), int
+        On how many prompts it is active in all.
+    num_target, num_control : int
+        Number of target and of control prompts.
+    cutoff : float
+        The largest p that counts.
+
+    Returns
+    -------
+    ndarray of shape (n,), int
+        One more than there can be where no p is small enough.
+    """
+    least = np.empty_like(margins)
+    for rows, lowest, likely in _tables(margins, num_target, num_control):
+        least[rows] = lowest + np.count_nonzero(_at_least_as_many(likely).clip(max=1) > cutoff)
+    return least
+
+
+def _tables(margins: Counts, num_first: int, num_second: int) -> Iterator[tuple[NDArray[np.intp], int, Floats]]:
+    """
+    Yield for each margin where it stands, the smallest count of the first set, and how likely that and each next is.
+
+    The tables of one margin are computed together.
+    """
+    ways = [_log_binomials(n) for n in (num_first, num_second)]
+    for margin in np.unique(margins).tolist():
         lowest, highest = max(0, margin - num_second), min(margin, num_first)
         log = ways[0][lowest : highest + 1] + ways[1][margin - highest : margin - lowest + 1][::-1]
         likely = np.exp(log - log.max())
-        rows = np.flatnonzero(margins == margin)
-        p[rows] = p_values(likely / likely.sum())[first[rows] - lowest]
-    return p.clip(max=1)
+        yield np.flatnonzero(margins == margin), lowest, likely / likely.sum()
 
 
 def _log_binomials(n: int) -> Floats:

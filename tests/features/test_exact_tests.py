@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, fisher_exact
 
-from featurediff.features.exact_tests import fisher, fisher_two_sided, mcnemar, wilson
+from featurediff.features.exact_tests import fisher, fisher_two_sided, least_significant, mcnemar, wilson
 
 
 def some_counts(num_first, num_second):
@@ -66,3 +66,15 @@ def test_fisher_is_scipys(num_target, num_control):
     target, control = some_counts(num_target, num_control)
     expected = [one_sided(t, c, num_target, num_control) for t, c in zip(target, control, strict=True)]
     assert fisher(target, control, num_target, num_control) == pytest.approx(expected, rel=1e-9, abs=1e-290)
+
+
+@pytest.mark.parametrize("cutoff", [1.0, 0.05, 0.0031, 1e-9, 0.0])
+@pytest.mark.parametrize(("num_target", "num_control"), [(1, 1), (7, 12), (40, 37)])
+def test_the_least_significant_count_is_the_first_whose_p_is_small_enough(num_target, num_control, cutoff):
+    margins = np.arange(num_target + num_control + 1)
+    expected = []
+    for margin in margins.tolist():
+        counts = np.arange(max(0, margin - num_control), min(margin, num_target) + 1)
+        is_small = fisher(counts, margin - counts, num_target, num_control) <= cutoff
+        expected.append(counts[is_small][0] if is_small.any() else counts[-1] + 1)
+    assert least_significant(margins[::-1], num_target, num_control, cutoff).tolist() == expected[::-1]
