@@ -76,11 +76,11 @@ def find_crowd(
     drawn = sure if sure.sum() <= MOST_POINTS else _first_of_each(cell, q, sure)
     alone = inside & (drawn | (size[cell] == 1))
     counts = np.bincount(cell[inside & ~alone], minlength=across * up).reshape(up, across)
-    middles = (
+    columns, rows = (
         start + (np.arange(number) + 0.5) * (end - start) / number
         for start, end, number in ((left, right, across), (low, high, up))
     )
-    return Crowd(alone, counts, *middles, int((sure & ~alone).sum()))
+    return Crowd(alone, counts, columns, rows, int((sure & ~alone).sum()))
 
 
 def _first_of_each(cell: NDArray[np.int64], q: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
