@@ -519,7 +519,7 @@ MUTANTS = (
         "pairs of another run are tested",
     ),
     Mutant(
-        "app/dashboard/rows",
+        "app/dashboard/sorting",
         "ascending=not sort.falling",
         "ascending=sort.falling",
         "app_screen",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import Drawn
     from featurediff.app.dashboard.groups import Groups
     from featurediff.app.dashboard.room import Room
-    from featurediff.app.dashboard.rows import Sort
+    from featurediff.app.dashboard.sorting import Sort
     from featurediff.features.questions import Asked
 
 # Keys of widgets that are read elsewhere than where they are drawn. A widget with `bind="query-params"` has its key in

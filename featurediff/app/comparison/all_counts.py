@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import streamlit as st
 
+from featurediff.app.clicks import numbers_of
 from featurediff.app.dashboard.filters import DEFAULTS
-from featurediff.app.points import numbers_of
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
-from featurediff.app.points import numbers_of
+from featurediff.app.clicks import numbers_of
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import OPEN_FEATURE, OVERLAP, session
 from featurediff.app.theme import themed

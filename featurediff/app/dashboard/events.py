@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from featurediff.app.dashboard.rows import Sort
-from featurediff.app.points import numbers_of
+from featurediff.app.clicks import numbers_of
+from featurediff.app.dashboard.sorting import Sort
 from featurediff.app.session import CHART_LINK, SCATTER, session
 from featurediff.app.url import DASHBOARD, enter, surplus, write_url
 

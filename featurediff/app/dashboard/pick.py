@@ -10,8 +10,9 @@ from featurediff.app.dashboard.chart import link_chart
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_no_downloads
 from featurediff.app.dashboard.events import write_picked
-from featurediff.app.dashboard.rows import MOST_ROWS, Rows, can_sort, find_start, list_rows
+from featurediff.app.dashboard.rows import MOST_ROWS, Rows, find_start, list_rows
 from featurediff.app.dashboard.share import show_share
+from featurediff.app.dashboard.sorting import can_sort
 from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
 from featurediff.app.session import session

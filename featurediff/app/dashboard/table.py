@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from featurediff.app.dashboard.cells import CARRIES
 from featurediff.app.dashboard.events import on_table
-from featurediff.app.dashboard.rows import CARRIES
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import STARRED, session
 from featurediff.features.evidence import CAVEAT
@@ -16,7 +16,8 @@ from featurediff.features.questions import effect_of
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.room import Size
-    from featurediff.app.dashboard.rows import Rows, Sort
+    from featurediff.app.dashboard.rows import Rows
+    from featurediff.app.dashboard.sorting import Sort
     from featurediff.charts.view import View
     from featurediff.study import Study
 

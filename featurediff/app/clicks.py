@@ -1,4 +1,4 @@
-"""What a browser tells of the points of a chart."""
+"""What a browser tells of a point of a chart that was clicked or caught."""
 
 from __future__ import annotations
 
