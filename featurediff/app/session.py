@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 if TYPE_CHECKING:
-    from featurediff.app.dashboard.figure import Drawn
+    from featurediff.app.dashboard.figure import ChartState
     from featurediff.app.dashboard.groups import Groups
     from featurediff.app.dashboard.room import Room
     from featurediff.app.dashboard.sorting import Sort
@@ -90,7 +90,7 @@ class Session:
     cleared: int = 0
     """How many boxes were cleared: another number makes the browser draw a chart without the box."""
 
-    drawn: Drawn | None = None
+    chart: ChartState | None = None
     """What the chart on the screen was drawn for."""
 
     table: int = 0

@@ -9,7 +9,16 @@ import streamlit as st
 from featurediff import export
 from featurediff.app.dashboard.chart_options import CHARTS
 from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_view, zoomed_to
-from featurediff.app.dashboard.figure import Drawn, Labelled, OnScreen, catch_points, draw, lay_out_chart, look, placing
+from featurediff.app.dashboard.figure import (
+    ChartState,
+    Labelled,
+    OnScreen,
+    catch_points,
+    draw,
+    lay_out_chart,
+    look,
+    placing,
+)
 from featurediff.app.dashboard.opened import Opened
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown
@@ -42,8 +51,8 @@ def show_chart(opened: Opened, view: View, shown: Shown, size: Size) -> OnScreen
     """Show the chart, zoomed as the one before; zoom and box do not redraw it."""
     here = session()
     labelled = choose_labelled(shown, view, st.session_state[LABELLED])
-    here.drawn = _drawn(opened, view, shown, size, labelled)
-    figure = draw(opened, view, shown, here.drawn, here.cleared, size, labelled, here.groups)
+    here.chart = _state(opened, view, shown, size, labelled)
+    figure = draw(opened, view, shown, here.chart, here.cleared, size, labelled, here.groups)
     st.plotly_chart(
         figure,
         key=SCATTER,
@@ -68,7 +77,7 @@ def take_box(opened: Opened, view: View, size: Size) -> None:
 def leave_box(opened: Opened, view: View, size: Size) -> None:
     """Forget where a box stood on other axes; the features that it caught still count."""
     here = session()
-    if here.drawn and here.drawn.axes != _axes(opened, view, size):
+    if here.chart and here.chart.axes != _axes(opened, view, size):
         here.box = None
 
 
@@ -78,17 +87,17 @@ def _axes(opened: Opened, view: View, size: Size) -> str:
     return str(hash((opened.key, repr(view if ranked else placing(view)), size)))
 
 
-def _drawn(opened: Opened, view: View, shown: Shown, size: Size, labelled: Labelled) -> Drawn:
+def _state(opened: Opened, view: View, shown: Shown, size: Size, labelled: Labelled) -> ChartState:
     """Return what the chart is drawn for: as before where the figure is the same, else with zoom and box of now."""
     here = session()
     axes = _axes(opened, view, size)
     figure = hash((opened.key, repr(look(view)), shown.digest, here.cleared, size, labelled, here.groups))
-    zoom, before = zoomed_to(axes), here.drawn
+    zoom, before = zoomed_to(axes), here.chart
     is_thinned = view.chart != "ranking" and len(shown.passing) > MOST_POINTS
     if before is None or before.figure != figure:
         if before is None or before.axes != axes:
             zoom = None  # it was of other axes
-        return Drawn(figure, axes, zoom, here.subset, here.box, is_thinned)
+        return ChartState(figure, axes, zoom, here.subset, here.box, is_thinned)
     if is_thinned and zoom != before.zoom:
         return replace(before, zoom=zoom, box=here.box)
     return replace(before, zoom=None) if before.zoom and not zoom else before
@@ -134,9 +143,9 @@ def link_chart(screen: OnScreen) -> None:
     LINK(
         key=CHART_LINK,
         data={
-            "axes": here.drawn and here.drawn.axes,
+            "axes": here.chart and here.chart.axes,
             "whole": screen.figure.to_dict()["layout"]["meta"][1:],
-            "begin": here.drawn and here.drawn.zoom,
+            "begin": here.chart and here.chart.zoom,
             "ring": ring,
             "page": screen.opened.study.pages.template if st.session_state[OPEN_ON_CLICK] else None,
             "rows": _rows_of(screen),

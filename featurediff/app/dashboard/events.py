@@ -21,7 +21,7 @@ def follow_link() -> None:
     here = session()
     if not enter(DASHBOARD):
         return
-    here.subset, here.box, here.drawn = (), None, None
+    here.subset, here.box, here.chart = (), None, None
     asked = st.query_params.get("feature", "")
     here.picked = key_of(asked)
     here.url_faults = surplus(DASHBOARD, many=("token_types", "exclusivity"))
@@ -60,8 +60,8 @@ def on_view() -> None:
 
     Any other zoom is in the browser alone.
     """
-    drawn = session().drawn
-    if drawn and (drawn.is_thinned or (drawn.zoom and not zoomed_to(drawn.axes))):
+    chart = session().chart
+    if chart and (chart.is_thinned or (chart.zoom and not zoomed_to(chart.axes))):
         st.rerun()
 
 

@@ -54,7 +54,7 @@ SCROLLBAR = 14
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ChartState:
     """What the chart was drawn for, and how it began. A zoom made since then is known to the browser alone."""
 
     figure: int
@@ -125,10 +125,17 @@ def _wrap_texts(opened: Opened, view: View) -> NDArray[np.object_] | None:
 @st.cache_resource(
     max_entries=16,
     show_spinner=False,
-    hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), Drawn: repr, Size: repr},
+    hash_funcs=KEYS | {View: lambda view: repr(look(view)), Shown: attrgetter("digest"), ChartState: repr, Size: repr},
 )
 def draw(
-    opened: Opened, view: View, shown: Shown, drawn: Drawn, cleared: int, size: Size, labelled: Labelled, groups: Groups
+    opened: Opened,
+    view: View,
+    shown: Shown,
+    state: ChartState,
+    cleared: int,
+    size: Size,
+    labelled: Labelled,
+    groups: Groups,
 ) -> Picture:
     """
     Return the chart of a view as it begins. Another number of `cleared` boxes makes the browser redraw it.
@@ -138,7 +145,7 @@ def draw(
     """
     chart, rows = lay_out_chart(opened, view, size), shown.drawn()
     ranked = view.chart == "ranking"
-    crowd = find_crowd_of(chart, rows, view, drawn.zoom, size)
+    crowd = find_crowd_of(chart, rows, view, state.zoom, size)
     drawing = chart.draw(rows if crowd is None else rows[crowd.alone], view, titled=False)
     if not ranked:
         drawing = leave_points(drawing)
@@ -154,17 +161,17 @@ def draw(
     if crowd is not None:
         drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
         layout["annotations"] = [*layout.get("annotations", ()), say_crowd(crowd, view.alpha)]
-    if drawn.marked:
-        mark(drawing, drawn.marked)
+    if state.marked:
+        mark(drawing, state.marked)
     if groups and not ranked:
         drawing = drawing | {"data": [*drawing["data"], *outline_groups(drawing, groups)]}
     if labelled:
         layout["annotations"] = [*layout.get("annotations", ()), *label_points(drawing, layout, labelled, size)]
-    if drawn.box:
-        layout["selections"] = [drawn.box]
-    if drawn.zoom:
-        layout["xaxis"] = layout["xaxis"] | {"range": drawn.zoom[:2]}
-        layout["yaxis"] = layout["yaxis"] | {"range": drawn.zoom[2:]}
+    if state.box:
+        layout["selections"] = [state.box]
+    if state.zoom:
+        layout["xaxis"] = layout["xaxis"] | {"range": state.zoom[:2]}
+        layout["yaxis"] = layout["yaxis"] | {"range": state.zoom[2:]}
     return Picture({"data": drawing["data"], "layout": in_theme(layout)})
 
 
