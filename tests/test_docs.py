@@ -347,6 +347,19 @@ def test_example_of_files_makes_a_source(tmp_path, monkeypatch):
 # What must be said.
 
 
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/decisions.md"])
+def test_functions_and_classes_are_in_the_code(name):
+    """The way of a click went through a function that had another name by then."""
+    files = [file for ending in ("py", "js") for file in (ROOT / "featurediff").rglob(f"*.{ending}")]
+    files.append(ROOT / "streamlit_app.py")
+    words = {word for file in files for word in re.findall(r"\w+", file.read_text("utf-8"))}
+    named = {
+        span for span in spans((ROOT / name).read_text("utf-8")) if re.fullmatch(r"[a-z]+(_[a-z]+)+|[A-Z]\w+", span)
+    }
+    assert named
+    assert named - words == set()
+
+
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
