@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
+import sys
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -48,19 +49,24 @@ def alone(lock: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)
+        if sys.platform == "win32":  # which keeps a file that is open
+            os.close(handle)
+            with contextlib.suppress(PermissionError):
+                lock.unlink(missing_ok=True)
+        else:
+            lock.unlink(missing_ok=True)
+            os.close(handle)
 
 
 def _take(lock: Path, what: str, *, wait: bool) -> int:
     """Lock the file, and write into it who holds it; return its open handle."""
     while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)  # which no child inherits
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle, wait=wait)
         except BlockingIOError as error:
             since = datetime.fromtimestamp(os.fstat(handle).st_mtime).astimezone()
-            who = os.pread(handle, 200, 0).decode(errors="replace")
+            who = os.read(handle, 200).decode(errors="replace")
             os.close(handle)
             msg = (
                 f"Another {what} is at work in `{lock.parent}`, since {since:%Y-%m-%d %H:%M} ({legible(who)}). Wait "
@@ -72,10 +78,39 @@ def _take(lock: Path, what: str, *, wait: bool) -> int:
                 os.close(handle)
                 raise
         if _is_there(lock, handle):
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            os.truncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return handle
         os.close(handle)  # whoever held it removed it meanwhile
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _BEYOND = 1 << 30
+    """The byte that is locked: nobody could read who holds the file if it were one of those."""
+
+    def _lock(handle: int, *, wait: bool) -> None:
+        """Lock an open file; raise BlockingIOError where another process has it and is not waited for."""
+        while True:
+            os.lseek(handle, _BEYOND, os.SEEK_SET)
+            try:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            except PermissionError as error:
+                if not wait:
+                    os.lseek(handle, 0, os.SEEK_SET)
+                    raise BlockingIOError from error
+                time.sleep(0.1)
+            else:
+                return
+
+else:
+    import fcntl
+
+    def _lock(handle: int, *, wait: bool) -> None:
+        """Lock an open file; raise BlockingIOError where another process has it and is not waited for."""
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_there(lock: Path, handle: int) -> bool:
