@@ -94,7 +94,7 @@ st.plotly_chart(
 )
 st.caption(how_to_read(asked))
 
-st.markdown("#### Over the layers")
+st.markdown("## Over the layers")
 if lines is None:
     st.caption("No two of these sources are of the same model, family of SAEs and prompt set at different layers.")
 else:
@@ -107,7 +107,7 @@ else:
     )
 
 groups = group_by_sae(compared.sources)
-st.markdown("#### Shared features")
+st.markdown("## Shared features")
 if groups.shared:
     show_shared_features(groups.shared, asked, labels)
     st.caption(HOW_TO_READ_CELLS)

@@ -16,7 +16,7 @@ CONFIG: Mapping[str, object] = {
     "theme.font": "sans-serif",
     "theme.baseFontSize": 15,
     "theme.baseRadius": "0.375rem",
-    "theme.headingFontSizes": ["1.75rem", "1.375rem", "1.125rem", "1rem", "1rem", "1rem"],
+    "theme.headingFontSizes": ["1.75rem", "1rem", "1rem", "1rem", "1rem", "1rem"],
     "theme.headingFontWeights": [600, 600, 600, 600, 600, 600],
     "theme.showSidebarBorder": True,
     "theme.light.primaryColor": "#0b6bcb",

@@ -474,7 +474,7 @@ def test_a_picked_feature_shows_all_its_statistics():
     at = open_app(feature="2@newline")
     assert not at.exception
     assert not at.warning
-    assert "#### Feature 2 at newline" in [text.value for text in at.markdown]
+    assert "## Feature 2 at newline" in [text.value for text in at.markdown]
     assert "commas, and more" in [text.value for text in at.text]
     evidence, effects, values = [frame.value for frame in at.dataframe if "difference" not in frame.value]
     assert evidence.loc["Base"].tolist() == ["2/8 (7–59 %)", "0/7 (0–35 %)", "0.27", "0.27", "6"]
@@ -492,7 +492,7 @@ def test_a_picked_feature_shows_all_its_statistics():
 def test_a_feature_that_is_not_kept_can_be_picked_too():
     at = open_app(feature="6@newline")
     assert not at.exception
-    assert "#### Feature 6 at newline" in [text.value for text in at.markdown]
+    assert "## Feature 6 at newline" in [text.value for text in at.markdown]
     assert "not in the table" in said(at)
     assert at.button(key="step-1").disabled
     assert at.button(key="step1").disabled
@@ -503,7 +503,7 @@ def test_a_picked_feature_stays_when_nothing_else_is_left(link):
     """With nothing left to draw, the detail of the feature in the link was left out."""
     at = open_app(feature="2@model", **link)
     assert not at.exception
-    assert "#### Feature 2 at model" in [text.value for text in at.markdown]
+    assert "## Feature 2 at model" in [text.value for text in at.markdown]
 
 
 def test_previous_and_next_go_through_the_table():

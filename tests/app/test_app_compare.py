@@ -312,7 +312,7 @@ def test_sources_of_one_sae_are_compared_and_the_other_is_not(tree):
     first, second = summaries(tree, ONE, TWO)
     found = shared_features(first, second)
     assert listed(at) == list(zip(found["feature_id"].tolist(), found["token_type"].tolist(), strict=True))
-    assert f"#### {found['feature_id'].nunique()} shared features" in [text.value for text in at.markdown]
+    assert f"## {found['feature_id'].nunique()} shared features" in [text.value for text in at.markdown]
     assert f"No other source here is certain to read the SAE of '{OTHER}'." in said(at)
     assert chart(at, "overlap")["layout"]["xaxis"]["ticktext"] == ["personal_40", "second_40"]
 
@@ -352,7 +352,7 @@ def test_a_click_on_a_cell_lists_its_two_sources(cell):
 def test_one_source_with_itself_lists_its_own_features(tree):
     at = open_compare(first=ONE, second=ONE)
     (source,) = summaries(tree, ONE)
-    assert f"#### {len(source.ids())} features" in [text.value for text in at.markdown]
+    assert f"## {len(source.ids())} features" in [text.value for text in at.markdown]
 
 
 def test_a_pair_that_is_no_longer_chosen_is_not_compared(tree):

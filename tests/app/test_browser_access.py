@@ -56,6 +56,33 @@ def test_pages_have_one_main_heading_and_a_title_that_names_the_source(screen):
     expect(screen.page.locator("h1")).to_have_text("Comparison of 7 sources")
 
 
+LEVELS = "[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map((heading) => +heading.tagName[1])"
+
+
+def test_headings_skip_no_level_and_the_finding_is_read_first(screen):
+    """The feature's name was a heading of level 4 right after one of level 1."""
+    screen.open(feature="5900@model")
+    assert screen.page.evaluate(LEVELS) == [1, 2]
+    assert screen.page.get_by_role("heading").first.inner_text() == screen.finding()
+    compare(screen)
+    levels = screen.page.evaluate(LEVELS)
+    assert levels[0] == 1
+    assert max(levels) == 2
+
+
+MOVING = """document.getAnimations()
+  .filter((moving) => moving.playState === 'running')
+  .map((moving) => moving.effect.target.outerHTML.slice(0, 80))"""
+
+
+def test_nothing_moves_for_those_who_want_no_motion(screen):
+    screen.page.emulate_media(reduced_motion="reduce")
+    screen.open()
+    screen.pick_row(1)
+    screen.expect_detail(screen.rows()[1])
+    assert screen.page.evaluate(MOVING) == []
+
+
 def test_buttons_with_an_icon_alone_have_names(screen):
     """A screen reader said “chevron_right icon”."""
     screen.open()

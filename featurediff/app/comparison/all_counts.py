@@ -68,7 +68,7 @@ def open_in_dashboard(source: str, token_type: str, choices: Choices, feature_id
 def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str], labels: Labels) -> None:
     """Show the counts of all questions as a table, with a download; `short` is name → what it calls a source."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("#### All counts", width="content")
+        st.markdown("## All counts", width="content")
         st.space("stretch")
         st.download_button(
             "CSV",

@@ -173,7 +173,7 @@ def show_shared(pair: tuple[Summary, Summary], short: dict[str, str], chosen: Ch
     shared = shared_features(first, second, chosen.shown, chosen.position, only_evidence=chosen.only_evidence)
     number = shared["feature_id"].nunique()
     title = counted(number, "feature" if first is second else "shared feature")
-    st.markdown(f"#### {title}")
+    st.markdown(f"## {title}")
     session().shared, session().shared_by = [], chosen.shown
     if shared.empty:
         st.caption("These two sources share none.")

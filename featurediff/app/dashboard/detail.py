@@ -70,7 +70,7 @@ def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Op
     at = order.index(picked) if picked in order else None
     last = len(order) - 1
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"#### Feature {feature_id} at {escape_markdown(visible(token_type))}", width="content")
+        st.markdown(f"## Feature {feature_id} at {escape_markdown(visible(token_type))}", width="content")
         if at is None:
             st.caption("not in the table", width="content")
         with st.container():
