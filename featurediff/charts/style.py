@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from featurediff.charts.scale import Scale
 
-KNOWN_COLOURS = {"model": "#c97800", "newline": "#1f83c9", "asst": "#00946b", "endheader": "#968600"}
+KNOWN_COLOURS = {"model": "#c97800", "newline": "#1f83c9", "asst": "#00946b", "endheader": "#8134f4"}
+"""They are told apart by people who see red and green alike, too."""
 
-OTHER_COLOURS = ("#c0679a", "#2a93ad", "#7b68c4", "#7d7d7d", "#96703c", "#4f9440", "#5277a8", "#808c3c")
+OTHER_COLOURS = ("#c0679a", "#2a93ad", "#968600", "#7d7d7d", "#96703c", "#4f9440", "#5277a8", "#808c3c")
 """
 The hues of Okabe and Ito's palette without its red, which would hide the border of inconsistent features, then more.
 Each has a contrast of at least 3 on both backgrounds of charts.
