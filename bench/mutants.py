@@ -371,7 +371,7 @@ MUTANTS = (
         "sources that say nothing of their prompts share them",
     ),
     Mutant(
-        "compare/overlap",
+        "compare/by_sae",
         "if all(source.sae.is_same(other.sae)",
         "if any(source.sae.is_same(other.sae)",
         "overlap",

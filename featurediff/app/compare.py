@@ -15,9 +15,9 @@ from featurediff.app.sources import list_sources, settings
 from featurediff.app.url import COMPARISON, DASHBOARD, come_back, go_to, show_faults
 from featurediff.app.words import show_words_button
 from featurediff.charts.view import heading
+from featurediff.compare.by_sae import group_by_sae
 from featurediff.compare.counts import side_by_side
 from featurediff.compare.naming import layer_series
-from featurediff.compare.overlap import group_by_sae
 from featurediff.compare.same_prompts import SHARED_NOISE, sharing_in_words
 from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_prompts, what_is_kept
 from featurediff.errors import DataError

@@ -9,7 +9,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.figure import ChartState
-    from featurediff.app.dashboard.groups import Groups
+    from featurediff.app.dashboard.groups import FeatureGroups
     from featurediff.app.dashboard.room import Room
     from featurediff.app.dashboard.sorting import Sort
     from featurediff.features.questions import Asked
@@ -111,7 +111,7 @@ class Session:
     stars: dict[tuple[str, int], str] = field(default_factory=dict)
     """(source, feature_id) → note, of all sources; the browser keeps them too."""
 
-    groups: Groups = ()
+    groups: FeatureGroups = ()
     """Groups of features that are outlined."""
 
     groups_error: str = ""

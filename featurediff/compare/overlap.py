@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from featurediff.compare.by_sae import group_by_sae
 from featurediff.compare.naming import all_token_types
 from featurediff.compare.same_prompts import share_prompts
-from featurediff.compare.same_sae import SAME_SAE
 from featurediff.compare.summary import PUBLISHED
 from featurediff.features.questions import DIRECTIONS, Asked
 from featurediff.wording import listed
@@ -22,54 +22,6 @@ if TYPE_CHECKING:
 
     from featurediff.compare.summary import Summary
     from featurediff.labels import Prompts
-
-_FEATURE_IDS = (
-    "A feature’s id means something within one SAE only: feature 12 of another SAE is another feature. So only sources "
-    "that read the same SAE are compared feature by feature."
-)
-
-
-class Groups(NamedTuple):
-    """Which sources read the same SAE."""
-
-    shared: tuple[tuple[Summary, ...], ...]
-    """Two sources or more each."""
-
-    alone: tuple[Summary, ...]
-    """The others."""
-
-    reason: str
-    """Why those are not compared feature by feature; empty where there are none."""
-
-
-def group_by_sae(sources: Sequence[Summary]) -> Groups:
-    """
-    Find the sources that certainly read the same SAE, each with each other.
-
-    Parameters
-    ----------
-    sources : sequence of Summary
-        To compare.
-
-    Returns
-    -------
-    Groups
-        In the order of the sources.
-    """
-    groups: list[list[Summary]] = []
-    for source in sources:
-        fitting = (group for group in groups if all(source.sae.is_same(other.sae) for other in group))
-        group = next(fitting, None)
-        if group is None:
-            groups.append([source])
-        else:
-            group.append(source)
-    alone = tuple(group[0] for group in groups if len(group) == 1)
-    reason = ""
-    if alone:
-        names = listed(source.name for source in alone)
-        reason = f"{_FEATURE_IDS} No other source here is certain to read the SAE of {names}. {SAME_SAE}"
-    return Groups(tuple(tuple(group) for group in groups if len(group) > 1), alone, reason)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +54,7 @@ def asked_of_overlap(group: Sequence[Summary], asked: Asked) -> Asked:
     Parameters
     ----------
     group : sequence of Summary
-        One of `Groups.shared`.
+        One of `BySae.shared`.
     asked : Asked
         The question of the comparison.
 
@@ -128,7 +80,7 @@ def overlap(
     Parameters
     ----------
     group : sequence of Summary
-        One of `Groups.shared`.
+        One of `BySae.shared`.
     asked, token_type, only_evidence : Asked, str, bool, optional
         Which features; see `Summary.ids`.
 
@@ -233,7 +185,7 @@ def shared_features(
     Parameters
     ----------
     first, second : Summary
-        Of one of `Groups.shared`; may be the same one.
+        Of one of `BySae.shared`; may be the same one.
     asked, token_type, only_evidence : Asked, str, bool, optional
         Which features; see `Summary.ids`.
 

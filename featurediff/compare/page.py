@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from featurediff.charts.view import View, heading
+from featurediff.compare.by_sae import group_by_sae
 from featurediff.compare.count_words import groups_in_words, number_or_dash, prompts_in_words, same_in_words
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.figures import count_bars, layer_lines
 from featurediff.compare.heat_map import overlap_map
 from featurediff.compare.naming import layer_series, short_names
-from featurediff.compare.overlap import group_by_sae, overlap, overlaps_of
+from featurediff.compare.overlap import overlap, overlaps_of
 from featurediff.compare.same_prompts import SHARED_NOISE, sharing_in_words
 from featurediff.compare.summary import PUBLISHED
 from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_prompts, what_is_kept, what_is_shared

@@ -12,11 +12,12 @@ from builders import make_source, model_data
 from typer.testing import CliRunner
 
 from featurediff import cli
+from featurediff.compare.by_sae import group_by_sae
 from featurediff.compare.counts import counts, parts_of, side_by_side
 from featurediff.compare.figures import KEPT_OPACITY, MOST_TICKS, count_bars, layer_lines, whole_ticks
 from featurediff.compare.heat_map import overlap_map
 from featurediff.compare.naming import layer_series, short_names, shorten
-from featurediff.compare.overlap import Overlap, group_by_sae, overlap
+from featurediff.compare.overlap import Overlap, overlap
 from featurediff.compare.page import comparison_page
 from featurediff.compare.reading import read
 from featurediff.errors import DataError

@@ -8,15 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from featurediff.compare.by_sae import group_by_sae
 from featurediff.compare.evidence import Evidence
-from featurediff.compare.overlap import (
-    asked_of_overlap,
-    group_by_sae,
-    list_pairs,
-    overlap,
-    overlaps_of,
-    shared_features,
-)
+from featurediff.compare.overlap import asked_of_overlap, list_pairs, overlap, overlaps_of, shared_features
 from featurediff.compare.same_sae import SAME_SAE, SaeNames
 from featurediff.compare.summary import Summary
 from featurediff.features.questions import EFFECTS, Asked

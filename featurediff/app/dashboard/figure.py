@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from featurediff.app.dashboard.groups import Groups, outline_groups
+from featurediff.app.dashboard.groups import FeatureGroups, outline_groups
 from featurediff.app.dashboard.kept import KEPT_KEYS, kept_features
 from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.picture import Picture
@@ -135,7 +135,7 @@ def draw(
     cleared: int,
     size: Size,
     labelled: Labelled,
-    groups: Groups,
+    groups: FeatureGroups,
 ) -> Picture:
     """
     Return the chart of a view as it begins. Another number of `cleared` boxes makes the browser redraw it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from featurediff.charts.plotly_json import Drawing
 
-Groups = tuple[tuple[str, tuple[int, ...]], ...]
+FeatureGroups = tuple[tuple[str, tuple[int, ...]], ...]
 """(name, feature ids) of each group."""
 
 MOST_GROUPS = 5
@@ -27,7 +27,7 @@ OUTLINES = ("#b346b0", "#d0531c", "#15857b", "#767676", "#4a74e8")
 """Colours of the outlines, each with a contrast of at least 3 on both backgrounds of charts."""
 
 
-def parse_groups(data: bytes, name: str) -> Groups:
+def parse_groups(data: bytes, name: str) -> FeatureGroups:
     """
     Read groups of features.
 
@@ -61,7 +61,7 @@ def parse_groups(data: bytes, name: str) -> Groups:
     return tuple((group, tuple(ids)) for group, ids in groups.items())
 
 
-def count_groups(groups: Groups, rows: pd.DataFrame) -> list[str]:
+def count_groups(groups: FeatureGroups, rows: pd.DataFrame) -> list[str]:
     """Say how many rows of the feature table are of each group, in Markdown with the colour of its outline."""
     ids = rows["feature_id"]
     return [
@@ -71,7 +71,7 @@ def count_groups(groups: Groups, rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def outline_groups(drawing: Drawing, groups: Groups) -> list[Mapping[str, object]]:
+def outline_groups(drawing: Drawing, groups: FeatureGroups) -> list[Mapping[str, object]]:
     """Return a trace for each group that draws a ring round its points; it takes no click and no hover."""
     points = [trace for trace in drawing["data"] if "customdata" in trace]
     traces: list[Mapping[str, object]] = []
