@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featurediff import export as files
+from featurediff import export
 from featurediff.charts.scale import Choice
 from featurediff.charts.view import Kind, View, default_metric, nothing_kept
 from featurediff.cli.ids import ids_of_option
@@ -65,6 +65,32 @@ class Outputs:
     def paths(self) -> tuple[Path | None, Path | None, Path | None]:
         """All three, in the order of `_ENDINGS`."""
         return self.csv, self.html, self.parquet
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of each source, as the options say it."""
+
+    view: View
+    """But for the metric and the models' labels."""
+
+    metric: str | None
+    """None for the usual one of the source."""
+
+    base_label: str | None
+    """None for what the source's files call the base model."""
+
+    chat_label: str | None
+    """The same of the chat model."""
+
+    explanations: Path | None
+    """None for those found beside the source."""
+
+    template: str | None
+    """URL of a feature's page; None for the known one."""
+
+    offline: bool
+    """Whether plotly.js is inside a page."""
 
 
 def export_sources(
@@ -150,37 +176,11 @@ def export_sources(
         top=top,
         by_share=by_share,
     )
-
     wanted = Wanted(view, metric, base_label, chat_label, explanations, neuronpedia_template, offline)
     if is_alone or kind_of(source_dir) != "folder":
         _export(source, outputs, wanted)
     else:
         _export_tree(source_dir, outputs, wanted)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is wanted of each source, as the options say it."""
-
-    view: View
-    """But for the metric and the models' labels."""
-
-    metric: str | None
-    """None for the usual one of the source."""
-
-    base_label: str | None
-    """None for what the source's files call the model; likewise for chat."""
-
-    chat_label: str | None
-
-    explanations: Path | None
-    """None for those found beside the source."""
-
-    template: str | None
-    """URL of a feature's page; None for the known one."""
-
-    offline: bool
-    """Whether plotly.js is inside a page."""
 
 
 def _export_tree(results: Path, outputs: Outputs, wanted: Wanted) -> None:
@@ -217,7 +217,7 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
     kept = study.table_of(view)
     rows = filter_table(kept, view.filters, view.metric, view.question)
     if rows.empty:
-        err.print(printable(f"Note: {files.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
+        err.print(printable(f"Note: {export.title(study, view)}: {_why_empty(kept, view)}", "yellow"))
     table = list_features(rows, view.asked, view.by)
     written = dict.fromkeys(filter(None, outputs.paths), len(table))
     if outputs.csv and view.chart == "ranking":
@@ -225,14 +225,14 @@ def _write(study: Study, view: View, outputs: Outputs, *, offline: bool) -> None
         write_whole(outputs.csv, ranking_csv(ranked, view.asked))
         written[outputs.csv] = len(ranked)
     elif outputs.csv:
-        write_whole(outputs.csv, files.csv_text(table, view.metric))
+        write_whole(outputs.csv, export.csv_text(table, view.metric))
     if outputs.parquet:
-        write_whole(outputs.parquet, files.parquet_bytes(table, view.metric))
+        write_whole(outputs.parquet, export.parquet_bytes(table, view.metric))
     if outputs.html:
-        provenance = files.provenance(study, view, len(rows), len(kept))
+        provenance = export.provenance(study, view, len(rows), len(kept))
         drawing = study.draw(kept, view)
         lead = study.finding(view, kept)
-        page = files.html_page(drawing, study.pages, provenance, files.title(study, view), offline=offline, lead=lead)
+        page = export.html_page(drawing, study.pages, provenance, export.title(study, view), offline=offline, lead=lead)
         write_whole(outputs.html, page)
         written[outputs.html] = len(rows)
     for path, number in written.items():
