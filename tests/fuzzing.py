@@ -333,7 +333,7 @@ def check_stars(data: bytes, _folder: Path) -> None:
     stars = parse_stars(data, "s.csv")
     assert parse_stars(stars_csv(stars).encode(), "s.csv") == stars
     assert all(0 <= feature < 10**9 and len(note) <= 300 for (_, feature), note in stars.items())
-    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig").lstrip("\r\n"), newline=""))  # after blank lines
     assert stars == {
         (without_guard(row["source"] or ""), int(row["feature_id"])): without_guard(row.get("note") or "")
         for row in rows

@@ -70,11 +70,31 @@ def look_up(folder):
     return listing["content"].str[:3].tolist()[:3], len(listing), study.pairs is not None
 
 
+def nested(depth):
+    """A footer that announces groups within groups, in the bytes of Thrift's compact protocol."""
+    group, leaf = b"\x35\x02\x18\x01x\x15\x02\x00", b"\x15\x02\x25\x02\x18\x01y\x00"
+    schema = b"\x48\x01s\x15\x02\x00" + group * depth + leaf
+    footer = b"\x15\x02\x19\xfc" + in_bytes_of_seven(depth + 2) + schema + b"\x16\x00\x19\x0c\x00"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def in_bytes_of_seven(number):
+    return bytes([number & 127 | 128]) + in_bytes_of_seven(number >> 7) if number > 127 else bytes([number])
+
+
+def contradicting(columns):
+    """The footer says that no text is missing, and in another place how many are."""
+    optional, required = (b"\x25" + mark + b"\x18\x07content" for mark in (b"\x02", b"\x00"))
+    data = parquet(columns)
+    assert data.count(optional) == 1
+    return data.replace(optional, required)
+
+
 HOSTILE = {
     # 11 kB came to 2 GB, and 31 kB to 4.3 GB and a traceback.
     "one long text in each row": (
         {"prompts": lambda: parquet(plain(prompts("x" * 200_000, 1_500)), use_dictionary=False, compression="zstd")},
-        "`prompts.parquet` has texts of",
+        "`prompts.parquet` unfolds to",
     ),
     "one long text, referred to by each row": (
         {"prompts": lambda: parquet(prompts("x" * 200_000, 11_000), compression="zstd")},
@@ -86,7 +106,7 @@ HOSTILE = {
     ),
     "a text of 300 MB": (
         {"prompts": lambda: parquet(plain(prompts("x" * 300_000_000, 1)), use_dictionary=False, compression="zstd")},
-        "`prompts.parquet` has texts of 300,000,",
+        "`prompts.parquet` unfolds to 300,000,",
     ),
     "rows in a few bytes": (
         {"activations": lambda: parquet(activations(1_000_000))},
@@ -99,6 +119,16 @@ HOSTILE = {
     "more rows than there may be, and zeros": (
         {"activations": lambda: with_zeros(many(51), 51_000_000)},
         "`activations.parquet` claims 51,000,000 rows, but expected at most 50,000,000.",
+    ),
+    # With pyarrow before version 26, the process died.
+    "groups within groups": (
+        {"activations": lambda: nested(200_000)},
+        "`activations.parquet` cannot be read as Parquet ('Parquet schema too deeply nested,",
+    ),
+    # One byte ended the server: pyarrow could not hand on what is wrong with a column.
+    "a footer that contradicts itself": (
+        {"prompts": lambda: contradicting(prompts("x", 3))},
+        "`prompts.parquet` cannot be read as Parquet ('Definition level histogram size mismatch",
     ),
     "zeros for a footer": (
         {"activations": lambda: b"PAR1" + bytes(2**24 + 99) + (2**24 + 1).to_bytes(4, "little") + b"PAR1"},

@@ -45,7 +45,7 @@ def on_picked() -> None:
     """Pick the feature that was clicked in the chart."""
     picked = st.session_state[CHART_LINK].get("picked")
     if picked:
-        pick((str(picked["token_type"]), int(picked["feature_id"])))
+        pick(key_of("{feature_id}@{token_type}".format_map(picked)))
 
 
 def zoomed_to(axes: str) -> tuple[float, float, float, float] | None:
