@@ -46,7 +46,7 @@ bench: .venv/for-development  ## measure speed and memory into bench/README.md; 
 
 fuzz: .venv/for-development  ## read 20,000 spoilt files, follow 600 spoilt links; ARGS="--seed 1 --count 500" reads others
 	$(BIN)/python bench/fuzz.py $(ARGS)
-	FEATUREDIFF_LINKS=300 $(BIN)/python -m pytest -k any_link tests/test_hostile_links.py
+	FEATUREDIFF_LINKS=300 $(BIN)/python -m pytest -k any_link tests/app/test_hostile_links.py
 
 mutants: .venv/for-development  ## break lines that matter in a copy, one by one: do the tests notice?
 	$(BIN)/python bench/mutants.py $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from functools import cache
 from hashlib import file_digest, sha256
@@ -13,7 +14,7 @@ import numpy as np
 
 from featurediff.cache_folder import cache_folder
 from featurediff.errors import DataError
-from featurediff.files import kind_of, read_whole, write_whole
+from featurediff.files import is_stream, kind_of, read_whole, write_whole
 from featurediff.version import package_version
 
 if TYPE_CHECKING:
@@ -76,15 +77,18 @@ class EvidenceCache:
         return pq.read_table(pa.BufferReader(data[_DIGEST:]))
 
     def put(self, key: str, table: pa.Table) -> None:
-        """Keep a table under a key, if the folder can be written; then drop what is too much."""
+        """Keep a table under a key, if there is a place for it in the folder; then drop what is too much."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        file = self._file(key)
+        if is_stream(file):
+            return
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd")
         data = buffer.getvalue().to_pybytes()
         try:
-            write_whole(self._file(key), _sign(key, data) + data)
+            write_whole(file, _sign(key, data) + data)
         except DataError:
             return  # without a cache the same is computed again
         self._drop(self.most_bytes)
@@ -104,16 +108,21 @@ class EvidenceCache:
         for _, size, file in files:
             if total <= most:
                 return
-            file.unlink(missing_ok=True)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError:  # the folder is another user's
+                continue
             total -= size
 
     def _files(self) -> list[tuple[int, int, Path]]:
-        """Return time of last use, size and path of each file, half-written ones of others included."""
+        """Return time of last use, size and path of each file, no folder or pipe; half-written ones of others count."""
         found = []
         for file in [*self.folder.glob(f"*{_ENDING}"), *self.folder.glob(".featurediff-*")]:
             try:
-                status = file.stat()
+                status = file.lstat()
             except OSError:  # another process has dropped it
+                continue
+            if not stat.S_ISREG(status.st_mode):
                 continue
             found.append((status.st_mtime_ns, status.st_size, file))
         return found

@@ -265,3 +265,32 @@ def test_the_command_says_what_is_kept_and_clears_it(tmp_path, folder):
 
 def test_without_a_cache_there_is_nothing_to_clear():
     assert [row[-3:-1] for row in run("--clear")[1:]] == [["0", "kB"], ["0", "kB"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_what_is_no_file_is_left_alone(folder):
+    """A pipe in the place of a file was waited for without end, and a folder ended `featurediff cache --clear`."""
+    cache, other = EvidenceCache.of_user(), folder.parent / "other"
+    folder.mkdir(parents=True)
+    other.write_text("somebody else's")
+    (folder / f"{KEY}.evidence").mkdir()
+    os.mkfifo(folder / f"{'1' * 64}.evidence")
+    (folder / f"{'2' * 64}.evidence").symlink_to(other)
+    for key in (KEY, "1" * 64):
+        cache.put(key, table(1))
+        assert cache.get(key) is None
+    assert cache.get("2" * 64) is None
+    assert cache.size() == 0
+    cache.clear()
+    assert len(files(folder)) == 3
+    assert other.read_text() == "somebody else's"
+
+
+def test_folder_of_another_user_stays(monkeypatch, folder):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError
+
+    EvidenceCache.of_user().put(KEY, table(1))
+    monkeypatch.setattr(type(folder), "unlink", refuse)
+    EvidenceCache.of_user().clear()
+    assert len(files(folder)) == 1
