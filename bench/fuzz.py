@@ -35,8 +35,6 @@ SECONDS = 10
 MEGABYTES = 2000
 """The most memory that the process may come to."""
 
-_UNIT = 1 if sys.platform == "darwin" else 1024
-
 
 class Read(NamedTuple):
     """What came of one file."""
@@ -75,7 +73,7 @@ def serve(connection: Connection, reader: Callable[[str, int, int], tuple[str, s
     while (asked := connection.recv()) is not None:
         began = time.perf_counter()
         outcome, detail = reader(*asked)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT / 1e6
+        peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
         connection.send(Read(outcome, detail, time.perf_counter() - began, peak))
 
 
