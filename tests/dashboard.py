@@ -32,7 +32,7 @@ PLAIN_FIELDS = {
 def open_app(**link):
     """The dashboard as a link opens it, after its first run; its results tree is FEATUREDIFF_RESULTS."""
     at = AppTest.from_file(APP, default_timeout=60)
-    at.session_state["session"] = Session(room=Room())  # as after the browser’s answer
+    at.session_state["session"] = Session(room=Room(), has_table=True)  # as after the browser’s answers
     for name, value in link.items():
         at.query_params[name] = value
     return at.run()

@@ -96,6 +96,9 @@ class Session:
     table: int = 0
     """Part of the table's key: another number makes a table without a marked cell."""
 
+    has_table: bool = False
+    """Whether the browser has drawn the table, so that it can be scrolled."""
+
     start: int = 0
     """How many rows of the whole table stand before those that are sent."""
 

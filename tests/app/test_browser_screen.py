@@ -214,6 +214,17 @@ def test_the_row_of_what_is_picked_is_in_view(screen):
     assert places(screen) == before
 
 
+def test_a_link_shows_the_row_of_its_feature(screen):
+    """The table was told to scroll before it was drawn, and stayed at its first row."""
+    screen.open(chart="ranking", question="changed")
+    screen.sort("q")
+    screen.sort("q")
+    last = screen.rows()[0]
+    screen.open(question="changed", feature=f"{last[1]}@{last[0]}")
+    expect(screen.table.locator("[role=grid] td", has_text="▸")).to_have_count(1)
+    assert [(row["Position"], int(row["Feature"])) for row in screen.cells() if row["★"] == "▸"] == [last]
+
+
 def test_a_hover_text_has_the_minus_sign_of_the_table(screen):
     """Plotly's formats write a hyphen, which stood beside the minus signs of axes and table."""
     screen.open(question="changed")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurediff import export
 from featurediff.app.dashboard.chart_options import CHARTS
-from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_view, zoomed_to
+from featurediff.app.dashboard.events import on_box, on_cleared, on_picked, on_table_drawn, on_view, zoomed_to
 from featurediff.app.dashboard.figure import (
     ChartState,
     Labelled,
@@ -149,10 +149,12 @@ def link_chart(screen: OnScreen) -> None:
             "ring": ring,
             "page": screen.opened.study.pages.template if st.session_state[OPEN_ON_CLICK] else None,
             "rows": _rows_of(screen),
+            "awaited": here.picked is not None and not here.has_table,
         },
         on_picked_change=on_picked,
         on_cleared_change=on_cleared,
         on_view_change=on_view,
+        on_table_change=on_table_drawn,
         height=1,
     )
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def follow_link() -> None:
     """Take over the picked feature of the link, when a session begins and when it comes back from another page."""
-    here = session()
+    here, had_table = session(), session().has_table and not session().page  # another page has taken its place
     if not enter(DASHBOARD):
         return
-    here.subset, here.box, here.chart = (), None, None
+    here.subset, here.box, here.chart, here.has_table, here.seek = (), None, None, had_table, True
     asked = st.query_params.get("feature", "")
     here.picked = key_of(asked)
     here.url_faults = surplus(DASHBOARD, many=("token_types", "exclusivity"))
@@ -46,6 +46,11 @@ def on_picked() -> None:
     picked = st.session_state[CHART_LINK].get("picked")
     if picked:
         pick(key_of("{feature_id}@{token_type}".format_map(picked)))
+
+
+def on_table_drawn() -> None:
+    """Scroll the table to the picked feature, now that the browser has drawn it."""
+    session().has_table = True
 
 
 def zoomed_to(axes: str) -> tuple[float, float, float, float] | None:

@@ -101,29 +101,33 @@ UNEXPLAINED = 26
 
 def say_unexplained(study: Study) -> None:
     """Say why a source has no explanations, or else which command gets them."""
-    folder = study.source.folder if study.source else "SOURCE"
-    how = f"featurediff explain {folder} gets them."
+    folder = study.source.folder if study.source else "SOURCE_DIR"
+    said, how = "`featurediff explain SOURCE_DIR` gets them.", f"featurediff explain {folder}"
     if study.pages.template is None:
-        how = "A CSV with feature_id and explanation, called like the SAE’s folder, goes into explanations/."
+        said = "A CSV gives them."
+        how = "It has feature_id and explanation, is called like the SAE’s folder, and goes into explanations/."
     with st.container(height=UNEXPLAINED, border=False):
         if study.unexplained:
             st.caption(":material/warning: " + escape_markdown(study.unexplained))
         else:
-            st.caption("This source has no explanations.", help=escape_markdown(how))
+            st.caption(f"This source has no explanations. {said}", help=escape_markdown(how))
 
 
 def mark_cell(at: int | None) -> None:
     """
     Have the browser mark a cell in the row of the picked feature, to which it scrolls, and no other cell.
 
-    A row that was clicked has its mark already; after a sort or a filter the table stays where it is.
+    A row that was clicked has its mark already; after a sort or a filter the table stays where it is. What the
+    browser is told before it has drawn the table is lost.
     """
     here = session()
+    if not here.has_table:
+        return
     marked = st.session_state.get(here.table_key, {}).get("selection", {}).get("cells", [])
-    wanted = [] if at is None or not (here.seek or marked) else [(at, "feature_id")]
-    if [row for row, _ in marked] != [row for row, _ in wanted]:
-        wanted = wanted if here.seek else []
-        st.session_state[here.table_key] = {"selection": {"rows": [], "columns": [], "cells": wanted}}
+    if [row for row, _ in marked] != ([] if at is None else [at]):
+        wanted = [(at, "feature_id")] if here.seek and at is not None else []
+        if wanted or marked:
+            st.session_state[here.table_key] = {"selection": {"rows": [], "columns": [], "cells": wanted}}
     here.seek = False
 
 

@@ -1,7 +1,7 @@
 // Beside Streamlit's own chart: a click picks a point and may open its page, a ring marks the picked one, and the zoom
 // is told to the app, which draws the next figure with it. Nothing here redraws the chart, so zoom and box stay.
 
-const state = { data: null, pick: null, clear: null, tell: null, chart: null, timer: null, hovered: null, down: null };
+const state = { data: null, pick: null, table: null, clear: null, tell: null, chart: null, timer: null, hovered: null, down: null };
 
 const COLOUR = "#d1006c";
 const SIZE = 20;
@@ -114,6 +114,13 @@ function writeMinuses() {
   }
 }
 
+// The table takes no orders before it is drawn: the app waits for that to scroll it to the picked feature of a link.
+function awaitTable() {
+  if (!state.data.awaited || !document.querySelector("[class*=st-key-table_] canvas")) return;
+  state.data.awaited = false;
+  setTimeout(() => state.table(true), 300);
+}
+
 const LISTENERS = {
   plotly_hover: (event) => (state.hovered = event.points[0]),
   plotly_unhover: () => (state.hovered = null),
@@ -138,11 +145,13 @@ function attach() {
   found.addEventListener("wheel", onWheel, true);
   onDrawn();
   writeMinuses();
+  awaitTable();
 }
 
 export default function ({ data, setTriggerValue, setStateValue }) {
   state.data = data;
   state.pick = (value) => setTriggerValue("picked", value);
+  state.table = (value) => setTriggerValue("table", value);
   state.clear = (value) => setTriggerValue("cleared", value);
   state.tell = (value) => setStateValue("view", value);
   attach();
