@@ -20,6 +20,7 @@ from featurediff.labels import PROMPTS
 from featurediff.loading import assemble, explain, load_changes, read
 from featurediff.meaning.explanation_files import parse_explanations
 from featurediff.sources.result_files import parse_results
+from featurediff.sources.sparse import sparse
 from featurediff.sources.tree import Source
 from featurediff.study import Study
 
@@ -66,7 +67,8 @@ def read_study(identity: tuple[str, ...], _source: Source) -> Study | Refusal:
 
 
 def _read(source: Source) -> Study:
-    study = read(source, source.explanations)
+    found = read(source, source.explanations)
+    study = replace(found, results=sparse(found.results))
     if study.activations is None:
         return study
     return replace(study, activations=replace(study.activations, reader=read_apart))
@@ -81,7 +83,7 @@ def parse_study(ids: tuple[str, ...], _files: Sequence[Any]) -> Study | Refusal:
 
 def _parse(base: Any, chat: Any, texts: Any) -> Study:  # noqa: ANN401  Streamlit's UploadedFile, or None
     results = parse_results(base.getvalue(), chat.getvalue(), base.name, chat.name)
-    study = assemble(results, None, None)
+    study = assemble(sparse(results), None, None)
 
     def read_texts(sae: ThisSae) -> Explanations:
         check_size(texts, MAX_EXPLANATIONS)
