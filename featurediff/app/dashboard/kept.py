@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from featurediff.app.dashboard.opened import KEYS, Opened
+from featurediff.app.memory import give_back
 from featurediff.app.refusals import Refusal, try_to
 from featurediff.charts.finding import finding
 from featurediff.charts.view import View
@@ -114,7 +115,9 @@ def list_prompts(opened: Opened, feature_id: int, token_type: str) -> pd.DataFra
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)
 def find_notes(opened: Opened, thresholds: Thresholds) -> list[str]:
     """Return what is odd about the files, and about the rule with these thresholds."""
-    return opened.study.notes(thresholds)
+    notes = opened.study.notes(thresholds)
+    give_back()  # they are the last that is computed of a source that is opened
+    return notes
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEPT_KEYS)

@@ -67,8 +67,8 @@ def read_study(identity: tuple[str, ...], _source: Source) -> Study | Refusal:
 
 
 def _read(source: Source) -> Study:
-    found = read(source, source.explanations)
-    study = replace(found, results=sparse(found.results))
+    study = read(source, source.explanations)
+    study = replace(study, results=sparse(study.results))
     if study.activations is None:
         return study
     return replace(study, activations=replace(study.activations, reader=read_apart))
