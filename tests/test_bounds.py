@@ -49,3 +49,18 @@ def test_every_public_bound_of_a_reader_is_listed():
 
 def test_shared_uploads_are_as_small_as_is_said():
     assert f"and {CONFIG['server.maxUploadSize']} MB for an upload where others can open the dashboard" in PAGE
+
+
+def test_page_and_bench_tell_of_the_same_spoilt_files():
+    table = (PACKAGE.parent / "bench" / "README.md").read_text("utf-8").partition("<!-- begin fuzz -->")[2]
+    rows = re.findall(
+        r"^\| `[^|]+` \| (.+) \| ([\d.]+) s \| \d+ MB \|$", table.partition("<!-- end fuzz -->")[0], re.MULTILINE
+    )
+    counts = [[int(cell.replace(",", "")) for cell in counts.split(" | ")] for counts, _ in rows]
+    spoilt, refused, right, faults = map(sum, zip(*counts, strict=True))
+    slowest = max(float(seconds) for _, seconds in rows)
+    said = (
+        f"{spoilt:,} files, of which {refused:,} were refused and {right:,} read right, with {faults} faults; the "
+        f"slowest took {slowest:g} s."
+    )
+    assert said in " ".join(PAGE.split())
