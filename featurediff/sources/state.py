@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from featurediff.errors import DataError
-from featurediff.files import MAX_READS, file_identity, kind_of
+from featurediff.files import MAX_READS, file_identity, is_stream, kind_of
 from featurediff.sources.tree import BESIDE, FILES, Source
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ def identify(source: Source) -> tuple[str, ...]:
     """
     Return the state of a source's files: a key for what is read from them, equal until one of them changes.
 
+    A pipe or a device has no state, and is read by nobody.
+
     Raises
     ------
     DataError
         If a file disappears meanwhile.
     """
     files = [source.folder / name for name in (*FILES, *BESIDE)] + [source.explanations]
-    return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file")
+    return tuple(str(file_identity(file)) for file in files if file and kind_of(file) == "file" and not is_stream(file))
 
 
 def in_one_state(

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,3 +134,15 @@ def test_what_is_said_twice_is_refused(folder):
     with pytest.raises(DataError) as caught:
         find_activations(folder).of_feature(2, "model")
     assert str(caught.value) == "`prompts.parquet` has two texts of one prompt. Expected one."
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["activations.parquet", "prompts.parquet", "difference.parquet"])
+def test_pipe_beside_the_results_is_read_by_nobody(folder, name):
+    """It took the statistics away, though what lies beside them is optional."""
+    write(folder, [("base", "target", "model", 0, 2, 1.5)])
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    study = load(folder)
+    assert len(study.table()) == len(load(make_source(folder.parent / "plain", num_target_prompts=9)).table())
+    study.notes()
