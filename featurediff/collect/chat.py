@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from featurediff.collect.parts import find_own
+from featurediff.collect.parts import find_own, find_special, mark
 from featurediff.collect.positions import PRESETS, find_last
 from featurediff.collect.templates import Refused, fill_in
 from featurediff.errors import DataError
@@ -153,11 +153,10 @@ def tokenise(
     """
     header = tokenizer(positions.header, add_special_tokens=False)["input_ids"]
     pools_own = any(pool.part == "prompt" for pool in positions.pools)
-    owned: Iterator[list[int] | str] = find_own(tokenizer, template, file.prompts) if pools_own else repeat([])
     kept: list[tuple[int, NDArray[np.int32], Found]] = []
     skipped: list[str] = []
     example = ""
-    for (prompt, text, tokens), own in zip(_sequences(tokenizer, file, template), owned, strict=False):
+    for prompt, text, tokens, own in _sequences(tokenizer, file, template, pools_own=pools_own):
         response = _tokenise_response(tokenizer, prompt)
         length = len(tokens) + len(response)
         found = _find(positions, tokens, header, own, length) if isinstance(text, str) else text.reason
@@ -181,17 +180,36 @@ def tokenise(
     return Tokenised(Chats.of(ids, sequences, found_at), tuple(skipped), example)
 
 
+class _Sequence(NamedTuple):
+    """A prompt in the chat template."""
+
+    prompt: Prompt
+    text: str | Refused
+    tokens: list[int]
+    own: list[int] | str
+    """The user's own tokens, or why there are none; empty where they are not asked for."""
+
+
 def _sequences(
     tokenizer: Any,  # noqa: ANN401  as above
     file: PromptFile,
     template: Template,
-) -> Iterator[tuple[Prompt, str | Refused, list[int]]]:
-    """Yield each prompt with its text and tokens; only some at a time are in the tokenizer's wasteful form."""
-    answers = zip(file.prompts, fill_in(template, file.prompts), strict=True)
-    while some := list(islice(answers, _AT_A_TIME)):
-        texts = [answer if isinstance(answer, str) else "" for _, answer in some]
-        tokens = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        yield from ((prompt, answer, found) for (prompt, answer), found in zip(some, tokens, strict=True))
+    *,
+    pools_own: bool,
+) -> Iterator[_Sequence]:
+    """Yield each prompt in the template; only some at a time are in the tokenizer's wasteful form."""
+    special = find_special(tokenizer) if pools_own else set()
+    asked = [each for prompt in file.prompts for each in ((prompt, mark(prompt)) if pools_own else (prompt,))]
+    answers = fill_in(template, asked)
+    prompts = iter(file.prompts)
+    while some := list(islice(prompts, _AT_A_TIME)):
+        filled = [(next(answers), next(answers) if pools_own else "") for _ in some]
+        texts = [text if isinstance(text, str) else "" for text, _ in filled]
+        encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=pools_own)
+        spans = encoded["offset_mapping"] if pools_own else [[]] * len(some)
+        for prompt, (text, marked), tokens, of_tokens in zip(some, filled, encoded["input_ids"], spans, strict=True):
+            own = find_own(text, marked, tokens, of_tokens, special) if pools_own else []
+            yield _Sequence(prompt, text, tokens, own)
 
 
 def _find(positions: Positions, tokens: list[int], header: list[int], own: list[int] | str, length: int) -> Found | str:
@@ -220,7 +238,7 @@ def _check_header(
     """Refuse a header that is in none of the prompts: it is not the template's, and no prompt is to blame."""
     wanted = tokenizer(header, add_special_tokens=False)["input_ids"]
     example = None
-    for _, text, tokens in _sequences(tokenizer, file, template):
+    for _, text, tokens, _ in _sequences(tokenizer, file, template, pools_own=False):
         if find_last(tokens, wanted) is not None:
             return
         example = example or (text if isinstance(text, str) else None)

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from featurediff.collect.templates import fill_in
 from featurediff.errors import DataError
 from featurediff.wording import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from featurediff.collect.prompts import Prompt
-    from featurediff.collect.templates import Template
+    from featurediff.collect.templates import Refused
 
 _MARK = "featurediff"
 """A text that stands in for the user's, to see what the template writes before and after it."""
 
-_AT_A_TIME = 1024
+
+def mark(prompt: Prompt) -> Prompt:
+    """Return a prompt with the mark in place of what the user says last."""
+    return replace(prompt, content=_MARK)
 
 
-def find_own(tokenizer: Any, template: Template, prompts: Sequence[Prompt]) -> Iterator[list[int] | str]:  # noqa: ANN401
+def find_special(tokenizer: Any) -> set[int]:  # noqa: ANN401  transformers is imported late
+    """
+    Return the special tokens, which are nobody's words.
+
+    Raises
+    ------
+    DataError
+        If the tokenizer does not say where its tokens stand, without which `find_own` has nothing to go by.
+    """
+    if not tokenizer.is_fast:
+        msg = f"The tokenizer of {quoted(tokenizer.name_or_path)} does not say where tokens stand. Leave --pool out."
+        raise DataError(msg)
+    return {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+
+
+def find_own(
+    text: str | Refused,
+    marked: str | Refused,
+    tokens: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    special: set[int],
+) -> list[int] | str:
     """
     Find the tokens of what the user says last.
 
@@ -30,41 +52,30 @@ def find_own(tokenizer: Any, template: Template, prompts: Sequence[Prompt]) -> I
 
     Parameters
     ----------
-    tokenizer : PreTrainedTokenizerBase
-        The chat model's.
-    template : Template
-        Its chat template.
-    prompts : sequence of Prompt
-        Which ones.
+    text : str or Refused
+        A prompt in the chat template.
+    marked : str or Refused
+        The same of `mark(prompt)`.
+    tokens : sequence of int
+        Of the text.
+    spans : sequence of (int, int)
+        The characters of each token: the first, and the one after the last.
+    special : set of int
+        Tokens that are nobody's words.
 
-    Yields
-    ------
+    Returns
+    -------
     list of int or str
-        For each prompt indices into its tokens, or why there are none, as the rest of a sentence.
-
-    Raises
-    ------
-    DataError
-        If the tokenizer does not say where its tokens stand.
+        Indices of tokens, or why there are none, as the rest of a sentence.
     """
-    if not tokenizer.is_fast:
-        msg = f"The tokenizer of {quoted(tokenizer.name_or_path)} does not say where tokens stand. Leave --pool out."
-        raise DataError(msg)
-    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    marked = [replace(prompt, content=_MARK) for prompt in prompts]
-    texts = zip(fill_in(template, prompts), fill_in(template, marked), strict=True)
-    while some := list(islice(texts, _AT_A_TIME)):
-        whole = [text if isinstance(text, str) else "" for text, _ in some]
-        encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
-        for (text, mark), tokens, spans in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            around = (text, mark) if isinstance(text, str) and isinstance(mark, str) else None
-            start, end = _between(*around) if around else (0, 0)
-            own = [
-                index
-                for index, (token, (first, last)) in enumerate(zip(tokens, spans, strict=True))
-                if token not in special and start <= first < last <= end
-            ]
-            yield own or "what the user says has no token, but --pool reads those."
+    around = (text, marked) if isinstance(text, str) and isinstance(marked, str) else None
+    start, end = _between(*around) if around else (0, 0)
+    own = [
+        index
+        for index, (token, (first, last)) in enumerate(zip(tokens, spans, strict=True))
+        if token not in special and start <= first < last <= end
+    ]
+    return own or "what the user says has no token, but --pool reads those."
 
 
 def _between(text: str, marked: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from featurediff.collect.prompts import PromptFile, read_prompts
 from featurediff.collect.remarks import say_adapters, say_context, say_repeats
 from featurediff.collect.saes import Sae, load_sae
 from featurediff.collect.shape import Shape
-from featurediff.collect.templates import parse_options, read_template
+from featurediff.collect.templates import TemplateProcess, parse_options, read_template
 from featurediff.errors import DataError
 from featurediff.files import kind_of
 from featurediff.labels import PROMPTS, Prompts, Side
@@ -78,6 +78,12 @@ def plan(settings: Settings) -> Plan:
     DataError
         If a file, name or setting is bad, or the parts do not belong together; see the modules of this room.
     """
+    with TemplateProcess() as process:
+        return _plan(settings, process)
+
+
+def _plan(settings: Settings, process: TemplateProcess) -> Plan:
+    """Plan, while the process that fills in chat templates is already coming up."""
     if settings.base == settings.chat:
         msg = f"--base and --chat are both {settings.base!r}. Expected a model and what was tuned from it."
         raise DataError(msg)
@@ -89,7 +95,7 @@ def plan(settings: Settings) -> Plan:
     sae = load_sae(settings.sae, settings.layer)
     names = _names(settings, preset)
     folder = _folder(settings, names, sae)
-    read = _read_chats(settings, models, preset, positions, files)
+    read = _read_chats(settings, models, preset, positions, files, process)
     chats = {prompts: found.chats for prompts, found in read.items()}
     largest = max(int(of_set.tokens.max()) for of_set in chats.values())
     for model in models.values():
@@ -154,11 +160,12 @@ def _read_chats(
     preset: Preset | None,
     positions: Positions,
     files: Mapping[Prompts, PromptFile],
+    process: TemplateProcess,
 ) -> dict[Prompts, Tokenised]:
     """Put both prompt files into the chat model's template."""
     tokenizer = load_tokenizer(models["chat"])
     options = parse_options(preset.options if preset else ()) | parse_options(settings.template_options)
-    template = read_template(tokenizer, options)
+    template = read_template(tokenizer, options, process)
     longest = min(model.text.max_position_embeddings for model in models.values()) - (settings.generate or 0)
     return {
         prompts: tokenise(tokenizer, file, template, positions, longest=longest, skip_bad=settings.skip_bad)

@@ -1,9 +1,9 @@
 """
 Fill in chat templates, in a process that its parent may lose: a template is a program, and a stranger wrote it.
 
-It is started by its path, with `python -P`, so that neither torch nor this package is imported: that takes 0.6 seconds.
-The first line of the input is a JSON array of the template and its variables, each line after that a conversation. It
-is answered by a line: a text, or an array with the reason why there is none.
+It is started by its path, with `python -P`, so that neither torch nor this package is imported. Each line of the input
+names a file. There the first line is a JSON array of the template and its variables, each line after that a
+conversation. It is answered by a line: a text, or an array with the reason why there is none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ import json
 import resource
 import signal
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = 10
 """Of computing, that one conversation may take; a template that takes more ends the process by SIGPROF."""
@@ -35,26 +40,32 @@ def _limit_memory() -> None:
 
 
 def main() -> None:
-    """Answer line by line, until the input ends."""
+    """Answer file by file and line by line, until the input ends."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    template, variables = json.loads(sys.stdin.readline())
     _limit_memory()
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        try:
-            (answer,), _ = render_jinja_template(
-                conversations=[json.loads(line)], chat_template=template, add_generation_prompt=True, **variables
-            )
-            answer.encode()
-            if len(answer) > LONGEST:
-                answer = [f"it makes {len(answer)} characters, but expected {LONGEST} at most"]
-        except MemoryError:
-            answer = [f"it takes more than {MEMORY // 2**20} MiB"]
-        except Exception as error:  # noqa: BLE001  a template can make Python raise anything
-            answer = [str(error)[:1000] or type(error).__name__]
+    for name in sys.stdin:
+        with Path(name.removesuffix("\n")).open() as questions:
+            template, variables = json.loads(questions.readline())
+            given = {"chat_template": template, "add_generation_prompt": True, **variables}
+            for line in questions:
+                answer = _answer(partial(render_jinja_template, [json.loads(line)], **given))
+                print(json.dumps(answer), flush=True)  # noqa: T201  the answer
+
+
+def _answer(render: Callable[[], tuple[list[str], object]]) -> str | list[str]:
+    """Return what a template makes of a conversation, or an array with the reason why it makes nothing."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        (text,), _ = render()
+        text.encode()
+    except MemoryError:
+        return [f"it takes more than {MEMORY // 2**20} MiB"]
+    except Exception as error:  # noqa: BLE001  a template can make Python raise anything
+        return [str(error)[:1000] or type(error).__name__]
+    finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print(json.dumps(answer), flush=True)  # noqa: T201  the answer
+    return text if len(text) <= LONGEST else [f"it makes {len(text)} characters, but expected {LONGEST} at most"]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -27,6 +28,38 @@ _OURS = ("messages", "conversations", "chat_template", "add_generation_prompt", 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
+class TemplateProcess:
+    """
+    A process of its own in which templates run, with limits on time and memory; `template_process.py` is its program.
+
+    It takes a second until it is ready: started early, it has nobody wait. It ends with the `with` that it is used in.
+    """
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", str(Path(__file__).with_name("template_process.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.wait = self._process.wait
+
+    def __enter__(self) -> TemplateProcess:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+
+    def ask(self, name: str) -> None:
+        """Name a file of questions; a process that has ended answers nothing."""
+        with contextlib.suppress(BrokenPipeError):
+            print(name, file=self._process.stdin, flush=True)
+
+    def answer(self) -> str:
+        """Return the next answer, a line; "" where the process has ended."""
+        return self._process.stdout.readline() if self._process.stdout else ""
+
+
 @dataclass(frozen=True)
 class Template:
     """A chat template with everything that it is filled in with but the conversation."""
@@ -39,6 +72,9 @@ class Template:
 
     variables: dict[str, Any]
     """The tokenizer's special tokens by name, and the options that were asked for."""
+
+    process: TemplateProcess
+    """Where it runs."""
 
 
 class Refused(NamedTuple):
@@ -73,7 +109,11 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def read_template(tokenizer: Any, options: dict[str, Any]) -> Template:  # noqa: ANN401  transformers is imported late
+def read_template(
+    tokenizer: Any,  # noqa: ANN401  transformers is imported late
+    options: dict[str, Any],
+    process: TemplateProcess,
+) -> Template:
     """
     Take the chat template out of a tokenizer.
 
@@ -83,6 +123,8 @@ def read_template(tokenizer: Any, options: dict[str, Any]) -> Template:  # noqa:
         The chat model's.
     options : dict
         What the template is to be told besides.
+    process : TemplateProcess
+        Where the template is to run.
 
     Raises
     ------
@@ -103,21 +145,19 @@ def read_template(tokenizer: Any, options: dict[str, Any]) -> Template:  # noqa:
             msg = f"{where} has a chat template that knows no option {quoted(name)}. Leave it out."
             raise DataError(msg)
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    return Template(tokenizer.name_or_path, text, special | options)
+    return Template(tokenizer.name_or_path, text, special | options, process)
 
 
 def fill_in(template: Template, prompts: Sequence[Prompt]) -> Iterator[str | Refused]:
     """
     Put each prompt into the chat template, followed by the header of the assistant's turn.
 
-    The template runs in a process of its own, with limits on time and memory.
-
     Parameters
     ----------
     template : Template
         Of the chat model.
     prompts : sequence of Prompt
-        Which ones.
+        Which ones. All answers must be taken before others are asked for.
 
     Yields
     ------
@@ -129,20 +169,17 @@ def fill_in(template: Template, prompts: Sequence[Prompt]) -> Iterator[str | Ref
     DataError
         If the template does not come to an end, or takes its process with it.
     """
-    command = [sys.executable, "-P", str(Path(__file__).with_name("template_process.py"))]
-    with tempfile.TemporaryFile("w+") as questions:
+    process = template.process
+    with tempfile.NamedTemporaryFile("w") as questions:
         questions.write(json.dumps([template.text, template.variables]) + "\n")
         questions.writelines(json.dumps(prompt.messages) + "\n" for prompt in prompts)
-        questions.seek(0)
-        with subprocess.Popen(command, stdin=questions, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                for prompt in prompts:
-                    answer = process.stdout.readline() if process.stdout else ""
-                    if not answer:
-                        raise DataError(_what_ended_it(process.wait(), template.model))
-                    yield _check(json.loads(answer), prompt)
-            finally:
-                process.kill()
+        questions.flush()
+        process.ask(questions.name)
+        for prompt in prompts:
+            answer = process.answer()
+            if not answer:
+                raise DataError(_what_ended_it(process.wait(), template.model))
+            yield _check(json.loads(answer), prompt)
 
 
 def _what_ended_it(code: int, model: str) -> str:

@@ -23,7 +23,7 @@ from featurediff.collect.planning import plan
 from featurediff.collect.positions import PRESETS, Positions, find_preset
 from featurediff.collect.prompts import Prompt, PromptFile
 from featurediff.collect.run import execute
-from featurediff.collect.templates import Refused, fill_in, parse_options, read_template
+from featurediff.collect.templates import Refused, TemplateProcess, fill_in, parse_options, read_template
 from featurediff.errors import DataError
 from featurediff.wording import quoted
 
@@ -149,8 +149,9 @@ def make_file(*prompts):
 
 def read(template, positions, *prompts, options=(), **more):
     tokenizer = make_tokenizer(template)
-    given = read_template(tokenizer, parse_options(options))
-    return tokenizer, tokenise(tokenizer, make_file(*prompts), given, positions, longest=400, **more)
+    with TemplateProcess() as process:
+        given = read_template(tokenizer, parse_options(options), process)
+        return tokenizer, tokenise(tokenizer, make_file(*prompts), given, positions, longest=400, **more)
 
 
 @pytest.mark.parametrize(
@@ -277,30 +278,33 @@ def test_a_template_that_fails_is_said_of_the_prompt(template, message):
 def test_a_template_without_an_end_is_ended():
     """It ran for ever: range() in a sandbox has a limit, but loops can be nested."""
     loop = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}"
-    template = read_template(make_tokenizer(loop + "{% endfor %}{% endfor %}"), {})
-    with pytest.raises(DataError) as raised:
-        list(fill_in(replace(template, model="some/model"), make_file("hi").prompts))
+    with TemplateProcess() as process:
+        template = read_template(make_tokenizer(loop + "{% endfor %}{% endfor %}"), {}, process)
+        answers = fill_in(replace(template, model="some/model"), make_file("hi").prompts)
+        with pytest.raises(DataError) as raised:
+            next(answers)
     assert str(raised.value) == (
         "The chat template of 'some/model' computes for more than 10 seconds on one prompt. Mend it."
     )
 
 
 def test_a_process_that_is_gone_is_said(monkeypatch):
-    template = read_template(make_tokenizer("x"), {})
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(DataError) as raised:
-        list(fill_in(replace(template, model="some/model"), make_file("hi").prompts))
+    with TemplateProcess() as process:
+        template = read_template(make_tokenizer("x"), {}, process)
+        answers = fill_in(replace(template, model="some/model"), make_file("hi").prompts)
+        with pytest.raises(DataError) as raised:
+            next(answers)
     assert str(raised.value) == "The chat template of 'some/model' ends the process that fills it in (exit 1). Mend it."
 
 
 def test_every_prompt_is_answered_in_order():
     prompts = make_file(*(f"number {i}" for i in range(1000))).prompts
-    template = read_template(make_tokenizer("{{ messages[0].content }}!"), {})
-    assert list(fill_in(template, prompts)) == [f"number {i}!" for i in range(1000)]
-    refusing = read_template(
-        make_tokenizer("{% if '7' in messages[0].content %}{{ 1/0 }}{% endif %}{{ messages[0].content }}"), {}
-    )
-    answers = list(fill_in(refusing, prompts[:20]))
+    refusing = "{% if '7' in messages[0].content %}{{ 1/0 }}{% endif %}{{ messages[0].content }}"
+    with TemplateProcess() as process:
+        template = read_template(make_tokenizer("{{ messages[0].content }}!"), {}, process)
+        assert list(fill_in(template, prompts)) == [f"number {i}!" for i in range(1000)]
+        answers = list(fill_in(read_template(make_tokenizer(refusing), {}, process), prompts[:20]))
     assert [i for i, answer in enumerate(answers) if isinstance(answer, Refused)] == [7, 17]
 
 
@@ -336,8 +340,8 @@ def test_refuses_bad_template_options(texts):
 
 
 def test_refuses_an_option_that_the_template_does_not_know():
-    with pytest.raises(DataError) as raised:
-        read_template(make_tokenizer(SMOLLM_2), {"enable_thinking": False})
+    with TemplateProcess() as process, pytest.raises(DataError) as raised:
+        read_template(make_tokenizer(SMOLLM_2), {"enable_thinking": False}, process)
     assert str(raised.value) == (
         "The tokenizer of '' has a chat template that knows no option 'enable_thinking'. Leave it out."
     )
