@@ -331,8 +331,10 @@ def runs_of(kinds: list[str], few: int, many: list[int]) -> list[tuple[str, int,
     if "collect" in kinds:
         runs += [("without fit", keep, {"fit": False}) for keep in (few, many[0])]
         runs += [("with fit", keep, {}) for keep in (few, *many)]
+        runs += [("--tf32, without fit", keep, {"fit": False, "tf32": True}) for keep in (few, many[0])]
     if "parts" in kinds:
         runs += [("all tokens of the prompt", few, pools)]
+        runs += [("all tokens of the prompt, --tf32", few, {**pools, "tf32": True})]
         runs += [("generated responses", few, {"generate": NEW_TOKENS, "positions": ["newline=0"]})]
     if "cluster" in kinds:
         runs += [("here", many[0], {})] * ("collect" not in kinds)
@@ -361,7 +363,7 @@ def report(folder: Path, few: int, many: list[int], kinds: list[str], *, write: 
             ratio = rate / asks["rate"]
         seconds = [f"{found[name]:.2f}" for name in ("planning", "waiting", "asking", "running", "writing")]
         memory = [f"{found[name]:.2f}" for name in ("gpu_reserved", "host")]
-        is_plain = not changes.keys() & {"pools", "generate"}
+        is_plain = not changes.keys() & {"pools", "generate", "tf32"}
         known = same.setdefault(keep, found["digest"]) if is_plain else ""
         is_same = ("yes" if found["digest"] == known else "NO") if is_plain else ""
         after_first = f"{found['after_first']:,.0f}"

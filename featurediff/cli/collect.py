@@ -94,6 +94,9 @@ def collect(
     fit: Annotated[
         bool, typer.Option(help="Say how well the SAE reads both models; takes memory for its decoder.")
     ] = True,
+    tf32: Annotated[
+        bool, typer.Option("--tf32", help="On a GPU, multiply with the SAE in TF32: faster, but not as exact.")
+    ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad prompts out, and count them.")] = False,
     ray: Annotated[
         str | None, typer.Option(metavar="[ADDRESS]", help="Run on a Ray cluster; by default one on this machine.")
@@ -138,6 +141,7 @@ def collect(
         dtype=dtype.value if dtype else None,
         batch_size=_parse_batch_size(batch_size),
         fit=fit,
+        tf32=tf32,
         skip_bad=skip_bad,
         ray=ray,
         workers=workers,

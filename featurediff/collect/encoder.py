@@ -40,6 +40,19 @@ class _Batch(NamedTuple):
     """Whether the shard ends with them."""
 
 
+class _Started(NamedTuple):
+    """A batch that the model was given; a GPU may still be at it."""
+
+    chats: Chats
+    """The prompts."""
+
+    tokens: torch.Tensor
+    """Residual streams of the tokens that are read; shape (reads, width), float32."""
+
+    done: torch.cuda.Event | None
+    """What a GPU reaches when it has them; None on a CPU."""
+
+
 class Encoder:
     """
     A model's first blocks and an SAE, on the first GPU or, where there is none, the CPU.
@@ -59,14 +72,17 @@ class Encoder:
         self._sae = sae
         self._batch_size = recipe.batch_size
         decoder = sae.decoder if recipe.fit else None
-        sae.to(self.blocks.last_device, decodes=decoder is not None)
-        self._reader = Reader(sae, decoder, recipe.pooled)
+        device = self.blocks.last_device
+        sae.to(device, decodes=decoder is not None)
+        # The SAE goes first: who reads what it gives would otherwise wait until the model is through the next batch.
+        self._beside = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._reader = Reader(sae, decoder, recipe.pooled, tf32=recipe.tf32)
 
     def warm_up(self, chats: Chats) -> None:
         """Run the batch of the longest prompts on a GPU, so that one which is too small says so at once."""
         if self.blocks.first_device.type == "cuda":
             longest = self.batches(chats)[-1]
-            self._finish(longest, self._start(longest))
+            self._finish(self._start(longest))
 
     def work(
         self, shards: Iterable[Shard], advance: Callable[[int], None] = lambda _: None
@@ -74,8 +90,8 @@ class Encoder:
         """
         Yield each shard with its active features, as `Encoded.to_table` writes them.
 
-        While a GPU works on one batch, the host deals with what came of the one before; nothing but active features
-        leaves the GPU.
+        A GPU has the next batch before it has done with the one before, so that it never waits for the host. Nothing
+        but active features leaves it.
 
         Parameters
         ----------
@@ -90,17 +106,17 @@ class Encoder:
             If the GPU runs out of memory, or the model gives NaN or infinite values.
         """
         parts: list[Encoded] = []
-        before: tuple[_Batch, Read] | None = None
+        before: tuple[_Batch, _Started] | None = None
         for batch in chain(self._batches(shards), [None]):
-            residual = self._start(batch.chats) if batch else None
+            started = (batch, self._start(batch.chats)) if batch else None
             if before:
                 done = before[0]
-                parts.append(_to_encoded(*before))
+                parts.append(_to_encoded(done, self._finish(before[1])))
                 advance(len(done.chats))
                 if done.is_last:
                     yield done.shard, Encoded.merge(parts).to_table()
                     parts = []
-            before = (batch, self._finish(batch.chats, residual)) if batch and residual is not None else None
+            before = started
 
     def batches(self, chats: Chats) -> list[Chats]:
         """Split prompts, best in order of length, into what is run together."""
@@ -118,19 +134,23 @@ class Encoder:
             yield _Batch(shard, last, is_last=True)
 
     @torch.inference_mode()
-    def _start(self, chats: Chats) -> torch.Tensor:
-        """Return the residual stream at the tokens that are read, shape (reads, width), float32."""
+    def _start(self, chats: Chats) -> _Started:
+        """Run the model on a batch, and take the tokens that are read."""
         with enough_memory(len(chats)):
             residual = self.residual(chats)
             prompts = np.repeat(np.arange(len(chats)), chats.counts.sum(axis=1))
             at = (torch.from_numpy(which).to(residual.device, torch.int64) for which in (prompts, chats.places))
-            return residual[tuple(at)].to(torch.float32)
+            tokens = residual[tuple(at)].to(torch.float32)
+        done = torch.cuda.current_stream(tokens.device).record_event() if self._beside else None
+        return _Started(chats, tokens, done)
 
     @torch.inference_mode()
-    def _finish(self, chats: Chats, residual: torch.Tensor) -> Read:
-        """Encode a batch, wait for the device, and take from it what is active."""
-        with enough_memory(len(chats)):
-            return self._reader.read(residual, chats.counts)
+    def _finish(self, started: _Started) -> Read:
+        """Encode a batch beside what the device does already, wait for it, and take what is active."""
+        if self._beside and started.done:
+            self._beside.wait_event(started.done)
+        with enough_memory(len(started.chats)), torch.cuda.stream(self._beside):
+            return self._reader.read(started.tokens, started.chats.counts)
 
 
 def _to_encoded(batch: _Batch, found: Read) -> Encoded:

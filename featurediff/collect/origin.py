@@ -70,6 +70,7 @@ def facts(plan: Plan, dtype: str) -> dict[str, Any]:
         "sae_block": plan.sae.block,
         "dtype": dtype,
         "says_fit": plan.settings.fit,
+        "tf32": plan.settings.tf32,
         "header": plan.positions.header,
         "positions": dict(plan.positions.offsets),
         "pools": {pool.name: f"{pool.part}:{pool.how}" for pool in plan.positions.pools},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from itertools import product
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from featurediff.collect.statistics import Statistics
 from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -48,95 +48,122 @@ ACTIVATIONS = pa.schema(
 _REPEATED = ["model", "prompt_set", "token_type", "prompt_id"]
 
 
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """What is written of one model and prompt set."""
+class _Merged:
+    """What is known of one model and prompt set, from the shards so far."""
 
-    statistics: list[Statistics]
-    """Of each position."""
+    def __init__(self) -> None:
+        self.statistics: list[Statistics] = []
+        """Of each position."""
+        self.fit: Fit | None = None
+        """How well the SAE reads the model; None where that is not known."""
+        self._sums: NDArray[np.float64] | None = None
+        self._count = 0
 
-    fit: Fit | None
-    """How well the SAE reads the model; None where that is not known."""
+    def add(self, encoded: Encoded, count: int, shape: Shape) -> None:
+        """Merge a shard of so many prompts."""
+        parts, old = _statistics(encoded.active, count, shape), self.statistics
+        self.statistics = [reduce(add, pair) for pair in zip(old, parts, strict=True)] if old else parts
+        self._count += count
+        if encoded.fit:
+            self.fit = self.fit + encoded.fit if self.fit else encoded.fit
+            sums = _sums_in_units(encoded.active, parts)
+            self._sums = sums if self._sums is None else self._sums + sums
 
-    means: Means | None
-    """What the model does on average; None where that is not known either."""
+    @property
+    def means(self) -> Means | None:
+        """What the model does on average; None where that is not known either."""
+        if self.fit is None or self._sums is None:
+            return None
+        return Means(self.fit.levels / self._count, self._sums / self._count)
 
 
-def write_files(
-    folder: Path,
-    workshop: Workshop,
-    shards: Sequence[Shard],
-    shape: Shape,
-    decoder: Decoder | None,
-    metadata: Mapping[Side, dict[str, Any]],
-) -> None:
+class SourceWriter:
     """
-    Write the two result files, the activations and the difference, one shard in memory at a time.
+    Writes a source's result files, activations and difference; each shard as soon as it is its turn.
+
+    Shards are merged and their activations written in a thread, while models run for those that come next. They are
+    merged in one order, whatever the order in which they are done, and one at a time is in memory.
 
     Parameters
     ----------
     folder : Path
         An empty folder.
     workshop : Workshop
-        Where every shard is.
+        Where every shard is once it is done.
     shards : sequence of Shard
-        In the order in which they are merged, which is the same whatever the order they were encoded in.
+        In the order in which they are merged.
     shape : Shape
         Positions and features.
-    decoder : Decoder or None
-        Of the SAE; None where how well it reads the models is not said.
-    metadata : mapping
-        Of each model's result file.
     """
-    import torch
 
-    path = folder / "activations.parquet"
-    found: dict[tuple[Side, Prompts], Summary] = {}
-    with (
-        pq.ParquetWriter(path, ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED) as writer,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        write = partial(pool.submit, writer.write_table)
-        for side, prompts in product(SIDES, PROMPTS):
-            of_set = [shard for shard in shards if (shard.side, shard.prompts) == (side, prompts)]
-            found[side, prompts] = _summarise(of_set, workshop, shape, write)
-    differs = _write_difference(folder / "difference.parquet", found, decoder, shape) if decoder else {}
-    for side in SIDES:
-        content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
-        fits: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
-        for prompts in PROMPTS:
-            for token_type, statistics in zip(shape.token_types, found[side, prompts].statistics, strict=True):
-                for name, vector in statistics.vectors(prompts).items():
-                    content[token_type][name] = torch.from_numpy(vector)
-            if fit := found[side, prompts].fit:
-                for token_type, of_type in zip(shape.token_types, fit.describe(), strict=True):
-                    fits[token_type][prompts] = of_type
-        said: dict[str, Any] = {"fit": fits, **differs} if decoder else {}
-        if any(how != "no" for how in shape.pooled):
-            said["pool_tokens"] = _count_tokens([shard for shard in shards if shard.side == side], shape)
-        torch.save({**content, "metadata": {**metadata[side], **said}}, folder / f"{side}.pt")
+    def __init__(self, folder: Path, workshop: Workshop, shards: Sequence[Shard], shape: Shape) -> None:
+        self._folder, self._workshop, self._shape = folder, workshop, shape
+        self._shards = shards
+        self._next = 0
+        self._done: set[str] = set()
+        self._found: dict[tuple[Side, Prompts], _Merged] = {key: _Merged() for key in product(SIDES, PROMPTS)}
+        self._activations = pq.ParquetWriter(
+            folder / "activations.parquet", ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED
+        )
+        self._thread = ThreadPoolExecutor(1)
+        self._merged: list[Future[None]] = []
 
+    def __enter__(self) -> SourceWriter:
+        """Return it."""
+        return self
 
-def _summarise(
-    shards: Sequence[Shard], workshop: Workshop, shape: Shape, write: Callable[[pa.Table], Future[None]]
-) -> Summary:
-    """Merge the shards of one model and prompt set, and write their rows meanwhile."""
-    merged: list[Statistics] = []
-    fits: list[Fit] = []
-    sums = np.zeros((len(shape.token_types), shape.num_features))
-    for shard in shards:
-        encoded = Encoded.from_table(workshop.read(shard), len(shape.token_types))
-        written = write(_named(encoded.active, shard, shape.token_types))
-        parts = _statistics(encoded.active, len(shard.chats), shape)
-        merged = [reduce(add, pair) for pair in zip(merged, parts, strict=True)] if merged else parts
-        if encoded.fit:
-            fits.append(encoded.fit)
-            sums += _sums_in_units(encoded.active, parts)
-        written.result()
-    if not fits:
-        return Summary(merged, None, None)
-    fit, count = Fit.merge(fits), sum(len(shard.chats) for shard in shards)
-    return Summary(merged, fit, Means(fit.levels / count, sums / count))
+    def __exit__(self, *_: object) -> None:
+        """Let go of the thread and the file, also where they are not done."""
+        self._thread.shutdown(cancel_futures=True)
+        with contextlib.suppress(OSError):  # where it matters, `finish` has closed it
+            self._activations.close()
+
+    def add(self, shard: Shard) -> None:
+        """Take a shard that is done, at any time; raise what went wrong with one before."""
+        if self._merged and self._merged[-1].done():
+            self._merged[-1].result()
+        self._done.add(shard.name)
+        while self._next < len(self._shards) and self._shards[self._next].name in self._done:
+            self._merged.append(self._thread.submit(self._merge, self._shards[self._next]))
+            self._next += 1
+
+    def _merge(self, shard: Shard) -> None:
+        encoded = Encoded.from_table(self._workshop.read(shard), len(self._shape.token_types))
+        self._activations.write_table(_named(encoded.active, shard, self._shape.token_types))
+        self._found[shard.side, shard.prompts].add(encoded, len(shard.chats), self._shape)
+
+    def finish(self, decoder: Decoder | None, metadata: Mapping[Side, dict[str, Any]]) -> None:
+        """
+        Write the rest, once every shard was added.
+
+        Parameters
+        ----------
+        decoder : Decoder or None
+            Of the SAE; None where how well it reads the models is not said.
+        metadata : mapping
+            Of each model's result file.
+        """
+        import torch
+
+        for merged in self._merged:
+            merged.result()
+        self._activations.close()
+        shape, found = self._shape, self._found
+        differs = _write_difference(self._folder / "difference.parquet", found, decoder, shape) if decoder else {}
+        for side in SIDES:
+            content: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
+            fits: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}
+            for prompts in PROMPTS:
+                for token_type, statistics in zip(shape.token_types, found[side, prompts].statistics, strict=True):
+                    for name, vector in statistics.vectors(prompts).items():
+                        content[token_type][name] = torch.from_numpy(vector)
+                if fit := found[side, prompts].fit:
+                    for token_type, of_type in zip(shape.token_types, fit.describe(), strict=True):
+                        fits[token_type][prompts] = of_type
+            said: dict[str, Any] = {"fit": fits, **differs} if decoder else {}
+            if any(how != "no" for how in shape.pooled):
+                said["pool_tokens"] = _count_tokens([shard for shard in self._shards if shard.side == side], shape)
+            torch.save({**content, "metadata": {**metadata[side], **said}}, self._folder / f"{side}.pt")
 
 
 def _sums_in_units(active: pa.Table, statistics: Sequence[Statistics]) -> NDArray[np.float64]:
@@ -162,7 +189,7 @@ def _count_tokens(shards: Sequence[Shard], shape: Shape) -> dict[str, dict[str, 
 
 
 def _write_difference(
-    path: Path, found: Mapping[tuple[Side, Prompts], Summary], decoder: Decoder, shape: Shape
+    path: Path, found: Mapping[tuple[Side, Prompts], _Merged], decoder: Decoder, shape: Shape
 ) -> dict[str, Any]:
     """Write each feature's share of what differs between the models, and return what the metadata say of it."""
     said: dict[str, dict[str, Any]] = {token_type: {} for token_type in shape.token_types}

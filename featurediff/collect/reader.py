@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from featurediff.collect.decoder import Active, measure
 from featurediff.collect.fit import Fit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,10 +61,12 @@ class Reader:
         Of the SAE; None where the fit is not asked for.
     pooled : sequence of {"no", "max", "mean"}
         How the tokens of each token type become one.
+    tf32 : bool
+        Whether a GPU multiplies in TF32, whose products are right to about 3 digits.
     """
 
-    def __init__(self, sae: Sae, decoder: Decoder | None, pooled: Sequence[Pooled]) -> None:
-        self._sae, self._decoder, self._pooled = sae, decoder, pooled
+    def __init__(self, sae: Sae, decoder: Decoder | None, pooled: Sequence[Pooled], *, tf32: bool) -> None:
+        self._sae, self._decoder, self._pooled, self._tf32 = sae, decoder, pooled, tf32
 
     def read(self, tokens: torch.Tensor, counts: NDArray[np.int32]) -> Read:
         """
@@ -82,7 +85,8 @@ class Reader:
         step = max(1, _MAX_ACTIVATIONS // self._sae.num_features)
         for start in range(0, len(tokens), step):
             some = tokens[start : start + step]
-            acts = self._sae.encode(some)
+            with _multiplying(tf32=self._tf32 and some.is_cuda):
+                acts = self._sae.encode(some)
             at = acts.nonzero(as_tuple=True)
             active = Active(at[0], at[1], acts[at])
             parts = [groups[active.rows + start], active.features, active.activations]
@@ -126,6 +130,17 @@ class Reader:
             pooled.append(torch.where(kind == 1, largest, torch.where(kind == 2, total / sizes[of_group], total)))
         is_active = torch.where(kind == 1, pooled[0] > 0, pooled[0] != 0)
         return [column[is_active] for column in (of_group, keys % self._sae.num_features, *pooled)]
+
+
+@contextlib.contextmanager
+def _multiplying(*, tf32: bool) -> Iterator[None]:
+    """Multiply in TF32 or in float32, whatever was said before."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _sum_up(

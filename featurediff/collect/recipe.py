@@ -40,5 +40,8 @@ class Recipe:
     fit: bool = True
     """Whether to say how well the SAE reads the model."""
 
+    tf32: bool = False
+    """Whether a GPU multiplies with the SAE in TF32."""
+
     generate: int | None = None
     """New tokens to generate for each prompt; None to read prompts."""

@@ -8,11 +8,11 @@ import hashlib
 import shutil
 from typing import TYPE_CHECKING, Protocol
 
-from featurediff.collect.answers import Answered, answer
+from featurediff.collect.answers import answer
 from featurediff.collect.encoder import Encoder
 from featurediff.collect.loading import load
 from featurediff.collect.origin import facts, local_files, metadata
-from featurediff.collect.output import write_files
+from featurediff.collect.output import SourceWriter
 from featurediff.collect.planning import refuse_existing
 from featurediff.collect.prompt_table import write_prompts
 from featurediff.collect.recipe import Recipe
@@ -25,7 +25,7 @@ from featurediff.sources.result_files import read_results
 from featurediff.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -83,11 +83,25 @@ def execute(plan: Plan, progress: Progress) -> Path:
         for note in answered.notes:
             progress.note(note)
         shards = cut(answered.chats)
-        _work(plan, dtype, workshop, shards, progress)
-        progress.stage(f"Writing {plan.folder}")
-        with _writing(plan.folder):
-            _write(plan, workshop, shards, answered, dtype)
+        made = _empty_folder(workshop.folder / "source")
+        with SourceWriter(made, workshop, shards, plan.shape) as writer:
+            _work(plan, dtype, workshop, shards, progress, writer.add)
+            progress.stage(f"Writing {plan.folder}")
+            with _writing(plan.folder):
+                decoder = plan.sae.decoder if plan.settings.fit else None
+                writer.finish(decoder, {side: metadata(plan, answered, side, dtype) for side in SIDES})
+                write_prompts(made / "prompts.parquet", plan, answered)
+                _put_in_place(made, plan.folder)
+                shutil.rmtree(workshop.folder)
     return plan.folder
+
+
+def _empty_folder(folder: Path) -> Path:
+    """Make a folder, or empty the one that a run before has left."""
+    with _writing(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    return folder
 
 
 @contextlib.contextmanager
@@ -101,9 +115,21 @@ def _alone(plan: Plan, workshop: Workshop) -> Iterator[None]:
         yield
 
 
-def _work(plan: Plan, dtype: str, workshop: Workshop, shards: Sequence[Shard], progress: Progress) -> None:
-    """Do what is not done yet of some shards, here or on the cluster, and save what comes of them."""
-    todo = [shard for shard in shards if not workshop.has(shard)]
+def _work(
+    plan: Plan,
+    dtype: str,
+    workshop: Workshop,
+    shards: Sequence[Shard],
+    progress: Progress,
+    tell: Callable[[Shard], None] = lambda _: None,
+) -> None:
+    """Do what is not done yet of some shards, here or on the cluster, save what comes of each, and tell that it is."""
+    todo = []
+    for shard in shards:
+        if workshop.has(shard):
+            tell(shard)
+        else:
+            todo.append(shard)
     progress.start(sum(len(shard.chats) for shard in todo))
     generates = workshop.stage == "responses"
     recipes = {side: _recipe(plan, side, dtype, generates=generates) for side in SIDES}
@@ -111,6 +137,7 @@ def _work(plan: Plan, dtype: str, workshop: Workshop, shards: Sequence[Shard], p
     for shard, table in do(plan, recipes, todo, progress) if todo else ():
         with _writing(workshop.folder):
             workshop.save(shard, table)
+            tell(shard)
 
 
 def _recipe(plan: Plan, side: Side, dtype: str, *, generates: bool) -> Recipe:
@@ -125,6 +152,7 @@ def _recipe(plan: Plan, side: Side, dtype: str, *, generates: bool) -> Recipe:
         num_gpus=settings.gpus_per_model,
         pooled=plan.positions.pooled,
         fit=settings.fit,
+        tf32=settings.tf32,
         generate=settings.generate if generates else None,
     )
 
@@ -177,20 +205,14 @@ def _count_gpus(settings: Settings) -> int:
     return connect(settings.ray)
 
 
-def _write(plan: Plan, workshop: Workshop, shards: Sequence[Shard], answered: Answered, dtype: str) -> None:
-    made = workshop.folder / "source"
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    said = {side: metadata(plan, answered, side, dtype) for side in SIDES}
-    write_files(made, workshop, shards, plan.shape, plan.sae.decoder if plan.settings.fit else None, said)
-    write_prompts(made / "prompts.parquet", plan, answered)
+def _put_in_place(made: Path, folder: Path) -> None:
+    """Check a source that is whole, and give it its name."""
     read_results(made)
     for path in (*made.iterdir(), made):
         sync(path)
-    plan.folder.parent.mkdir(parents=True, exist_ok=True)
-    made.rename(plan.folder)
-    sync(plan.folder.parent)
-    shutil.rmtree(workshop.folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made.rename(folder)
+    sync(folder.parent)
 
 
 @contextlib.contextmanager

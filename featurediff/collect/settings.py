@@ -91,6 +91,9 @@ class Settings:
     fit: bool = True
     """Say how well the SAE reads the models."""
 
+    tf32: bool = False
+    """Let a GPU multiply with the SAE in TF32, which is faster and moves activations near a threshold."""
+
     skip_bad: bool = False
     """Leave bad prompts out, instead of refusing the file."""
 
