@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -99,14 +99,16 @@ class Reader:
         if any(how != "no" for how in self._pooled):
             columns = self._pool(columns, sizes)
         finite = torch.ones_like(sizes).scatter_reduce(0, groups, tokens.isfinite().all(dim=-1).to(sizes.dtype), "amin")
-        of_group, features, activations, *in_units = (column.numpy(force=True) for column in columns)
+        sums = _sum_up(tokens, torch.cat(measured), counts) if measured else []
+        is_finite, of_group, features, activations, *others = _to_host([finite, *columns, *sums])
+        in_units = others[: len(others) - len(sums)]
         return Read(
             of_group.astype(np.int32),
             features.astype(np.int32),
             activations,
             in_units[0] if in_units else None,
-            finite.numpy(force=True).astype(bool),
-            _sum_up(tokens, torch.cat(measured), groups, sizes, len(self._pooled)) if measured else None,
+            is_finite.astype(bool),
+            Fit(*others[len(in_units) :]) if sums else None,
         )
 
     def _pool(self, columns: list[torch.Tensor], sizes: torch.Tensor) -> list[torch.Tensor]:
@@ -143,21 +145,30 @@ def _multiplying(*, tf32: bool) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _sum_up(
-    tokens: torch.Tensor, measured: torch.Tensor, groups: torch.Tensor, sizes: torch.Tensor, token_types: int
-) -> Fit:
-    """Add up what was measured of the tokens of each token type."""
-    of_type = groups % token_types
-    weights = 1 / sizes[groups].to(torch.float64)
+def _to_host(tensors: Sequence[torch.Tensor]) -> list[NDArray[Any]]:
+    """Copy tensors into the host's memory, waiting for the device once: each wait lets another thread go first."""
+    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    if any(tensor.is_cuda for tensor in tensors):
+        torch.cuda.current_stream(tensors[0].device).synchronize()
+    return [copy.numpy() for copy in copies]
+
+
+def _sum_up(tokens: torch.Tensor, measured: torch.Tensor, counts: NDArray[np.int32]) -> list[torch.Tensor]:
+    """Add up what was measured of the tokens of each token type, to the fields of `Fit`."""
+    token_types = counts.shape[1]
+    of_type = np.repeat(np.tile(np.arange(token_types), len(counts)), counts.reshape(-1))
+    weights = np.repeat(1 / np.maximum(counts, 1).reshape(-1), counts.reshape(-1))
     parts = []
     for token_type in range(token_types):
-        (here,) = (of_type == token_type).nonzero(as_tuple=True)
-        chosen = tokens if len(here) == len(tokens) else tokens[here]
-        mean = chosen.sum(dim=0, dtype=torch.float64) / max(len(here), 1)
+        which = np.flatnonzero(of_type == token_type)
+        here, weight = (torch.from_numpy(array).to(tokens.device) for array in (which, weights[which]))
+        chosen = tokens if len(which) == len(tokens) else tokens[here]
+        mean = chosen.sum(dim=0, dtype=torch.float64) / max(len(which), 1)
         squares, level = mean.new_zeros(()), torch.zeros_like(mean)
-        for start in range(0, len(here), _ROWS):
+        for start in range(0, len(which), _ROWS):
             exact = chosen[start : start + _ROWS].to(torch.float64)
             squares += (exact - mean).square().sum()
-            level += weights[here[start : start + _ROWS]] @ exact
-        parts.append([mean.new_tensor(len(here)), mean, squares, measured[here].sum(dim=0), level])
-    return Fit(*(torch.stack(column).numpy(force=True) for column in zip(*parts, strict=True)))
+            level += weight[start : start + _ROWS] @ exact
+        count = torch.full((), len(which), dtype=torch.float64, device=tokens.device)
+        parts.append([count, mean, squares, measured[here].sum(dim=0), level])
+    return [torch.stack(column) for column in zip(*parts, strict=True)]
