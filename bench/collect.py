@@ -12,6 +12,8 @@ spread over both.
     python bench/collect.py --tiny            to try the script on a CPU; with --ray the cluster too
 """
 
+# ruff: noqa: E402  as in the command, something starts before what takes seconds to import
+
 from __future__ import annotations
 
 import argparse
@@ -30,6 +32,22 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from featurediff.collect.early import Early
+
+
+class Watched(Early):
+    """Notes when the first model begins to be loaded, while prompts are still read."""
+
+    began: float | None = None
+
+    def load(self, *what: Any) -> None:  # noqa: ANN401  recipe and SAE
+        """Note the time, and load."""
+        self.began = time.perf_counter()
+        super().load(*what)
+
+
+EARLY = Watched() if sys.argv[1:3] == ["--step", "collect"] else None
+
 import pandas as pd
 import torch
 from report import publish, table
@@ -41,9 +59,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, Gemma2Config, PreTrainedTokenizerFast
 
+from featurediff.collect import planning
 from featurediff.collect.encoder import Encoder, split
 from featurediff.collect.models import describe_model
-from featurediff.collect.planning import plan
 from featurediff.collect.recipe import Recipe
 from featurediff.collect.responses import Writer
 from featurediff.collect.run import execute
@@ -202,33 +220,42 @@ def settings(folder: Path, name: str, changes: dict[str, Any] | None = None) -> 
 
 def load_encoder(folder: Path) -> tuple[Encoder, list[Any]]:
     """Load the base model and the SAE, and cut the prompts."""
-    planned = plan(settings(folder, "none"))
+    planned = planning.plan(settings(folder, "none"))
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     recipe = Recipe(planned.settings.base, None, planned.settings.sae, None, dtype, None, 1, planned.positions.pooled)
     shards = cut({"base": planned.chats})
     return Encoder(describe_model(recipe.model), load_sae(recipe.sae), recipe), shards
 
 
-def measure_collect(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
+def measure_collect(folder: Path, changes: dict[str, Any], early: Watched) -> dict[str, Any]:
     """Run collect once, in this process; model and SAE loading do not count."""
-    clock = Clock()
-    began = time.perf_counter()
-    planned = plan(settings(folder, f"run_{os.getpid()}", changes))
-    began_loading = time.perf_counter()
-    load_sae(planned.settings.sae)  # once more, to know how much of the planning this is
-    loading = time.perf_counter() - began_loading
-    source = execute(planned, clock)
-    seconds = time.perf_counter() - began - 2 * loading - clock.seconds("Loading")
+    clock, spent = Clock(), []
+
+    def timed(*args: Any) -> Any:  # noqa: ANN401  those of `load_sae`
+        began = time.perf_counter()
+        sae = load_sae(*args)
+        spent.append(time.perf_counter() - began)
+        return sae
+
+    planning.load_sae = timed
+    with early:
+        began = time.perf_counter()
+        planned = planning.plan(settings(folder, f"run_{os.getpid()}", changes), early)
+        planned_at = time.perf_counter()
+        source = execute(planned, clock)
+        ended = time.perf_counter()
+    not_hidden = (early.began or planned_at) - began - sum(spent)
+    after = next(at for text, at in clock.stages if text.startswith(("Loading", "Waiting")))
+    hidden = after - (early.began or after)  # the first model was being loaded
     return {
         "prompts": clock.prompts,
-        "seconds": seconds,
-        "planning": began_loading - began - loading,
+        "seconds": ended - began - sum(spent) - hidden - clock.seconds("Loading"),
+        "planning": not_hidden,
         "running": clock.seconds("Running"),
         "writing": clock.seconds("Writing"),
         "waiting": clock.seconds("Waiting"),
         "asking": clock.seconds("Asking"),
         "after_first": clock.after_first(),
-        "rate": clock.prompts / seconds,
         "gpu_allocated": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0,
         "gpu_reserved": torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else 0,
         "host": clock.memory,
@@ -269,7 +296,7 @@ def measure_floor(folder: Path) -> dict[str, Any]:
 
 def measure_generate(folder: Path) -> dict[str, Any]:
     """Return prompts a second of the chat model's own `generate` on the batches that collect makes."""
-    planned = plan(settings(folder, "none", {"generate": NEW_TOKENS}))
+    planned = planning.plan(settings(folder, "none", {"generate": NEW_TOKENS}))
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     recipe = Recipe(planned.settings.chat, None, planned.settings.sae, None, dtype, None, 1, (), generate=NEW_TOKENS)
     writer = Writer(describe_model(recipe.model), recipe)
@@ -312,7 +339,7 @@ def main() -> None:
         print("{}")
     elif args.step:
         if args.step == "collect":
-            print(json.dumps(measure_collect(args.folder, json.loads(args.changes))))
+            print(json.dumps(measure_collect(args.folder, json.loads(args.changes), EARLY)))
         else:
             print(json.dumps((measure_floor if args.step == "floor" else measure_generate)(args.folder)))
     else:
@@ -357,7 +384,8 @@ def report(folder: Path, few: int, many: list[int], kinds: list[str], *, write: 
             asks = alone("generate", folder)
             rows.append(["floor: generate", f"{asks['prompts']:,}", f"{asks['rate']:,.0f}", *[""] * 10])
         found = alone("collect", folder, "--changes", json.dumps(changes))
-        rate, ratio = found["rate"], found["rate"] / floor["rate"]
+        rate = found["prompts"] / found["seconds"]
+        ratio = rate / floor["rate"]
         if asks and "generate" in changes:
             rate = asks["prompts"] / found["asking"]
             ratio = rate / asks["rate"]

@@ -7,7 +7,7 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
@@ -16,6 +16,9 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from featurediff.errors import DataError
+
+if TYPE_CHECKING:
+    from featurediff.collect.settings import Settings
 
 _NEEDED = {"collect": ("transformers", "sae_lens", "accelerate"), "cluster": ("ray",)}
 """Extras of the package, and what they bring."""
@@ -109,9 +112,6 @@ def collect(
     if workers is not None and ray is None:
         msg = "--workers is the number of models on a Ray cluster. Give --ray as well."
         raise DataError(msg)
-    from featurediff.cli.terminal import err, printable
-    from featurediff.collect.planning import plan
-    from featurediff.collect.run import execute
     from featurediff.collect.settings import Settings
 
     settings = Settings(
@@ -148,14 +148,26 @@ def collect(
         gpus_per_model=gpus_per_model,
         command=shlex.join(["featurediff", *sys.argv[1:]]),
     )
-    with err.status("Reading prompts and SAE"):
-        planned = plan(settings)
-    for remark in planned.remarks:
-        err.print(printable(f"Note: {remark}", "yellow"))
-    for note in planned.notes:
-        err.print(printable(f"Skipped {note}", "yellow"))
-    with Progress(*COLUMNS, console=err) as bar:
-        folder = execute(planned, Bar(bar))
+    _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    """Plan, run and write, and tell about it."""
+    from featurediff.cli.terminal import err, printable
+    from featurediff.collect.early import Early
+
+    with Early() as early:  # before torch and transformers, which take seconds to import
+        from featurediff.collect.planning import plan
+        from featurediff.collect.run import execute
+
+        with err.status("Reading prompts and SAE"):
+            planned = plan(settings, early)
+        for remark in planned.remarks:
+            err.print(printable(f"Note: {remark}", "yellow"))
+        for note in planned.notes:
+            err.print(printable(f"Skipped {note}", "yellow"))
+        with Progress(*COLUMNS, console=err) as bar:
+            folder = execute(planned, Bar(bar))
     counts = " and ".join(f"{len(chats):,} {prompts}" for prompts, chats in planned.chats.items())
     skipped = f"; {len(planned.notes):,} skipped" if planned.notes else ""
     err.print(printable(f"{folder}: {counts} prompts{skipped}"))

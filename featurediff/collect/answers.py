@@ -58,9 +58,9 @@ def answer(plan: Plan, workshop: Workshop, work: Callable[[Workshop, Sequence[Sh
         If a model answers nothing to a prompt, or writes a token that the other does not know.
     """
     settings = plan.settings
-    if not settings.generate:
+    if not settings.writers:
         return Answered(dict.fromkeys(SIDES, plan.chats), None, ())
-    writers: Sequence[Side] = SIDES if settings.generate_by == "each" else (settings.generate_by,)
+    writers = settings.writers
     shards, kept = cut(dict.fromkeys(writers, plan.chats)), replace(workshop, stage="responses")
     work(kept, shards)
     written: dict[Side, dict[Prompts, _Tokens]] = {side: {prompts: {} for prompts in PROMPTS} for side in writers}
@@ -78,8 +78,7 @@ def answer(plan: Plan, workshop: Workshop, work: Callable[[Workshop, Sequence[Sh
         for side, of_side in read.items()
     }
     for side, model in plan.models.items():
-        largest = max(int(of_set.tokens.max()) for of_set in chats[side].values())
-        model.check(block=plan.sae.block, width=plan.sae.width, largest_token=largest)
+        model.check_tokens(max(int(of_set.tokens.max()) for of_set in chats[side].values()))
     return Answered(chats, read, notes)
 
 

@@ -49,14 +49,14 @@ class ModelInfo:
         """What was asked for, and the base of an adapter."""
         return (self.name, self.adapter.base) if self.adapter else (self.name,)
 
-    def check(self, *, block: int, width: int, largest_token: int) -> None:
+    def check_size(self, *, block: int, width: int) -> None:
         """
-        Refuse a model that an SAE cannot read, or that does not know the tokens.
+        Refuse a model that an SAE cannot read.
 
         Raises
         ------
         DataError
-            If the model has too few blocks, another width than the SAE, or a smaller vocabulary.
+            If the model has too few blocks, or another width than the SAE.
         """
         where = f"The model {quoted(self.name)}"
         if block >= self.text.num_hidden_layers:
@@ -65,10 +65,20 @@ class ModelInfo:
         if self.text.hidden_size != width:
             msg = f"{where} is {self.text.hidden_size} wide, but the SAE reads {width}. Was it trained on this model?"
             raise DataError(msg)
-        if largest_token >= self.text.vocab_size:
+
+    def check_tokens(self, largest: int) -> None:
+        """
+        Refuse a model that does not know all tokens.
+
+        Raises
+        ------
+        DataError
+            If its vocabulary ends before the largest.
+        """
+        if largest >= self.text.vocab_size:
             msg = (
-                f"{where} knows {self.text.vocab_size} tokens, but the chat model's tokenizer wrote token "
-                f"{largest_token}. Do --base and --chat belong together?"
+                f"The model {quoted(self.name)} knows {self.text.vocab_size} tokens, but the chat model's tokenizer "
+                f"wrote token {largest}. Do --base and --chat belong together?"
             )
             raise DataError(msg)
 

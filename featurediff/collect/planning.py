@@ -11,6 +11,7 @@ from featurediff.collect.models import ModelInfo, describe_model, load_tokenizer
 from featurediff.collect.pools import Pool, parse_pools
 from featurediff.collect.positions import Positions, Preset, find_preset, parse_positions
 from featurediff.collect.prompts import PromptFile, read_prompts
+from featurediff.collect.recipe import Recipe
 from featurediff.collect.remarks import say_adapters, say_context, say_repeats
 from featurediff.collect.saes import Sae, load_sae
 from featurediff.collect.shape import Shape
@@ -23,6 +24,7 @@ from featurediff.wording import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from featurediff.collect.early import Early
     from featurediff.collect.settings import Settings
 
 
@@ -63,27 +65,38 @@ class Plan:
     folder: Path
     """The source that will be written."""
 
+    early: Early | None
+    """Where the first model is being loaded; None where nothing is."""
+
     @property
     def shape(self) -> Shape:
         """Positions and features."""
         return Shape(self.positions.token_types, self.sae.num_features, self.positions.pooled)
 
 
-def plan(settings: Settings) -> Plan:
+def plan(settings: Settings, early: Early | None = None) -> Plan:
     """
-    Read the prompts, load the SAE, and check everything that can be checked before a model is loaded.
+    Read the prompts, load the SAE, and check everything that can be checked before a model runs.
+
+    Parameters
+    ----------
+    settings : Settings
+        What was asked for.
+    early : Early or None
+        Where the first model is loaded while prompts are read, for a plan that is carried out; None to load nothing.
 
     Raises
     ------
     DataError
         If a file, name or setting is bad, or the parts do not belong together; see the modules of this room.
     """
-    with TemplateProcess() as process:
-        return _plan(settings, process)
+    if early is None:
+        with TemplateProcess() as process:
+            return _plan(settings, process, None)
+    return _plan(settings, early.process, early)
 
 
-def _plan(settings: Settings, process: TemplateProcess) -> Plan:
-    """Plan, while the process that fills in chat templates is already coming up."""
+def _plan(settings: Settings, process: TemplateProcess, early: Early | None) -> Plan:
     if settings.base == settings.chat:
         msg = f"--base and --chat are both {settings.base!r}. Expected a model and what was tuned from it."
         raise DataError(msg)
@@ -95,11 +108,17 @@ def _plan(settings: Settings, process: TemplateProcess) -> Plan:
     sae = load_sae(settings.sae, settings.layer)
     names = _names(settings, preset)
     folder = _folder(settings, names, sae)
+    for model in models.values():
+        model.check_size(block=sae.block, width=sae.width)
+    if early and settings.ray is None and not _has_begun(settings):
+        first = settings.writers[0] if settings.writers else "base"
+        dtype, generates = choose_dtype(settings), bool(settings.writers)
+        early.load(Recipe.of(settings, models[first], positions.pooled, dtype, generates=generates), sae)
     read = _read_chats(settings, models, preset, positions, files, process)
     chats = {prompts: found.chats for prompts, found in read.items()}
     largest = max(int(of_set.tokens.max()) for of_set in chats.values())
     for model in models.values():
-        model.check(block=sae.block, width=sae.width, largest_token=largest)
+        model.check_tokens(largest)
     return Plan(
         settings,
         models,
@@ -117,7 +136,28 @@ def _plan(settings: Settings, process: TemplateProcess) -> Plan:
         ),
         names=names,
         folder=folder,
+        early=early,
     )
+
+
+def _has_begun(settings: Settings) -> bool:
+    """Tell whether a run before was stopped, which may have done all that the first model has to do."""
+    return any(path.is_dir() for path in settings.out.glob(".collect-*"))
+
+
+def choose_dtype(settings: Settings) -> str:
+    """Return the dtype that was asked for, or the one that suits the GPUs here or of the cluster, which is joined."""
+    if settings.dtype:
+        return settings.dtype
+    if settings.ray is None:
+        import torch
+
+        num_gpus = torch.cuda.device_count()
+    else:
+        from featurediff.collect.cluster import connect
+
+        num_gpus = connect(settings.ray)
+    return "bfloat16" if num_gpus else "float32"
 
 
 def _read_pools(settings: Settings, positions: Positions) -> tuple[Pool, ...]:

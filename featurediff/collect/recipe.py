@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from featurediff.collect.models import ModelInfo
     from featurediff.collect.pools import Pooled
+    from featurediff.collect.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,22 @@ class Recipe:
 
     generate: int | None = None
     """New tokens to generate for each prompt; None to read prompts."""
+
+    @classmethod
+    def of(
+        cls, settings: Settings, model: ModelInfo, pooled: tuple[Pooled, ...], dtype: str, *, generates: bool
+    ) -> Recipe:
+        """Return what a worker needs to know to run a model as was asked for, or to have it generate responses."""
+        return cls(
+            model=model.name,
+            revision=model.revision,
+            sae=settings.sae,
+            layer=settings.layer,
+            dtype=dtype,
+            batch_size=settings.batch_size,
+            num_gpus=settings.gpus_per_model,
+            pooled=pooled,
+            fit=settings.fit,
+            tf32=settings.tf32,
+            generate=settings.generate if generates else None,
+        )

@@ -13,13 +13,13 @@ from featurediff.collect.encoder import Encoder
 from featurediff.collect.loading import load
 from featurediff.collect.origin import facts, local_files, metadata
 from featurediff.collect.output import SourceWriter
-from featurediff.collect.planning import refuse_existing
+from featurediff.collect.planning import choose_dtype, refuse_existing
 from featurediff.collect.prompt_table import write_prompts
 from featurediff.collect.recipe import Recipe
 from featurediff.collect.shards import Shard, Workshop, cut, fingerprint
 from featurediff.errors import DataError
 from featurediff.files import sync
-from featurediff.labels import SIDES, Side
+from featurediff.labels import SIDES
 from featurediff.locks import alone
 from featurediff.sources.result_files import read_results
 from featurediff.wording import plural
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from featurediff.collect.planning import Plan
-    from featurediff.collect.settings import Settings
+    from featurediff.labels import Side
 
 
 class Progress(Protocol):
@@ -74,7 +74,7 @@ def execute(plan: Plan, progress: Progress) -> Path:
         If another run writes the same source, a model cannot be loaded or run, the cluster fails, or the results cannot
         be written.
     """
-    dtype = plan.settings.dtype or ("bfloat16" if _count_gpus(plan.settings) else "float32")
+    dtype = choose_dtype(plan.settings)
     key = fingerprint({**facts(plan, dtype), "files": local_files(plan)}, plan.chats)
     workshop = Workshop(plan.settings.out / f".collect-{key}")
     with _alone(plan, workshop):
@@ -132,29 +132,13 @@ def _work(
             todo.append(shard)
     progress.start(sum(len(shard.chats) for shard in todo))
     generates = workshop.stage == "responses"
-    recipes = {side: _recipe(plan, side, dtype, generates=generates) for side in SIDES}
+    pooled = plan.positions.pooled
+    recipes = {side: Recipe.of(plan.settings, plan.models[side], pooled, dtype, generates=generates) for side in SIDES}
     do = _work_here if plan.settings.ray is None else _work_on_ray
     for shard, table in do(plan, recipes, todo, progress) if todo else ():
         with _writing(workshop.folder):
             workshop.save(shard, table)
             tell(shard)
-
-
-def _recipe(plan: Plan, side: Side, dtype: str, *, generates: bool) -> Recipe:
-    settings, model = plan.settings, plan.models[side]
-    return Recipe(
-        model=model.name,
-        revision=model.revision,
-        sae=settings.sae,
-        layer=settings.layer,
-        dtype=dtype,
-        batch_size=settings.batch_size,
-        num_gpus=settings.gpus_per_model,
-        pooled=plan.positions.pooled,
-        fit=settings.fit,
-        tf32=settings.tf32,
-        generate=settings.generate if generates else None,
-    )
 
 
 def _work_here(
@@ -166,7 +150,7 @@ def _work_here(
         if of_model:
             progress.stage(f"Loading {recipe.model}")
             gc.collect()  # the model before holds references to itself, and there may be no room for two
-            loaded = load(recipe, plan.sae)
+            loaded = (plan.early.take(recipe) if plan.early else None) or load(recipe, plan.sae)
             if isinstance(loaded, Encoder):
                 loaded.warm_up(max(of_model, key=lambda shard: shard.chats.lengths.max()).chats)
             progress.stage(f"{_verb(recipe)} {recipe.model}")
@@ -192,17 +176,6 @@ def _work_on_ray(
 
 def _verb(recipe: Recipe) -> str:
     return "Asking" if recipe.generate else "Running"
-
-
-def _count_gpus(settings: Settings) -> int:
-    """Return the number of GPUs here, or of those of the cluster, which is joined."""
-    if settings.ray is None:
-        import torch
-
-        return torch.cuda.device_count()
-    from featurediff.collect.cluster import connect
-
-    return connect(settings.ray)
 
 
 def _put_in_place(made: Path, folder: Path) -> None:

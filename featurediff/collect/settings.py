@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from featurediff.labels import SIDES
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from featurediff.labels import Side
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,10 @@ class Settings:
 
     command: str = ""
     """How the user asked, for the metadata."""
+
+    @property
+    def writers(self) -> tuple[Side, ...]:
+        """The models that write responses, in the order in which they are loaded; none where no one does."""
+        if not self.generate:
+            return ()
+        return SIDES if self.generate_by == "each" else (self.generate_by,)

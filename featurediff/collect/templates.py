@@ -32,7 +32,7 @@ class TemplateProcess:
     """
     A process of its own in which templates run, with limits on time and memory; `template_process.py` is its program.
 
-    It takes a second until it is ready: started early, it has nobody wait. It ends with the `with` that it is used in.
+    It takes some seconds until it is ready. Close it, or use it in a `with`.
     """
 
     def __init__(self) -> None:
@@ -45,6 +45,10 @@ class TemplateProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self.close()
+
+    def close(self) -> None:
         """End the process."""
         self._process.kill()
         with contextlib.suppress(BrokenPipeError):
