@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 
 from featurediff.collect.models import Blocks, ModelInfo
-from featurediff.collect.reader import Read, Reader
+from featurediff.collect.reader import Read, Reader, Reading, to_device
 from featurediff.collect.saes import Sae
 from featurediff.collect.shards import ACTIVE, SCALED, Encoded
 from featurediff.errors import DataError
@@ -40,19 +40,6 @@ class _Batch(NamedTuple):
     """Whether the shard ends with them."""
 
 
-class _Started(NamedTuple):
-    """A batch that the model was given; a GPU may still be at it."""
-
-    chats: Chats
-    """The prompts."""
-
-    tokens: torch.Tensor
-    """Residual streams of the tokens that are read; shape (reads, width), float32."""
-
-    done: torch.cuda.Event | None
-    """What a GPU reaches when it has them; None on a CPU."""
-
-
 class Encoder:
     """
     A model's first blocks and an SAE, on the first GPU or, where there is none, the CPU.
@@ -72,17 +59,14 @@ class Encoder:
         self._sae = sae
         self._batch_size = recipe.batch_size
         decoder = sae.decoder if recipe.fit else None
-        device = self.blocks.last_device
-        sae.to(device, decodes=decoder is not None)
-        # The SAE goes first: who reads what it gives would otherwise wait until the model is through the next batch.
-        self._beside = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        sae.to(self.blocks.last_device, decodes=decoder is not None)
         self._reader = Reader(sae, decoder, recipe.pooled, tf32=recipe.tf32)
 
     def warm_up(self, chats: Chats) -> None:
         """Run the batch of the longest prompts on a GPU, so that one which is too small says so at once."""
         if self.blocks.first_device.type == "cuda":
             longest = self.batches(chats)[-1]
-            self._finish(self._start(longest))
+            self._read(longest, self._start(longest)).wait()
 
     def work(
         self, shards: Iterable[Shard], advance: Callable[[int], None] = lambda _: None
@@ -90,8 +74,8 @@ class Encoder:
         """
         Yield each shard with its active features, as `Encoded.to_table` writes them.
 
-        A GPU has the next batch before it has done with the one before, so that it never waits for the host. Nothing
-        but active features leaves it.
+        While a GPU works on one batch, the host deals with what came of the one before; nothing but active features
+        leaves the GPU.
 
         Parameters
         ----------
@@ -106,17 +90,17 @@ class Encoder:
             If the GPU runs out of memory, or the model gives NaN or infinite values.
         """
         parts: list[Encoded] = []
-        before: tuple[_Batch, _Started] | None = None
+        before: tuple[_Batch, Reading] | None = None
         for batch in chain(self._batches(shards), [None]):
-            started = (batch, self._start(batch.chats)) if batch else None
+            tokens = self._start(batch.chats) if batch else None
             if before:
                 done = before[0]
-                parts.append(_to_encoded(done, self._finish(before[1])))
+                parts.append(_to_encoded(done, before[1].wait()))
                 advance(len(done.chats))
                 if done.is_last:
                     yield done.shard, Encoded.merge(parts).to_table()
                     parts = []
-            before = started
+            before = (batch, self._read(batch.chats, tokens)) if batch and tokens is not None else None
 
     def batches(self, chats: Chats) -> list[Chats]:
         """Split prompts, best in order of length, into what is run together."""
@@ -124,7 +108,7 @@ class Encoder:
 
     def residual(self, chats: Chats) -> torch.Tensor:
         """Return the residual stream of a batch, shape (prompts, longest, width); the device may still be at it."""
-        tokens, mask = (torch.from_numpy(array).to(self.blocks.first_device) for array in chats.padded())
+        tokens, mask = (to_device(array, self.blocks.first_device) for array in chats.padded())
         return self.blocks.residual(tokens, mask)
 
     def _batches(self, shards: Iterable[Shard]) -> Iterator[_Batch]:
@@ -134,23 +118,19 @@ class Encoder:
             yield _Batch(shard, last, is_last=True)
 
     @torch.inference_mode()
-    def _start(self, chats: Chats) -> _Started:
-        """Run the model on a batch, and take the tokens that are read."""
+    def _start(self, chats: Chats) -> torch.Tensor:
+        """Return the residual stream of the tokens that are read, shape (reads, width), float32; a GPU may be at it."""
         with enough_memory(len(chats)):
             residual = self.residual(chats)
             prompts = np.repeat(np.arange(len(chats)), chats.counts.sum(axis=1))
-            at = (torch.from_numpy(which).to(residual.device, torch.int64) for which in (prompts, chats.places))
-            tokens = residual[tuple(at)].to(torch.float32)
-        done = torch.cuda.current_stream(tokens.device).record_event() if self._beside else None
-        return _Started(chats, tokens, done)
+            at = (to_device(which, residual.device) for which in (prompts, chats.places.astype(np.int64)))
+            return residual[tuple(at)].to(torch.float32)
 
     @torch.inference_mode()
-    def _finish(self, started: _Started) -> Read:
-        """Encode a batch beside what the device does already, wait for it, and take what is active."""
-        if self._beside and started.done:
-            self._beside.wait_event(started.done)
-        with enough_memory(len(started.chats)), torch.cuda.stream(self._beside):
-            return self._reader.read(started.tokens, started.chats.counts)
+    def _read(self, chats: Chats, tokens: torch.Tensor) -> Reading:
+        """Encode a batch, as soon as the device has its tokens."""
+        with enough_memory(len(chats)):
+            return self._reader.read(tokens, chats.counts)
 
 
 def _to_encoded(batch: _Batch, found: Read) -> Encoded:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from itertools import product
 from operator import add
@@ -21,7 +20,6 @@ from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -81,8 +79,9 @@ class SourceWriter:
     """
     Writes a source's result files, activations and difference; each shard as soon as it is its turn.
 
-    Shards are merged and their activations written in a thread, while models run for those that come next. They are
-    merged in one order, whatever the order in which they are done, and one at a time is in memory.
+    A shard is merged while a GPU is at the next one. That is not done in a thread, which would keep the thread that
+    feeds the GPU waiting. Shards are merged in one order, whatever the order in which they are done, and one at a time
+    is in memory.
 
     Parameters
     ----------
@@ -105,26 +104,21 @@ class SourceWriter:
         self._activations = pq.ParquetWriter(
             folder / "activations.parquet", ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED
         )
-        self._thread = ThreadPoolExecutor(1)
-        self._merged: list[Future[None]] = []
 
     def __enter__(self) -> SourceWriter:
         """Return it."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the thread and the file, also where they are not done."""
-        self._thread.shutdown(cancel_futures=True)
+        """Let go of the file, also where it is not done."""
         with contextlib.suppress(OSError):  # where it matters, `finish` has closed it
             self._activations.close()
 
     def add(self, shard: Shard) -> None:
-        """Take a shard that is done, at any time; raise what went wrong with one before."""
-        if self._merged and self._merged[-1].done():
-            self._merged[-1].result()
+        """Take a shard that is done, at any time."""
         self._done.add(shard.name)
         while self._next < len(self._shards) and self._shards[self._next].name in self._done:
-            self._merged.append(self._thread.submit(self._merge, self._shards[self._next]))
+            self._merge(self._shards[self._next])
             self._next += 1
 
     def _merge(self, shard: Shard) -> None:
@@ -145,8 +139,6 @@ class SourceWriter:
         """
         import torch
 
-        for merged in self._merged:
-            merged.result()
         self._activations.close()
         shape, found = self._shape, self._found
         differs = _write_difference(self._folder / "difference.parquet", found, decoder, shape) if decoder else {}

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from featurediff.collect.pools import Pooled
     from featurediff.collect.saes import Sae
 
-_MAX_ACTIVATIONS = 2**25
-"""Activations that are computed at a time: 128 MiB in float32, whatever the SAE's width."""
+_MAX_ACTIVATIONS = 2**26
+"""Activations that are computed at a time: 256 MiB in float32, whatever the SAE's width."""
 
 _ROWS = 1024
 """Tokens that are made float64 at a time."""
@@ -49,6 +49,46 @@ class Read(NamedTuple):
     """How well the SAE reads the model; None where it is not asked for."""
 
 
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Copy an array to a device, without waiting for what a GPU is at: from memory that may move, torch waits."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+class Reading:
+    """
+    What is being copied into the host's memory, so that a GPU need not wait before it is given the next batch.
+
+    Parameters
+    ----------
+    finite : Tensor of shape (groups,)
+        1 where the model gave numbers.
+    columns : sequence of Tensor
+        Groups, features and activations, and those in the residual's units where the SAE scales tokens.
+    sums : sequence of Tensor
+        The fields of `Fit`; none where the fit is not asked for.
+    """
+
+    def __init__(self, finite: torch.Tensor, columns: Sequence[torch.Tensor], sums: Sequence[torch.Tensor]) -> None:
+        self._finite, *copies = (part.to("cpu", non_blocking=True) for part in (finite, *columns, *sums))
+        self._columns, self._sums = copies[: len(columns)], copies[len(columns) :]
+        self._arrived = torch.cuda.current_stream(finite.device).record_event() if finite.is_cuda else None
+
+    def wait(self) -> Read:
+        """Return it once it is there."""
+        if self._arrived:
+            self._arrived.synchronize()
+        groups, features, activations, *in_units = (column.numpy() for column in self._columns)
+        return Read(
+            groups.astype(np.int32),
+            features.astype(np.int32),
+            activations,
+            in_units[0] if in_units else None,
+            self._finite.numpy().astype(bool),
+            Fit(*(part.numpy() for part in self._sums)) if self._sums else None,
+        )
+
+
 class Reader:
     """
     Encodes tokens, and says how well the SAE reads them.
@@ -68,9 +108,9 @@ class Reader:
     def __init__(self, sae: Sae, decoder: Decoder | None, pooled: Sequence[Pooled], *, tf32: bool) -> None:
         self._sae, self._decoder, self._pooled, self._tf32 = sae, decoder, pooled, tf32
 
-    def read(self, tokens: torch.Tensor, counts: NDArray[np.int32]) -> Read:
+    def read(self, tokens: torch.Tensor, counts: NDArray[np.int32]) -> Reading:
         """
-        Read tokens.
+        Read tokens; returns when it is known how many features are active, while the rest is still on its way.
 
         Parameters
         ----------
@@ -79,7 +119,7 @@ class Reader:
         counts : ndarray of shape (prompts, token types)
             How many tokens each of these groups has.
         """
-        sizes = torch.from_numpy(counts.reshape(-1)).to(tokens.device, torch.int64)
+        sizes = to_device(counts.reshape(-1).astype(np.int64), tokens.device)
         groups = torch.repeat_interleave(torch.arange(len(sizes), device=tokens.device), sizes, output_size=len(tokens))
         found, measured = [], []
         step = max(1, _MAX_ACTIVATIONS // self._sae.num_features)
@@ -100,16 +140,7 @@ class Reader:
             columns = self._pool(columns, sizes)
         finite = torch.ones_like(sizes).scatter_reduce(0, groups, tokens.isfinite().all(dim=-1).to(sizes.dtype), "amin")
         sums = _sum_up(tokens, torch.cat(measured), counts) if measured else []
-        is_finite, of_group, features, activations, *others = _to_host([finite, *columns, *sums])
-        in_units = others[: len(others) - len(sums)]
-        return Read(
-            of_group.astype(np.int32),
-            features.astype(np.int32),
-            activations,
-            in_units[0] if in_units else None,
-            is_finite.astype(bool),
-            Fit(*others[len(in_units) :]) if sums else None,
-        )
+        return Reading(finite, columns, sums)
 
     def _pool(self, columns: list[torch.Tensor], sizes: torch.Tensor) -> list[torch.Tensor]:
         """
@@ -122,8 +153,8 @@ class Reader:
         keys, order = torch.sort(groups * self._sae.num_features + features, stable=True)
         keys, lengths = torch.unique_consecutive(keys, return_counts=True)
         of_group = keys // self._sae.num_features
-        how = [("no", "max", "mean").index(name) for name in self._pooled]
-        kind = torch.tensor(how, device=keys.device)[of_group % len(how)]
+        how = np.array([("no", "max", "mean").index(name) for name in self._pooled])
+        kind = to_device(how, keys.device)[of_group % len(how)]
         pooled = []
         for value in (value[order] for value in values):
             largest, total = (
@@ -145,14 +176,6 @@ def _multiplying(*, tf32: bool) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _to_host(tensors: Sequence[torch.Tensor]) -> list[NDArray[Any]]:
-    """Copy tensors into the host's memory, waiting for the device once: each wait lets another thread go first."""
-    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
-    if any(tensor.is_cuda for tensor in tensors):
-        torch.cuda.current_stream(tensors[0].device).synchronize()
-    return [copy.numpy() for copy in copies]
-
-
 def _sum_up(tokens: torch.Tensor, measured: torch.Tensor, counts: NDArray[np.int32]) -> list[torch.Tensor]:
     """Add up what was measured of the tokens of each token type, to the fields of `Fit`."""
     token_types = counts.shape[1]
@@ -161,7 +184,7 @@ def _sum_up(tokens: torch.Tensor, measured: torch.Tensor, counts: NDArray[np.int
     parts = []
     for token_type in range(token_types):
         which = np.flatnonzero(of_type == token_type)
-        here, weight = (torch.from_numpy(array).to(tokens.device) for array in (which, weights[which]))
+        here, weight = (to_device(array, tokens.device) for array in (which, weights[which]))
         chosen = tokens if len(which) == len(tokens) else tokens[here]
         mean = chosen.sum(dim=0, dtype=torch.float64) / max(len(which), 1)
         squares, level = mean.new_zeros(()), torch.zeros_like(mean)
