@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from itertools import product
 from operator import add
@@ -20,6 +21,7 @@ from featurediff.labels import PROMPTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -79,9 +81,9 @@ class SourceWriter:
     """
     Writes a source's result files, activations and difference; each shard as soon as it is its turn.
 
-    A shard is merged while a GPU is at the next one. That is not done in a thread, which would keep the thread that
-    feeds the GPU waiting. Shards are merged in one order, whatever the order in which they are done, and one at a time
-    is in memory.
+    A shard is merged while a GPU is at the next one. Its activations are written in a thread, its statistics are not:
+    Python's lock would keep the thread that feeds the GPU waiting. Shards are merged in one order, whatever the order
+    in which they are done, and two at most are in memory.
 
     Parameters
     ----------
@@ -101,6 +103,8 @@ class SourceWriter:
         self._next = 0
         self._done: set[str] = set()
         self._found: dict[tuple[Side, Prompts], _Merged] = {key: _Merged() for key in product(SIDES, PROMPTS)}
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
         self._activations = pq.ParquetWriter(
             folder / "activations.parquet", ACTIVATIONS, compression="zstd", use_dictionary=_REPEATED
         )
@@ -110,7 +114,8 @@ class SourceWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the file, also where it is not done."""
+        """Let go of the thread and the file, also where they are not done."""
+        self._thread.shutdown()
         with contextlib.suppress(OSError):  # where it matters, `finish` has closed it
             self._activations.close()
 
@@ -123,8 +128,15 @@ class SourceWriter:
 
     def _merge(self, shard: Shard) -> None:
         encoded = Encoded.from_table(self._workshop.read(shard), len(self._shape.token_types))
-        self._activations.write_table(_named(encoded.active, shard, self._shape.token_types))
+        self._wait()
+        named = _named(encoded.active, shard, self._shape.token_types)
+        self._written = self._thread.submit(self._activations.write_table, named)
         self._found[shard.side, shard.prompts].add(encoded, len(shard.chats), self._shape)
+
+    def _wait(self) -> None:
+        """Wait until the shard before is written."""
+        if self._written:
+            self._written.result()
 
     def finish(self, decoder: Decoder | None, metadata: Mapping[Side, dict[str, Any]]) -> None:
         """
@@ -139,6 +151,7 @@ class SourceWriter:
         """
         import torch
 
+        self._wait()
         self._activations.close()
         shape, found = self._shape, self._found
         differs = _write_difference(self._folder / "difference.parquet", found, decoder, shape) if decoder else {}

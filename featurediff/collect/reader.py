@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from featurediff.collect.pools import Pooled
     from featurediff.collect.saes import Sae
 
-_MAX_ACTIVATIONS = 2**26
-"""Activations that are computed at a time: 256 MiB in float32, whatever the SAE's width."""
+_MAX_ACTIVATIONS = 2**25
+"""Activations that are computed at a time: 128 MiB in float32, whatever the SAE's width."""
 
 _ROWS = 1024
 """Tokens that are made float64 at a time."""
