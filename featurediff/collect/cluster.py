@@ -58,6 +58,8 @@ def connect(address: str) -> int:
         If there is no cluster at the address, or it does not answer in time.
     """
     if not ray.is_initialized():
+        # Ray writes to the terminal, over the progress bar, that it cannot start a worker again whose data is lost.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
             _knock(address)
             _guard_token(makes=address == "auto")
@@ -109,10 +111,12 @@ def work_on_ray(
     )
     data.context.enable_progress_bars = False
     try:
-        for row in data.iter_rows():
-            if row["refused"]:
-                raise DataError(row["refused"])
-            yield shards[row["shard"]], pa.ipc.open_stream(row["table"]).read_all()
+        # Without prefetching, a shard is given out when it is done, and not when the next one is.
+        for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for row in batch.to_pylist():
+                if row["refused"]:
+                    raise DataError(row["refused"])
+                yield shards[row["shard"]], pa.ipc.open_stream(row["table"]).read_all()
     except RayTaskError:  # a bug
         raise
     except RayError as error:
