@@ -34,8 +34,11 @@ from tokenizers import Tokenizer
 from transformers import Gemma2ForCausalLM
 
 from featurediff.collect import shards
+from featurediff.collect.early import Early
+from featurediff.collect.encoder import Encoder
 from featurediff.collect.models import Blocks, describe_model
 from featurediff.collect.planning import plan
+from featurediff.collect.recipe import Recipe
 from featurediff.collect.run import execute
 from featurediff.collect.saes import load_sae
 from featurediff.errors import DataError
@@ -482,3 +485,44 @@ def test_does_not_load_later_blocks_or_the_output_layer(family):
     assert held == {"0", "1", "2"}
     assert not any("lm_head" in name for name, _ in blocks._model.named_parameters())
     assert Path(family.base, "model.safetensors.index.json").exists()  # precondition: a checkpoint in several files
+
+
+def test_what_is_started_early_changes_nothing(family, tmp_path):
+    """The first model is loaded while prompts are read, and is used once."""
+    with Early() as early:
+        planned = plan(replace(family, out=tmp_path / "early"), early)
+        first = Recipe.of(family, planned.models["base"], planned.positions.pooled, "float32", generates=False)
+        assert isinstance(early.take(first), Encoder)
+        assert early.take(first) is None
+        early.load(first, planned.sae)
+        folders = [execute(planned, Quiet()), collect(replace(family, out=tmp_path / "alone"))]
+        assert early.take(first) is None
+    for name in ("base.pt", "chat.pt"):
+        ours, theirs = (torch.load(folder / name, weights_only=True) for folder in folders)
+        for token_type in theirs["metadata"]["token_types"]:
+            for vector, values in theirs[token_type].items():
+                assert torch.equal(ours[token_type][vector], values)
+
+
+def test_a_model_that_another_run_may_have_done_is_not_loaded_early(family, tmp_path):
+    (tmp_path / ".collect-of-a-run-that-was-stopped").mkdir()
+    with Early() as early:
+        planned = plan(replace(family, out=tmp_path), early)
+        first = Recipe.of(family, planned.models["base"], planned.positions.pooled, "float32", generates=False)
+        assert early.take(first) is None
+
+
+def test_a_model_of_another_recipe_is_dropped(family, tmp_path):
+    with Early() as early:
+        planned = plan(replace(family, out=tmp_path), early)
+        other = Recipe.of(family, planned.models["chat"], planned.positions.pooled, "float32", generates=False)
+        assert early.take(other) is None
+
+
+def test_tf32_is_said_and_is_of_gpus(family, tmp_path):
+    folders = [collect(replace(family, out=tmp_path / str(tf32), tf32=tf32)) for tf32 in (False, True)]
+    contents = [torch.load(folder / "base.pt", weights_only=True) for folder in folders]
+    assert [content["metadata"]["tf32"] for content in contents] == [False, True]
+    for token_type in contents[0]["metadata"]["token_types"]:
+        for vector, values in contents[0][token_type].items():
+            assert torch.equal(contents[1][token_type][vector], values)

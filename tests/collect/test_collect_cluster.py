@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,47 @@ def test_gives_the_same_whatever_is_lost(family, tmp_path, monkeypatch, start, w
     assert progress.losses == {}  # precondition: they were lost
     assert progress.done == progress.total == 98
     assert_same(folder, expected)
+
+
+class Waiting(cluster.Worker):
+    """Does a shard only once those that it did before were given out."""
+
+    given_out: Path
+    calls = 0
+
+    def __call__(self, batch):
+        until = time.monotonic() + 20
+        while len(list(self.given_out.glob("*.out"))) < self.calls:
+            if time.monotonic() > until:
+                return {"shard": batch["item"].tolist(), "table": [b""], "refused": ["A shard is kept back."]}
+            time.sleep(0.05)
+        self.calls += 1
+        return super().__call__(batch)
+
+
+class Telling(Quiet):
+    """Makes a file for each shard that is given out."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.shards = folder, 0
+
+    def advance(self, prompts):
+        super().advance(prompts)
+        (self.folder / f"{self.shards}.out").touch()
+        self.shards += 1
+
+
+def test_a_shard_is_given_out_before_the_next_is_done(family, tmp_path, monkeypatch, start):
+    """Ray Data fetches one ahead: each shard was kept back until the next, and lost with it in a crash."""
+    monkeypatch.setattr(shards, "_SIZE", 40)
+    monkeypatch.setattr(cluster, "Worker", Waiting)
+    monkeypatch.setattr(Waiting, "given_out", tmp_path, raising=False)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    start({"num_cpus": 1})
+    progress = Telling(tmp_path)
+    execute(plan(replace(family, out=tmp_path / "out", ray="auto", workers=1)), progress)
+    assert progress.shards == 4
 
 
 def test_says_at_once_that_there_is_no_cluster():
