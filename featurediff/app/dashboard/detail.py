@@ -29,13 +29,13 @@ HEAD = 64
 ROW_HEIGHT = 24
 """Pixels of a row of the tables in the strip."""
 
-PARTS = (25, 34, 41)
+PARTS = (29, 33, 38)
 """Of the strip's width: meaning, evidence, and prompts with values."""
 
 AROUND = 48
 """Pixels of margins and scrollbars that the last part loses."""
 
-SMALL = {"prompt_set": 58, "base": 56, "chat": 56}
+SMALL = {"prompt_set": 56, "base": 50, "chat": 60}
 """Pixels of the columns beside a prompt's text, which takes what they leave."""
 
 MOST_PROMPTS = 1000
@@ -177,7 +177,7 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels, width:
         column_order=["content", "prompt_set", "base", "chat"],
         column_config={
             "content": st.column_config.TextColumn(
-                f"Active on {plural(len(prompts), 'prompt')}", width=max(150, width - AROUND - sum(SMALL.values()))
+                f"Active on {plural(len(prompts), 'prompt')}", width=max(140, width - AROUND - sum(SMALL.values()))
             ),
             "prompt_set": st.column_config.TextColumn("Prompts", width=SMALL["prompt_set"]),
             **numbers,
