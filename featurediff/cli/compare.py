@@ -12,6 +12,7 @@ from rich.table import Table
 from featurediff.cli.options import MaxControl, MinTarget, Offline, ResultsDir, check_outputs, read_thresholds
 from featurediff.cli.terminal import err, find_and_tell, make_table, out, print_table, printable, show_progress
 from featurediff.compare.count_words import (
+    fit_in_words,
     groups_in_words,
     number_or_dash,
     parts_shown,
@@ -99,13 +100,13 @@ def compare_sources(
         raise DataError(msg)
 
 
-_ROW = ("source", "position", "prompts", "groups")
+_ROW = ("source", "position", "prompts", "groups", "fit")
 """The first columns of every table of counts."""
 
 
 def _row(row: Mapping[Any, Any]) -> list[str]:
     """Return the cells of the columns `_ROW`."""
-    return [row["source"], row["token_type"], prompts_in_words(row), groups_in_words(row)]
+    return [row["source"], row["token_type"], prompts_in_words(row), groups_in_words(row), fit_in_words(row)]
 
 
 def _questions(tidy: pd.DataFrame) -> Table:

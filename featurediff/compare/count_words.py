@@ -9,7 +9,8 @@ import pandas as pd
 
 from featurediff.charts.texts import text
 from featurediff.compare.counts import parts_of, share
-from featurediff.labels import PROMPTS
+from featurediff.features.sae_fit import share_in_words
+from featurediff.labels import PROMPTS, SIDES
 from featurediff.wording import percent
 
 if TYPE_CHECKING:
@@ -117,6 +118,15 @@ def same_in_words(row: Mapping[Any, Any]) -> str:
     """Return the numbers of a row’s prompt sets, target first: equal numbers are the same prompts; "?": not known."""
     numbers = ["?" if pd.isna(row[f"same_{prompts}"]) else str(row[f"same_{prompts}"]) for prompts in PROMPTS]
     return "–" if set(numbers) == {"?"} else " + ".join(numbers)
+
+
+def fit_in_words(row: Mapping[Any, Any]) -> str:
+    """Say how well the SAE reads base and chat, such as "89 % / 86 %, L0 32 / 31"; "–" where nothing is known."""
+    explained, l0 = ([float(row[f"{name}_{side}"]) for side in SIDES] for name in ("explained", "l0"))
+    if all(map(pd.isna, (*explained, *l0))):
+        return "–"
+    said = "" if all(map(pd.isna, explained)) else f"{' / '.join(map(share_in_words, explained))}, "
+    return f"{said}L0 {' / '.join(number_or_dash(number, ',.0f') for number in l0)}"
 
 
 def groups_in_words(row: Mapping[Any, Any]) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ABOUT = ["source", "model", "trainer", "layer", "prompt_set", "num_features", "n_target", "n_control"]
 ABOUT += ["groups_target", "groups_control", "same_target", "same_control", "token_type"]
+FIT = ["explained_base", "explained_chat", "l0_base", "l0_chat"]
+ABOUT += FIT
 """Columns that say what is counted, and what the counts rest on."""
 
 _NUMBERS = ["kept", "significant", "tested"]
@@ -59,7 +61,9 @@ def counts(
         `source`, `model`, `trainer`, `layer`, `prompt_set`, `num_features`; `n_target`, `n_control` (numbers of
         prompts, such as "40", or "40/37" where base and chat differ); `groups_target`, `groups_control` (Int64;
         missing where none are known); `same_target`, `same_control` (Int64: equal numbers are the same prompts;
-        missing where no file says which they were); `token_type`, `question`, `part` (see `parts_of`); and, Int64 and
+        missing where no file says which they were); `token_type`; `explained_base`, `explained_chat` (float64: share of
+        the variance that the SAE explains on target prompts, NaN where no file says) and `l0_base`, `l0_chat` (float64:
+        its mean number of active features there); `question`, `part` (see `parts_of`); and, Int64 and
         missing where the source is not tested for the question: `kept` (a feature counts once per token type),
         `significant` (those of them with q ≤ `max_q`; all that `changed` and `specific` keep), `tested` (features of
         the token type that the question has a q for, whatever their part), and `test` (what that q comes from).
@@ -79,7 +83,7 @@ def counts(
 
 
 def _describe(source: Summary, same: dict[Prompts, int | None]) -> dict[str, Any]:
-    """Return the cells of `ABOUT` but the token type."""
+    """Return the cells of `ABOUT` but the token type and the fit, which is of one."""
     groups = source.evidence.groups if source.evidence else dict.fromkeys(PROMPTS)
     return {
         "source": source.name,
@@ -121,7 +125,16 @@ def _count(source: Summary, asked: Asked) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"token_type": np.repeat(source.token_types, shape[1]), "part": np.tile(parts, shape[0]), **columns}
     )
-    return frame.assign(test=_test(source, asked))
+    return frame.assign(test=_test(source, asked), **_fit(source, frame["token_type"]))
+
+
+def _fit(source: Summary, token_types: pd.Series) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of `FIT` for rows of these positions."""
+    if source.fit is None:
+        return {name: np.full(len(token_types), np.nan) for name in FIT}
+    of_type = source.fit.xs("target", level="prompt_set").reindex(token_types)
+    names = [f"{side}_{name}" for name in ("variance_explained", "l0") for side in SIDES]
+    return {ours: of_type[name].to_numpy(np.float64) for ours, name in zip(FIT, names, strict=True)}
 
 
 def _part(source: Summary, asked: Asked) -> NDArray[np.int64]:

@@ -9,7 +9,13 @@ import pandas as pd
 
 from featurediff.charts.view import View, heading
 from featurediff.compare.by_sae import group_by_sae
-from featurediff.compare.count_words import groups_in_words, number_or_dash, prompts_in_words, same_in_words
+from featurediff.compare.count_words import (
+    fit_in_words,
+    groups_in_words,
+    number_or_dash,
+    prompts_in_words,
+    same_in_words,
+)
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.figures import count_bars, layer_lines
 from featurediff.compare.heat_map import overlap_map
@@ -155,6 +161,7 @@ def _html_table(tidy: pd.DataFrame, names: Mapping[str, str]) -> str:
         (f"{_LABELS.target} + {_LABELS.control}", "prompts"): [prompts_in_words(row) for row in records],
         (f"{_LABELS.target} + {_LABELS.control}", "groups"): [groups_in_words(row) for row in records],
         (f"{_LABELS.target} + {_LABELS.control}", "same"): [same_in_words(row) for row in records],
+        ("SAE fit", f"{_LABELS.base} / {_LABELS.chat}"): [fit_in_words(row) for row in records],
     }
     wanted = {
         "exclusive": {"kept": "kept", "significant": "evidence", "share": "share"},

@@ -19,6 +19,7 @@ from featurediff.compare.same_sae import SaeNames
 from featurediff.compare.summary import Fault, Summary
 from featurediff.errors import DataError
 from featurediff.features.evidence import find_active
+from featurediff.features.sae_fit import fit_table
 from featurediff.features.table import exclusivities
 from featurediff.features.thresholds import Thresholds
 from featurediff.labels import EXCLUSIVITIES
@@ -70,6 +71,7 @@ def summarise(study: Study, thresholds: Thresholds | None = None) -> Summary:
         active=active,
         texts=_texts(study, active["feature_id"].to_numpy()),
         left_out=tuple(study.explanation_notes()),
+        fit=fit_table(results),
     )
 
 

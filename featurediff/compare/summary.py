@@ -83,6 +83,9 @@ class Summary:
     evidence: Evidence | None = None
     """Of the rows of `active`; None until they are tested."""
 
+    fit: pd.DataFrame | None = None
+    """From `features.sae_fit.fit_table`: how well the SAE reads both models; None where that is not asked."""
+
     @property
     def label(self) -> str:
         """What a reader calls the SAE."""

@@ -348,13 +348,24 @@ def test_the_command_writes_counts_and_a_page(tree, sources, tmp_path):
     tidy = counts(sources, 0.2)
     pd.testing.assert_frame_equal(pd.read_csv(csv, dtype={"n_target": str, "n_control": str}), tidy, check_dtype=False)
     lines = stdout.splitlines()
-    assert lines[0].split() == ["source", "position", "prompts", "groups", "exclusive", "changed", "specific", "any"]
+    assert lines[0].split() == [
+        "source",
+        "position",
+        "prompts",
+        "groups",
+        "fit",
+        "exclusive",
+        "changed",
+        "specific",
+        "any",
+    ]
     first = side_by_side(tidy).iloc[0]
     ways = [
         f"{first[f'{q}_kept']}: {first[f'{q}_increase']} ↑ {first[f'{q}_decrease']} ↓" for q in ("changed", "specific")
     ]
     rule = f"{first['exclusive_kept']} → {first['exclusive_significant']}"
-    cells = [sources[0].name, "model", "10 + 7", "–", rule, *ways, str(first["any_kept"])]
+    fit = f"L0 {first['l0_base']:.0f} / {first['l0_chat']:.0f}"
+    cells = [sources[0].name, "model", "10 + 7", "–", fit, rule, *ways, str(first["any_kept"])]
     assert re.split(r" {2,}", lines[1].strip()) == cells
     assert lines[11] == (
         "exclusive: features that are active on at least 1 of a model’s Target prompts and on at most 0 of its Control "
@@ -395,7 +406,7 @@ def test_one_question_is_counted_by_its_parts(tree, sources, tmp_path):
     tidy = counts(sources, metric="target_sparsity", questions=["changed"])
     assert set(pd.read_csv(csv)["question"]) == {"changed"}
     lines = stdout.splitlines()
-    assert lines[0].split() == ["source", "position", "prompts", "groups", "increase", "decrease", "all"]
+    assert lines[0].split() == ["source", "position", "prompts", "groups", "fit", "increase", "decrease", "all"]
     kept = tidy["kept"].tolist()[:3]
     assert re.split(r" {2,}", lines[1].strip())[-3:] == [str(kept[0]), str(kept[1]), str(sum(kept))]
     assert lines[11] == (
@@ -410,7 +421,7 @@ def test_one_question_is_counted_by_its_parts(tree, sources, tmp_path):
 def test_the_published_rule_is_counted_by_its_parts(tree, sources):
     stdout, _ = run("compare", tree, "--question", "exclusive")
     lines = stdout.splitlines()
-    assert lines[0].split() == ["source", "position", "prompts", "groups", "both", "base", "chat", "all"]
+    assert lines[0].split() == ["source", "position", "prompts", "groups", "fit", "both", "base", "chat", "all"]
     first = of(sources).iloc[:3]
     cells = [f"{row.kept} → {row.significant}" for row in first.itertuples()]
     everything = f"{first['kept'].sum()} → {first['significant'].sum()}"

@@ -14,6 +14,7 @@ from builders import make_explanations, make_source, model_data
 from conftest import LINKED, LINKED_SAE, SAE_FOLDER
 from tables import make_results
 
+from featurediff.compare.count_words import fit_in_words
 from featurediff.compare.counts import counts, side_by_side
 from featurediff.compare.evidence import evidence_of
 from featurediff.compare.naming import all_token_types, layer_series, short_names
@@ -63,11 +64,17 @@ def test_counts_worked_out_by_hand():
     assert tidy.columns.tolist() == [
         *("source", "model", "trainer", "layer", "prompt_set", "num_features"),
         *("n_target", "n_control", "groups_target", "groups_control", "same_target", "same_control"),
-        *("token_type", "question", "part", "kept", "significant", "tested", "test"),
+        *("token_type", "explained_base", "explained_chat", "l0_base", "l0_chat"),
+        *("question", "part", "kept", "significant", "tested", "test"),
     ]
     about = tidy[tidy.columns[:6]].drop_duplicates().to_numpy().tolist()
     assert about == [["a", "m", "t", 3, "p", 4]]
     assert set(tidy["question"]) == {"exclusive"}
+    assert tidy[["token_type", "l0_base", "l0_chat"]].drop_duplicates().to_numpy().tolist() == [
+        ["model", 9 / 8, 1],
+        ["end", 1, 1],
+    ]
+    assert tidy[["explained_base", "explained_chat"]].isna().all(axis=None)  # no file says
     assert tidy[["token_type", "part", "kept", "significant", "tested"]].to_numpy().tolist() == [
         ["model", "both", 0, 0, 3],
         ["model", "base", 2, 1, 3],
@@ -126,6 +133,16 @@ def test_significant_means_at_most_the_largest_q(max_q, significant):
     tidy = counts([small()], max_q, questions=["exclusive"])
     assert tidy["significant"].sum() == significant
     assert tidy["kept"].sum() == 4
+
+
+def test_the_fit_is_said_where_it_is_known():
+    made = small()
+    fit = made.fit.assign(base_variance_explained=0.891, chat_variance_explained=-0.06)
+    row = counts([replace(made, fit=fit)], questions=["changed"]).iloc[0]
+    assert (row["explained_base"], row["explained_chat"]) == (0.891, -0.06)
+    assert fit_in_words(row) == "89 % / −6 %, L0 1 / 1"
+    assert fit_in_words(counts([made]).iloc[0]) == "L0 1 / 1"
+    assert fit_in_words(counts([replace(made, fit=None)]).iloc[0]) == "–"
 
 
 def test_counts_of_nothing_have_their_columns():

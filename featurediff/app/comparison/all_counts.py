@@ -13,7 +13,7 @@ from featurediff.app.dashboard.filters import DEFAULTS
 from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import BARS, OPEN_FEATURE, OPEN_SOURCE, session
 from featurediff.app.url import COMPARISON, DASHBOARD, go_to
-from featurediff.compare.count_words import groups_in_words, prompts_in_words, same_in_words
+from featurediff.compare.count_words import fit_in_words, groups_in_words, prompts_in_words, same_in_words
 from featurediff.csv_files import to_csv
 from featurediff.features.evidence import ALPHA
 from featurediff.labels import PROMPTS
@@ -86,11 +86,14 @@ def show_all_counts(tidy: pd.DataFrame, rows: pd.DataFrame, short: dict[str, str
         prompts=[prompts_in_words(row) for row in records],
         groups=[groups_in_words(row) for row in records],
         same=[same_in_words(row) for row in records],
+        fit=[fit_in_words(row) for row in records],
         exclusive_share=100 * rows["exclusive_share"],
     )
     columns = describe_columns(labels)
     if (cells["groups"] == "–").all():
         del columns["groups"]
+    if (cells["fit"] == "–").all():
+        del columns["fit"]
     if len(set(cells["same"])) == 1:  # all of them, or none that are known: a sentence above says so
         del columns["same"]
     st.dataframe(
@@ -134,4 +137,10 @@ def describe_columns(labels: Labels) -> dict[str, Any]:
             f"{question}_increase": number("↑", width=45, format="localized", help=f"{chat} uses it more than {base}."),
             f"{question}_decrease": number("↓", width=45, format="localized", help=f"{chat} uses it less than {base}."),
         }
+    columns["fit"] = text(
+        "SAE fit",
+        width=150,
+        help=f"Share of the variance that the SAE explains on {target} prompts, {base} / {chat}, and its L0, the mean "
+        "number of active features.",
+    )
     return columns
