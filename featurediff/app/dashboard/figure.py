@@ -158,7 +158,7 @@ def draw(
         for axis, pixels in zip(("xaxis", "yaxis"), plot_of(size, square=view.chart == "scatter"), strict=True):
             layout[axis] = name_axis(layout[axis], pixels)
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
-    if crowd is not None:
+    if crowd is not None and crowd.counts.any():
         drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
         layout["annotations"] = [*layout.get("annotations", ()), say_crowd(crowd, view.alpha)]
     if state.marked:
