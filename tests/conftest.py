@@ -13,6 +13,8 @@ settings.load_profile("no test asks for a time")
 SAE_FOLDER = "gemma_trainer131k-l0-114_layer20"
 """Of an SAE that is wider than the sources here, so that its page is not linked."""
 
+MAIN = sys.modules["__main__"]
+
 LINKED = "qwen_trainer1_layer15"
 LINKED_SAE = {"model_type": "qwen", "sae_trainer": "1", "sae_layer": 15}
 PAGE = "https://www.neuronpedia.org/qwen2.5-7b-it/15-resid-post-aa/"
@@ -24,9 +26,10 @@ def own_main(monkeypatch):
     """
     Give `__main__` back after each test.
 
-    AppTest leaves the app's script there, which every process that a later test spawned then ran, and died of.
+    AppTest leaves the app's script there, which every process that a later test spawned then ran, and died of. That is
+    so of an AppTest in a module's fixture too, which runs before this one.
     """
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setitem(sys.modules, "__main__", MAIN)
 
 
 @pytest.fixture(scope="session", autouse=True)

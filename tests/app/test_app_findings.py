@@ -265,6 +265,24 @@ def test_prompts_of_a_feature_are_listed_as_plain_text(results):
     assert "cannot pair 8 target prompts in base with 9 in chat" in said(at)
 
 
+def test_prompts_are_listed_over_the_dashboard_when_asked_for(results):
+    """The strip shows some five, and the toolbar of a table in it lies below the strip's buttons."""
+    activation_rows(load(results)).to_parquet(results / "activations.parquet")
+    make_prompts(results, "Who are {}?")
+    at = open_app(feature="2@model")
+    at.button(key="all_prompts").click().run()
+    assert not at.exception
+    in_strip, at_large = (frame.value for frame in at.dataframe if "content" in frame.value)
+    assert in_strip.equals(at_large)
+    assert len(at_large) == 9
+    assert "Feature 2 at model" in said(at)
+    assert len([frame for frame in at.run().dataframe if "content" in frame.value]) == 1
+
+
+def test_without_activations_there_is_no_button_for_prompts():
+    assert "all_prompts" not in {button.key for button in open_app(feature="2@model").button}
+
+
 @pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
 def test_picked_feature_is_ringed_in_every_chart(chart):
     at = open_app(chart=chart, feature="3@model", token_types="model")

@@ -124,7 +124,7 @@ def test_a_message_is_one_line_whatever_its_length(tmp_path, monkeypatch, capsys
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a single process")
 def test_ctrl_c_ends_a_process_with_a_sentence_and_how_to_go_on():
-    """It ended without a word. The tests may themselves be run where signals are ignored, as in a shell's background."""
+    """It ended without a word. The tests may themselves run where it is ignored, as in the background of a shell."""
     heeds = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     command = [sys.executable, "-c", f"{heeds}; runpy.run_module('featurediff', run_name='__main__')", "app"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:

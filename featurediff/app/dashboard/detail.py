@@ -41,13 +41,16 @@ SMALL = {"prompt_set": 56, "base": 50, "chat": 60}
 MOST_PROMPTS = 1000
 """Prompts that are listed; each row goes to the browser."""
 
+WIDE = 700
+"""Pixels of a large dialog's inside."""
+
 MOST_CHARACTERS = 2000
 """Of a prompt on the screen."""
 
 
 def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, view: View, room: Room) -> None:
     """Show one feature: what it means, the evidence for the question, and on which prompts it is active."""
-    _show_head(picked, order, opened)
+    _show_head(picked, order, opened, view.labels)
     if room.is_narrow:
         meaning = evidence = more = st.container()
     else:
@@ -64,8 +67,8 @@ def show_feature(picked: tuple[str, int], order: list[tuple[str, int]], opened: 
         show_values(picked[1], opened.study, view.labels)
 
 
-def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened) -> None:
-    """Name the feature, with its note and star, and buttons for its neighbours in the table and to close the strip."""
+def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Opened, labels: Labels) -> None:
+    """Name the feature, with note and star, and buttons for all its prompts, its neighbours, and to close the strip."""
     token_type, feature_id = picked
     at = order.index(picked) if picked in order else None
     last = len(order) - 1
@@ -76,6 +79,10 @@ def _show_head(picked: tuple[str, int], order: list[tuple[str, int]], opened: Op
         with st.container():
             show_note((opened.name, feature_id))
         show_star((opened.name, feature_id))
+        if opened.study.activations and st.button(
+            "", key="all_prompts", icon=":material/open_in_full:", help="All prompts, with room to read them"
+        ):
+            show_all_prompts(picked, opened, labels)
         for step, icon, text in ((-1, "chevron_left", "Previous"), (1, "chevron_right", "Next")):
             target = None if at is None or not 0 <= at + step <= last else order[at + step]
             st.button(
@@ -152,8 +159,17 @@ def show_values(feature_id: int, study: Study, labels: Labels) -> None:
     st.dataframe(values, key="feature_table", height="content", row_height=ROW_HEIGHT, column_config=widths)
 
 
-def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels, width: int) -> None:
-    """List the prompts on which the feature is active, in so many pixels of width."""
+@st.dialog("Prompts", width="large")
+def show_all_prompts(picked: tuple[str, int], opened: Opened, labels: Labels) -> None:
+    """List the prompts on which the feature is active over the dashboard: the strip has room for some, cut short."""
+    st.markdown(f"Feature {picked[1]} at {escape_markdown(visible(picked[0]))}")
+    show_prompts(picked, opened, labels, WIDE, key="prompts_at_large", height=520)
+
+
+def show_prompts(
+    picked: tuple[str, int], opened: Opened, labels: Labels, width: int, *, key: str = "prompts", height: int = 300
+) -> None:
+    """List the prompts on which the feature is active, in so many pixels of width and, at most, of height."""
     token_type, feature_id = picked
     try:
         prompts = accept(list_prompts(opened, feature_id, token_type))
@@ -170,9 +186,9 @@ def show_prompts(picked: tuple[str, int], opened: Opened, labels: Labels, width:
     }
     st.dataframe(
         listed.assign(prompt_set=listed["prompt_set"].map(words), content=listed["content"].str[:MOST_CHARACTERS]),
-        key="prompts",
+        key=key,
         hide_index=True,
-        height=min(36 + ROW_HEIGHT * len(listed), 300),
+        height=min(36 + ROW_HEIGHT * len(listed), height),
         row_height=ROW_HEIGHT,
         column_order=["content", "prompt_set", "base", "chat"],
         column_config={
