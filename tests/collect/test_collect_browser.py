@@ -33,11 +33,11 @@ def server(serve, source):
     return serve("--results", str(source.parents[1]))
 
 
-def listed(screen):
-    """The first rows of the list of prompts, all of whose columns only a wide window shows: four texts a row."""
+def listed(screen, count):
+    """The first rows of the list of so many prompts, all of whose columns only a wide window shows: four texts each."""
     screen.page.set_viewport_size({"width": 3000, "height": 1300})
     tables = screen.page.get_by_test_id("stDataFrame")
-    table = tables.filter(has=screen.page.locator("th", has_text=re.compile(r"^Text$")))
+    table = tables.filter(has=screen.page.locator("th", has_text=re.compile(rf"^Active on {count} prompts$")))
     table.scroll_into_view_if_needed()
     screen.settle()
     return table.locator("[role=grid] tbody tr").evaluate_all(
@@ -67,8 +67,7 @@ def test_from_two_models_to_the_prompts_of_a_feature(screen, source, tmp_path):
     screen.expect_detail(key)
     rows = expected(source, *key)
     assert len(rows) > 1  # precondition: there is an order to see
-    assert f"Active on {len(rows)} prompts" in screen.text()
-    on_screen = listed(screen)
+    on_screen = listed(screen, len(rows))
     assert len(on_screen) >= min(8, len(rows))
     for shown, (of, base, chat, content) in zip(on_screen, rows, strict=False):
         assert shown[:2] == [content, of.capitalize()]
