@@ -22,9 +22,9 @@ test: .venv/for-development  ## run every test but those of collect; ARGS="-k sp
 test-fast: .venv/for-development  ## run the tests that need no browser
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not browser" $(ARGS)
 
-# Without xdist: models and clusters take all cores by themselves.
+# One thread for each worker: with more, torch on all cores in every worker is slower than tests one after the other.
 test-collect: .venv/for-collect  ## run the tests of `featurediff collect`, which need its extras; a minute to install
-	$(BIN)/python -m pytest tests/collect $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/collect $(ARGS)
 
 check: .venv/for-development  ## look at format, lint and types; changes nothing
 	$(BIN)/ruff format --check .
