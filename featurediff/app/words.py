@@ -23,6 +23,9 @@ WORDS = {
     "Interval": "The range behind a change. It holds the true change in 95 of 100 such runs, feature by feature.",
     "p, q": "p: how often chance alone gives a change as large as this. q: p corrected for how many features were "
     "tested. Of the features with q ≤ 0.05, on average at most 5 % are there by chance.",
+    "Sign-flip test, exchange test": "Where p comes from. If tuning had done nothing, base and chat could change "
+    "places on a prompt, and Target and Control prompts with each other: p is the share of such swaps that give as "
+    "much.",
     "Evidence": "A q of the question of at most 0.05, or what “q at most” says.",
     "Chance alone gives": "How many features the published rule would keep if Target and Control prompts were of one "
     "kind.",
