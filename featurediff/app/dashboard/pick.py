@@ -10,7 +10,7 @@ from featurediff.app.dashboard.chart import link_chart
 from featurediff.app.dashboard.detail import show_feature
 from featurediff.app.dashboard.downloads import show_no_downloads
 from featurediff.app.dashboard.events import write_picked
-from featurediff.app.dashboard.rows import MOST_ROWS, Rows, find_start, list_rows
+from featurediff.app.dashboard.rows import MOST_ROWS, Rows, find_start, list_rows, list_steps
 from featurediff.app.dashboard.share import show_share
 from featurediff.app.dashboard.sorting import can_sort
 from featurediff.app.dashboard.starring import stars_here
@@ -89,10 +89,10 @@ def list_around(screen: OnScreen) -> tuple[Rows, list[tuple[str, int]]]:
     if not here.picked or here.picked in rows.order or len(screen.shown.at) <= MOST_ROWS:
         return rows, rows.steps
     start = find_start(*asked, here.picked)
-    others = list_rows(*asked, start)
-    if here.seek:
-        here.start, rows = start, others
-    return rows, others.steps
+    if not here.seek:
+        return rows, list_steps(*asked, start)
+    here.start, rows = start, list_rows(*asked, start)
+    return rows, rows.steps
 
 
 def have_changed(opened: Opened) -> bool:

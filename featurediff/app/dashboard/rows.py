@@ -95,13 +95,21 @@ def find_start(
     opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None, picked: tuple[str, int]
 ) -> int:
     """Return the `start` with which `list_rows` has a feature's row; 0 where the table does not have it."""
-    order = _order_all(opened, view, shown, stars, sort)
-    listed = _list(shown, view)
-    near = np.flatnonzero(listed["feature_id"].to_numpy()[order] == picked[1])
+    order, names = _order_all(opened, view, shown, stars, sort), _name_rows(shown, view)
+    near = np.flatnonzero(names["feature_id"].to_numpy()[order] == picked[1])
     places = [
-        place for place, key in zip(near.tolist(), _keys_of(listed.iloc[order[near]]), strict=True) if key == picked
+        place for place, key in zip(near.tolist(), _keys_of(names.iloc[order[near]]), strict=True) if key == picked
     ]
     return places[0] // MOST_ROWS * MOST_ROWS if places else 0
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=LISTING)
+def list_steps(
+    opened: Opened, view: View, shown: Shown, stars: tuple[int, ...], sort: Sort | None, start: int
+) -> list[tuple[str, int]]:
+    """Return the `steps` of `list_rows`, without what its rows show."""
+    order = _order_all(opened, view, shown, stars, sort)
+    return _keys_of(_name_rows(shown, view).iloc[order[max(start - 1, 0) : start + MOST_ROWS + 1]])
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=LISTING)
@@ -117,6 +125,14 @@ def _list(shown: Shown, view: View) -> pd.DataFrame:
     """Return what the table lists, in no order yet."""
     listed = shown.rows()
     return list_features(listed, view.asked, view.by) if view.by == "feature" else listed
+
+
+def _name_rows(shown: Shown, view: View) -> pd.DataFrame:
+    """Return `_list` with the columns that name a row: to copy some sixty columns of every row takes longer than this."""
+    if view.by == "feature":
+        return _list(shown, view)
+    names: pd.DataFrame = shown.kept[["token_type", "feature_id"]].iloc[shown.at]
+    return names
 
 
 def _keys_of(rows: pd.DataFrame) -> list[tuple[str, int]]:
