@@ -128,7 +128,7 @@ def _list(shown: Shown, view: View) -> pd.DataFrame:
 
 
 def _name_rows(shown: Shown, view: View) -> pd.DataFrame:
-    """Return `_list` with the columns that name a row: to copy some sixty columns of every row takes longer than this."""
+    """Return `_list` with the columns that name a row: copying some sixty columns of each takes longer than this."""
     if view.by == "feature":
         return _list(shown, view)
     names: pd.DataFrame = shown.kept[["token_type", "feature_id"]].iloc[shown.at]
