@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -79,8 +80,20 @@ def save_model(gguf: Path, folder: Path) -> Path:
     if not (folder / "config.json").exists():
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         del model.config.quantization_config  # its weights are no longer quantised
+        model.hf_quantizer = None
         model.save_pretrained(folder)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+    return folder
+
+
+def convert(gguf: Path, folder: Path) -> Path:
+    """Do that in a process of its own: transformers looks for the package gguf when it is imported, and not again."""
+    packages = folder.parent / "packages"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(packages), READER]
+    subprocess.run(install, check=True)
+    paths = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, __file__, "--convert", str(gguf), "--folder", str(folder)]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True)
     return folder
 
 
@@ -123,7 +136,11 @@ def main() -> None:
     parser.add_argument("--sae", help="an SAE; by default one of random weights")
     parser.add_argument("--target", type=Path, help="prompt file")
     parser.add_argument("--control", type=Path, help="prompt file")
+    parser.add_argument("--convert", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.convert:
+        save_model(args.convert, args.folder)
+        return
     with tempfile.TemporaryDirectory() as made:
         folder = args.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +152,7 @@ def run(folder: Path, args: argparse.Namespace) -> None:
     base = args.base
     if base is None:
         gguf = fetch(folder)
-        base = str(save_model(gguf, folder / "base"))
+        base = str(convert(gguf, folder / "base"))
     chat = args.chat
     if chat is None:
         from shutil import copytree
