@@ -15,7 +15,7 @@ from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
 from featurediff.app.dashboard.findings import PATIENCE, UNTESTED, show_finding, wait_for_tests
 from featurediff.app.dashboard.kept import count_kept, count_questions, kept_features
-from featurediff.app.dashboard.opened import Opened, are_tested, parse_study, read_study, refer, start_tests
+from featurediff.app.dashboard.opened import Opened, are_tested, let_read, parse_study, read_study, refer, start_tests
 from featurediff.app.dashboard.pick import follow_pick, show_nothing
 from featurediff.app.dashboard.places import lay_out_places
 from featurediff.app.dashboard.room import SIDEBAR
@@ -23,6 +23,7 @@ from featurediff.app.dashboard.shown import narrow
 from featurediff.app.dashboard.sidebar import choose_view
 from featurediff.app.dashboard.starring import choose_stars, stars_here
 from featurediff.app.refusals import accept
+from featurediff.app.rerun_lock import turn
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import EXPLANATION_TYPE, SOURCE, TEMPLATE, session
 from featurediff.app.sources import DEMO, STATIC, UPLOAD, demo_sources, list_sources, settings, short_names, written
@@ -151,6 +152,7 @@ st.set_page_config(f"{uploaded if source_name == UPLOAD else named[source_name]}
 
 def open_for(view: View) -> Opened:
     """Return the source, with its changes tested if they soon are, or must be."""
+    let_read(study)
     is_needed = view.question != "exclusive" or view.chart != "scatter"
     tests = start_tests(files, view.family, _study=study)
     try:
@@ -178,45 +180,46 @@ def count(view: View) -> tuple[Mapping[Question, int], KeptCounts]:
     return count_questions(opened, view), count_kept(opened, view)
 
 
-places = lay_out_places(room)
-view = choose_view(study, types, (question_place, places.kinds, places.search), count)
-opened = open_for(view)
-with sidebar:
-    only_starred = choose_stars()
-kept = kept_features(opened, view)
-leave_box(opened, view, room.chart)
-take_box(opened, view, room.chart)
-shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
-if here.picked:
-    token_type, feature_id = here.picked
-    if token_type not in results.token_types or feature_id >= results.num_features:
-        here.url_faults.append(f"feature={feature_id}@{token_type[:60]} is not in this source")
-        here.picked = None
-write_picked()
-say_dropped()
+with turn():
+    places = lay_out_places(room)
+    view = choose_view(study, types, (question_place, places.kinds, places.search), count)
+    opened = open_for(view)
+    with sidebar:
+        only_starred = choose_stars()
+    kept = kept_features(opened, view)
+    leave_box(opened, view, room.chart)
+    take_box(opened, view, room.chart)
+    shown = narrow(opened, view, here.subset, tuple(sorted(stars_here())) if only_starred else (), only=only_starred)
+    if here.picked:
+        token_type, feature_id = here.picked
+        if token_type not in results.token_types or feature_id >= results.num_features:
+            here.url_faults.append(f"feature={feature_id}@{token_type[:60]} is not in this source")
+            here.picked = None
+    write_picked()
+    say_dropped()
 
-with places.head:
-    show_faults()
-    show_finding(opened, view, room)
-with places.chips:
-    show_count(shown, opened)
-    show_chips(view)
-    show_groups(shown)
-with places.words:
-    show_words_button()
-if not len(shown.passing):
-    blocking = blocking_filter(kept, view.filters, view.metric, view.question)
-    nothing = escape_markdown(f"Nothing to show: {nothing_kept(view)}.")
-    if not kept.empty:
-        nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
-    places.chart.info(nothing, icon=":material/filter_alt_off:")
-    show_nothing(places, opened, view, room)
+    with places.head:
+        show_faults()
+        show_finding(opened, view, room)
+    with places.chips:
+        show_count(shown, opened)
+        show_chips(view)
+        show_groups(shown)
+    with places.words:
+        show_words_button()
+    if not len(shown.passing):
+        blocking = blocking_filter(kept, view.filters, view.metric, view.question)
+        nothing = escape_markdown(f"Nothing to show: {nothing_kept(view)}.")
+        if not kept.empty:
+            nothing = f"The filter “{blocking}” leaves nothing of {len(kept):,} kept features."
+        places.chart.info(nothing, icon=":material/filter_alt_off:")
+        show_nothing(places, opened, view, room)
+        show_foot()
+        st.stop()
+
+    with places.chart:
+        screen = show_chart(opened, view, shown, room.chart)
+    with places.files:
+        show_downloads(screen)
+    follow_pick(places, screen, room)
     show_foot()
-    st.stop()
-
-with places.chart:
-    screen = show_chart(opened, view, shown, room.chart)
-with places.files:
-    show_downloads(screen)
-follow_pick(places, screen, room)
-show_foot()

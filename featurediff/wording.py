@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ def p_text(value: float) -> str:
 
     Below 0.000001 it has an exponent, as in the hover text of charts: 1.2e-7.
     """
-    if math.isnan(value):
-        return "–"
+    return "–" if math.isnan(value) else _p_text(value)
+
+
+@lru_cache(maxsize=2**14)  # counts give few different values, and a table has thousands of cells
+def _p_text(value: float) -> str:
     for digits in range(2, 18):
         text = f"{value:.{digits}g}"
         if all((float(text) <= line) == (value <= line) for line in _LINES):
@@ -100,8 +104,12 @@ def decimals_for(values: Iterable[float]) -> int:
 
 def in_column(values: Iterable[float], decimals: int, *, sign: bool = False) -> list[str]:
     """Write numbers with so many decimals, as in a column, and with their sign where that is wanted; "–" for NaN."""
-    form = f"{'+' if sign else ''}.{decimals}f"
-    return ["–" if math.isnan(value) else format(value + 0.0, form).replace("-", "−") for value in values]
+    numbers = [value + 0.0 for value in values]  # no −0
+    if not numbers:
+        return []
+    form = f"%{'+' if sign else ''}.{decimals}f"
+    text = "\n".join([form] * len(numbers)) % tuple(numbers)  # a third of the time of one by one
+    return text.replace("+nan", "–").replace("nan", "–").replace("-", "−").split("\n")
 
 
 def rounded(value: float, digits: int = 3, *, sign: bool = False) -> str:

@@ -9,6 +9,7 @@ from featurediff.app.comparison.all_counts import follow_click, show_all_counts
 from featurediff.app.comparison.choices import choose, follow_link
 from featurediff.app.comparison.compared import count, draw, read_sources, show_waiting
 from featurediff.app.comparison.shared import show_shared_features
+from featurediff.app.rerun_lock import turn
 from featurediff.app.safe_text import escape_markdown, show_error
 from featurediff.app.session import BARS
 from featurediff.app.sources import list_sources, settings
@@ -56,68 +57,69 @@ choices = choose(offered, labels)
 asked, thresholds = choices.asked, choices.thresholds
 compared = read_sources({name: offered[name] for name in choices.names}, thresholds, choices.family)
 
-about = f"Comparison of {plural(len(compared.sources), 'source')}"
-st.set_page_config(f"{about} · featurediff")
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.title(about, width="content", anchor=False)
-    if any(source.is_synthetic for source in compared.sources):
-        st.badge("synthetic demo data", icon=":material/science:", color="orange")
-    show_words_button()
-st.markdown(f"**{escape_markdown(heading(asked.question, labels))}**")
-counted = what_is_kept(asked, thresholds, labels)
-st.caption(escape_markdown(f"Counted: {counted}. A feature counts once per position."))
-warnings = st.container()  # filled at the end: some choices of the link are held against what is shown
-for broken in compared.faults:
-    show_error(escape_markdown(f"{broken.name} cannot be shown."), DataError(broken.message))
-if not compared.sources:
+with turn():
+    about = f"Comparison of {plural(len(compared.sources), 'source')}"
+    st.set_page_config(f"{about} · featurediff")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(about, width="content", anchor=False)
+        if any(source.is_synthetic for source in compared.sources):
+            st.badge("synthetic demo data", icon=":material/science:", color="orange")
+        show_words_button()
+    st.markdown(f"**{escape_markdown(heading(asked.question, labels))}**")
+    counted = what_is_kept(asked, thresholds, labels)
+    st.caption(escape_markdown(f"Counted: {counted}. A feature counts once per position."))
+    warnings = st.container()  # filled at the end: some choices of the link are held against what is shown
+    for broken in compared.faults:
+        show_error(escape_markdown(f"{broken.name} cannot be shown."), DataError(broken.message))
+    if not compared.sources:
+        with warnings:
+            show_faults()
+        st.stop()
+
+    tidy = count(compared, asked)
+    rows = side_by_side(tidy)
+    follow_click(rows, choices)
+    if compared.waiting:
+        show_waiting(compared)
+    if unequal := unequal_prompts(compared.sources, thresholds, labels):
+        st.caption(":material/balance: " + escape_markdown(unequal))
+    if same := sharing_in_words(compared.sources, compared.short_names(), labels):
+        st.caption(":material/link: " + escape_markdown(" ".join([*same, SHARED_NOISE])))
+    bars, lines = draw(compared, asked, labels)
+    st.plotly_chart(
+        bars,
+        key=BARS,
+        on_select="rerun",
+        selection_mode="points",
+        config=PLOT_CONFIG | {"scrollZoom": False},
+        alt="Bars: what the question keeps of each source, by position and part.",
+    )
+    st.caption(how_to_read(asked))
+
+    st.markdown("## Over the layers")
+    if lines is None:
+        st.caption("No two of these sources are of the same model, family of SAEs and prompt set at different layers.")
+    else:
+        st.caption(escape_markdown("; ".join(layer_series(tidy)["series"].unique())))
+        st.plotly_chart(
+            lines,
+            key="lines",
+            config=PLOT_CONFIG | {"scrollZoom": False},
+            alt="Lines: what the question keeps over the layers of a model, by position and part.",
+        )
+
+    groups = group_by_sae(compared.sources)
+    st.markdown("## Shared features")
+    if groups.shared:
+        show_shared_features(groups.shared, asked, labels)
+        st.caption(HOW_TO_READ_CELLS)
+        if groups.reason:
+            with st.expander(f"Not compared: {plural(len(groups.alone), 'source')}", icon=":material/block:"):
+                st.text(groups.reason)
+    else:
+        st.caption(escape_markdown(groups.reason))
+
+    show_all_counts(tidy, rows, compared.short_names(), labels)
+    st.caption(NOT_CORRECTED)
     with warnings:
         show_faults()
-    st.stop()
-
-tidy = count(compared, asked)
-rows = side_by_side(tidy)
-follow_click(rows, choices)
-if compared.waiting:
-    show_waiting(compared)
-if unequal := unequal_prompts(compared.sources, thresholds, labels):
-    st.caption(":material/balance: " + escape_markdown(unequal))
-if same := sharing_in_words(compared.sources, compared.short_names(), labels):
-    st.caption(":material/link: " + escape_markdown(" ".join([*same, SHARED_NOISE])))
-bars, lines = draw(compared, asked, labels)
-st.plotly_chart(
-    bars,
-    key=BARS,
-    on_select="rerun",
-    selection_mode="points",
-    config=PLOT_CONFIG | {"scrollZoom": False},
-    alt="Bars: what the question keeps of each source, by position and part.",
-)
-st.caption(how_to_read(asked))
-
-st.markdown("## Over the layers")
-if lines is None:
-    st.caption("No two of these sources are of the same model, family of SAEs and prompt set at different layers.")
-else:
-    st.caption(escape_markdown("; ".join(layer_series(tidy)["series"].unique())))
-    st.plotly_chart(
-        lines,
-        key="lines",
-        config=PLOT_CONFIG | {"scrollZoom": False},
-        alt="Lines: what the question keeps over the layers of a model, by position and part.",
-    )
-
-groups = group_by_sae(compared.sources)
-st.markdown("## Shared features")
-if groups.shared:
-    show_shared_features(groups.shared, asked, labels)
-    st.caption(HOW_TO_READ_CELLS)
-    if groups.reason:
-        with st.expander(f"Not compared: {plural(len(groups.alone), 'source')}", icon=":material/block:"):
-            st.text(groups.reason)
-else:
-    st.caption(escape_markdown(groups.reason))
-
-show_all_counts(tidy, rows, compared.short_names(), labels)
-st.caption(NOT_CORRECTED)
-with warnings:
-    show_faults()

@@ -43,6 +43,11 @@ class Activations:
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
+    def is_read(self) -> bool:
+        """Whether the files were read before."""
+        return bool(self._read)
+
+    @property
     def active(self) -> Active:
         """
         Which feature is active on which prompt; the files are read once.

@@ -37,6 +37,8 @@ def test_result_comes_from_another_process():
 @pytest.mark.skipif(sys.platform == "win32", reason="priorities are others there")
 def test_it_has_the_lowest_priority():
     assert run_apart(os.getpriority, os.PRIO_PROCESS, 0) == 19
+    if sys.platform == "linux":
+        assert run_apart(os.sched_getscheduler, 0) == os.SCHED_IDLE
 
 
 def test_what_is_printed_is_no_answer(capfd):

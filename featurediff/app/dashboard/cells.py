@@ -10,11 +10,12 @@ import pandas as pd
 from featurediff.features.evidence_columns import goes_against, question_q
 from featurediff.features.questions import effect_of
 from featurediff.features.sae_fit import share_in_words
-from featurediff.labels import PROMPTS, SIDES
+from featurediff.labels import SIDES
 from featurediff.wording import decimals_for, in_column, p_text, visible
 
 if TYPE_CHECKING:
     from featurediff.charts.view import View
+    from featurediff.labels import Prompts
     from featurediff.sources.origin import Origin
 
 CARRIES = "carries"
@@ -26,13 +27,6 @@ def fill_cells(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int,
     metric = view.metric
     base, chat = (rows[f"{side}_{metric}"].to_numpy(np.float64) for side in SIDES)
     decimals = decimals_for([*base.tolist(), *chat.tolist()])
-    shares = {
-        which: [
-            " → ".join(f"{count}/{origin.num_prompts[side, which]}" for side, count in zip(SIDES, pair, strict=True))
-            for pair in zip(*(rows[f"{side}_{which}_num_active"].tolist() for side in SIDES), strict=True)
-        ]
-        for which in PROMPTS
-    }
     cells: dict[str, object] = {
         "feature_id": rows["feature_id"],
         "mark": np.where(np.isin(rows["feature_id"], stars), "★", ""),
@@ -41,8 +35,8 @@ def fill_cells(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int,
         "q": [p_text(q) if np.isfinite(q) else "–" for q in question_q(rows, view.question, metric).tolist()],
         "explanation": rows["explanation"].fillna(""),
         "neuronpedia_url": rows["neuronpedia_url"],
-        "share": shares["target"],
-        "control_share": shares["control"],
+        "share": _shares(rows, "target", origin),
+        "control_share": _shares(rows, "control", origin),
         "exclusivity": _classes(rows, view),
         f"base_{metric}": in_column(base.tolist(), decimals),
         f"chat_{metric}": in_column(chat.tolist(), decimals),
@@ -58,6 +52,14 @@ def fill_cells(rows: pd.DataFrame, view: View, origin: Origin, stars: tuple[int,
     if rows["neuronpedia_url"].isna().all():
         del cells["neuronpedia_url"]
     return pd.DataFrame(cells).reset_index(drop=True)
+
+
+def _shares(rows: pd.DataFrame, prompts: Prompts, origin: Origin) -> list[str]:
+    """Write on how many prompts of a set base and chat are active; most rows have a pair that others have too."""
+    pairs = list(zip(*(rows[f"{side}_{prompts}_num_active"].tolist() for side in SIDES), strict=True))
+    base, chat = (origin.num_prompts[side, prompts] for side in SIDES)
+    written = {pair: f"{pair[0]}/{base} → {pair[1]}/{chat}" for pair in set(pairs)}
+    return [written[pair] for pair in pairs]
 
 
 def _positions(rows: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.events import pick
 from featurediff.app.dashboard.kept import list_prompts
-from featurediff.app.dashboard.opened import Opened
+from featurediff.app.dashboard.opened import Opened, let_read
 from featurediff.app.dashboard.starring import show_note, show_star
 from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
@@ -171,6 +171,7 @@ def show_prompts(
 ) -> None:
     """List the prompts on which the feature is active, in so many pixels of width and, at most, of height."""
     token_type, feature_id = picked
+    let_read(opened.study)
     try:
         prompts = accept(list_prompts(opened, feature_id, token_type))
     except DataError as error:

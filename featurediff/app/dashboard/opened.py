@@ -12,6 +12,7 @@ import streamlit as st
 
 from featurediff.app.apart import Started, in_turn, read_apart, run_apart, takes_long
 from featurediff.app.refusals import Refusal, try_to
+from featurediff.app.rerun_lock import let_others
 from featurediff.app.uploads import MAX_EXPLANATIONS, check_size
 from featurediff.charts.view import View
 from featurediff.features.questions import Family
@@ -119,6 +120,12 @@ def start_tests(files: tuple[str, ...], family: Family, _study: Study) -> Starte
     return Started.now(started)
 
 
+def let_read(study: Study) -> None:
+    """Let other reruns go ahead where this one may have to wait until activations are read."""
+    if study.activations and not study.activations.is_read:
+        let_others()
+
+
 def are_tested(tests: Started[Changes], patience: float | None) -> bool:
     """
     Wait until so many seconds after the start of tests, or until they are done, and return whether they are.
@@ -128,6 +135,8 @@ def are_tested(tests: Started[Changes], patience: float | None) -> bool:
     DataError
         If they were made in another process, and it could not.
     """
+    if not tests.future.done():
+        let_others()
     try:
         tests.future.result(None if patience is None else tests.left(patience))
     except TimeoutError:

@@ -15,6 +15,7 @@ from featurediff.app.dashboard.share import show_share
 from featurediff.app.dashboard.sorting import can_sort
 from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
+from featurediff.app.rerun_lock import turn
 from featurediff.app.session import session
 from featurediff.errors import DataError
 from featurediff.sources.state import identify
@@ -50,6 +51,7 @@ def show_nothing(places: Places, opened: Opened, view: View, room: Room) -> None
 
 
 @st.fragment
+@turn()
 def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
     """
     Show what a pick or a sort changes: the ring, the table, the details, and the link to the view.
