@@ -30,7 +30,7 @@ def test_what_is_loaded_is_not_searched_for_garbage(monkeypatch, tmp_path):
     kept = gc.get_freeze_count()
     assert kept > before
     open_app()
-    assert gc.get_freeze_count() == kept, "once for a server"
+    assert gc.get_freeze_count() <= kept, "once for a server"
 
 
 def test_source_is_forgotten_without_a_search(tmp_path):
