@@ -132,6 +132,15 @@ class Labels:
         more = f" more than on {self.control}" if contrast == "specific" else ""
         return f"Change of {metric[:1].lower()}{metric[1:]} on {self.target}{more}"
 
+    def short_effect(self, name: str) -> str:
+        """Name an effect above a column: "Change", or "Change vs Control" for one that is more than on Control."""
+        return f"Change vs {self.control}" if name.endswith("_specific") else "Change"
+
+    def explain_effect(self, name: str) -> str:
+        """Say in words what the column of an effect holds."""
+        minus = f": the change on {self.target} minus that on {self.control}" if name.endswith("_specific") else ""
+        return f"{self.effect(name)}{minus}, with its 95 % interval."
+
 
 _TESTS = {
     "sign-flip": "sign-flip test",

@@ -22,6 +22,7 @@ from featurediff.compare.counts import counts
 from featurediff.features.listing import list_features
 from featurediff.features.questions import Asked
 from featurediff.features.ranked import rank, ranking_csv
+from featurediff.labels import test_in_words as words_of_test
 from featurediff.meaning import columns as explanation_columns
 from featurediff.sources import demo
 from featurediff.sources.metadata import Metadata
@@ -46,6 +47,16 @@ COLUMN = re.compile(r"(?:(?:base|chat)_)?(?:target|control)_\w*…?")
 def test_words_are_those_of_the_screen():
     said = re.sub(r"\n  ", " ", (ROOT / "docs/words.md").read_text("utf-8"))
     assert dict(re.findall(r"^- \*\*(.+?)\*\*: (.+)$", said, flags=re.MULTILINE)) == WORDS
+
+
+@pytest.mark.parametrize(
+    "test", ["sign-flip", "sign-flip-grouped", "mcnemar", "exchange", "exchange-grouped", "fisher", "welch", "counts"]
+)
+def test_words_explain_every_test_that_evidence_names(test):
+    """A reader met “McNemar’s exact test” beside a q, and nothing on the screen said what it is."""
+    said = "\n".join(f"{word}: {meaning}" for word, meaning in WORDS.items())
+    name = words_of_test(test).removesuffix(" of groups")
+    assert name.replace(" exact", "").lower() in said.lower()
 
 
 # ----------------------------------------------------------------------------

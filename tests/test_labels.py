@@ -87,3 +87,14 @@ def test_labels_take_the_words_of_the_files():
 def test_words_of_the_files_that_would_make_labels_alike_are_not_taken():
     assert Labels().calling({"base": "Both"}) == Labels()
     assert Labels(chat="chat").calling({"base": "chat", "chat": "finetuned"}) == Labels(chat="chat")
+
+
+def test_an_effect_has_a_short_name_and_a_long_one():
+    labels = Labels(target="Self", control="Other")
+    assert labels.short_effect("all_mean_change") == "Change"
+    assert labels.explain_effect("all_mean_change") == "Change of mean activation on Self, with its 95 % interval."
+    assert labels.short_effect("sparsity_specific") == "Change vs Other"
+    assert labels.explain_effect("sparsity_specific") == (
+        "Change of activation frequency on Self more than on Other: the change on Self minus that on Other, with its "
+        "95 % interval."
+    )

@@ -18,14 +18,20 @@ WORDS = {
     "It says nothing of how the feature changed.",
     "Inconsistent": "Exclusive in one model, but active on Control prompts in the other.",
     "Change, or effect": "Instruct − Base: of the mean activation over all prompts, or of the share of prompts on "
-    "which the feature is active, in percentage points (pp). “More than on Control”: the change on Target minus that "
-    "on Control.",
-    "Interval": "The range behind a change. It holds the true change in 95 of 100 such runs, feature by feature.",
+    "which the feature is active, in percentage points (pp). “More than on Control”, or “Change vs Control”: the "
+    "change on Target minus that on Control.",
+    "Interval": "The range behind a change. It holds the true change in 95 of 100 such runs, feature by feature. "
+    "“Wilson”: the range of one share of prompts.",
     "p, q": "p: how often chance alone gives a change as large as this. q: p corrected for how many features were "
-    "tested. Of the features with q ≤ 0.05, on average at most 5 % are there by chance.",
+    "tested (after Benjamini and Hochberg). Of the features with q ≤ 0.05, on average at most 5 % are there by chance.",
     "Sign-flip test, exchange test": "Where p comes from. If tuning had done nothing, base and chat could change "
     "places on a prompt, and Target and Control prompts with each other: p is the share of such swaps that give as "
-    "much.",
+    "much. “Of groups”: prompts of a group change places together.",
+    "McNemar’s test, Fisher’s test": "Where p comes from for shares of prompts. McNemar’s takes the prompts on which "
+    "one model is active and the other is not; Fisher’s compares on how many prompts of two sets, or models, it is "
+    "active.",
+    "Welch’s test, test of four frequencies": "Where p comes from where only means, or only counts, are known: whether "
+    "means differ, or whether the share of prompts changed more on Target than on Control.",
     "Evidence": "A q of the question of at most 0.05, or what “q at most” says.",
     "Chance alone gives": "How many features the published rule would keep if Target and Control prompts were of one "
     "kind.",

@@ -51,14 +51,16 @@ def test_every_choice_carries_its_count(results):
 
 
 def test_title_table_and_axes_follow_the_question(results):
+    """The difference of two changes stood under the header of a plain change."""
     at = open_app(question="specific")
     assert title(at) == "What changed on Target more than on Control · Mean activation, Base → Instruct"
     shown = table_of(at).value.set_index(["token_type", "feature_id"])["effect"].to_dict()
     change = load(results).table(question="specific").set_index(["token_type", "feature_id"])["all_mean_specific"]
     assert {key: text.partition(" (")[0] for key, text in shown.items()} == change.map("{:+.0f}".format).to_dict()
     assert column(at, "effect") == (
-        "Change",
-        "Change of mean activation on Target more than on Control, with its 95 % interval.",
+        "Change vs Control",
+        "Change of mean activation on Target more than on Control: the change on Target minus that on Control, with "
+        "its 95 % interval.",
     )
     layout = figure(at)["layout"]
     assert layout["xaxis"]["title"]["text"] == "Mean activation: change on Control"

@@ -46,13 +46,14 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
     metric, labels = view.metric, view.labels
     base, chat = labels.base, labels.chat  # a column's name is plain text, its help is Markdown
     change = escape_markdown(f"{base} → {chat}")
-    effect = escape_markdown(labels.effect(effect_of(view.question, metric)))
+    effect = effect_of(view.question, metric)
+    change_header = labels.short_effect(effect) + (", pp" if effect.startswith("sparsity") else "")
+    headers = {"effect": change_header, "q": "q"}
     fitted = {
-        column: max(least, 18 + round(CHARACTER * max(map(len, rows.cells[column]), default=0)))
+        column: max(least, 18 + round(CHARACTER * max(map(len, [headers[column], *rows.cells[column]]))))
         for column, least in LEAST_WIDTHS.items()
     }
     rest = max(LEAST_EXPLANATION, size.width - sum(WIDTHS.values()) - sum(fitted.values()) - _SCROLLBAR)
-    unit = ", pp" if effect_of(view.question, metric).startswith("sparsity") else ""
 
     def name(column: str, text: str) -> str:
         arrow = "" if sort is None or sort.column != column else " ↓" if sort.falling else " ↑"
@@ -71,8 +72,10 @@ def describe_columns(view: View, rows: Rows, size: Size, sort: Sort | None) -> d
         "feature_id": whole("feature_id", "Feature", WIDTHS["feature_id"]),
         "mark": words("mark", "★", WIDTHS["mark"], "★ starred by you, in its details; ▸ shown below."),
         "token_type": words("token_type", "Position", WIDTHS["token_type"]),
-        "effect": words("effect", f"Change{unit}", fitted["effect"], f"{effect}, with its 95 % interval.", right=True),
-        "q": words("q", "q", fitted["q"], f"q of the question. {CAVEAT}", right=True),
+        "effect": words(
+            "effect", headers["effect"], fitted["effect"], escape_markdown(labels.explain_effect(effect)), right=True
+        ),
+        "q": words("q", headers["q"], fitted["q"], f"q of the question. {CAVEAT}", right=True),
         "explanation": words("explanation", "Explanation", rest),
         "neuronpedia_url": st.column_config.LinkColumn("Page", display_text="↗", width=50),
         "share": words("share", f"On {labels.target}", 120, f"Target prompts on which it is active: {change}."),
