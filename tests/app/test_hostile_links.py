@@ -7,7 +7,7 @@ import pytest
 from builders import make_explanations, make_source
 from conftest import SAE_FOLDER
 from dashboard import count, held, open_app, open_compare, rows, said, shown_of, title, warnings_of
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from featurediff import files
@@ -26,7 +26,7 @@ CHOICES = {
     "explanation_type": ("acts", "logits"),
 }
 SWITCHES = ("spread", "open", "evidence")
-NUMBERS = {"top": (1, 100), "alpha": (0, 1), "min_value": None, "min_target": (0, None), "max_control": (0, None)}
+NUMBERS = ("top", "alpha", "min_value", "min_target", "max_control")
 LABELS = ("base_label", "chat_label", "target_label", "control_label")
 TEXTS = ("search", "ids", "feature", *LABELS)
 FOREIGN = (
@@ -56,6 +56,7 @@ VALUES = st.one_of(
     st.sampled_from([value for options in CHOICES.values() for value in options]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),  # half a surrogate pair cannot come out of a URL
     st.floats().map(repr),
+    st.floats(0, 1).map(repr),
     st.integers().map(str),
 )
 NAMES = (*CHOICES, *SWITCHES, *NUMBERS, *TEXTS, *FOREIGN)
@@ -86,7 +87,7 @@ FUZZED = settings(
     deadline=None,
     derandomize=not MORE,
     database=None,
-    phases=[Phase.generate],
+    phases=[Phase.explicit, Phase.generate],
     report_multiple_bugs=False,
 )
 
@@ -123,7 +124,7 @@ def value_of(at, name):
 def is_used(at, name, value):
     """Whether a value of the link is what the session holds, for one that it can hold."""
     now = value_of(at, name)
-    if name in NUMBERS:
+    if name in (*NUMBERS, "max_q"):
         try:
             return now is not None and float(value) == now
         except ValueError:
@@ -178,7 +179,10 @@ def test_any_link_is_shown_or_said(tree, opened, link):
 
 @FUZZED
 @given(link=COMPARISONS)
+@example(link={"max_q": ["0.25", "0.1"], "min_target": ["2", "3"]})
+@example(link={"max_q": ["0"], "max_control": ["1e-2"]})
 def test_any_link_to_the_comparison_is_shown_or_said(tree, opened, link):
+    """A link whose `max_q` was used counted as one that failed, as a number was held against its text."""
     opened.clear()
     at = open_compare(**link)
     assert not at.exception
