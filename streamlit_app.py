@@ -199,13 +199,13 @@ with turn():
     say_dropped()
 
     with places.head:
-        show_faults()
         show_finding(opened, view, room)
     with places.chips:
         show_count(shown, opened)
         show_chips(view)
         show_groups(shown)
     with places.words:
+        show_faults()
         show_words_button()
     if not len(shown.passing):
         blocking = blocking_filter(kept, view.filters, view.metric, view.question)

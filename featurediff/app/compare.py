@@ -64,15 +64,15 @@ with turn():
         st.title(about, width="content", anchor=False)
         if any(source.is_synthetic for source in compared.sources):
             st.badge("synthetic demo data", icon=":material/science:", color="orange")
+        faults = st.container(width="content")  # filled at the end: choices of the link are held against what is shown
         show_words_button()
     st.markdown(f"**{escape_markdown(heading(asked.question, labels))}**")
     counted = what_is_kept(asked, thresholds, labels)
     st.caption(escape_markdown(f"Counted: {counted}. A feature counts once per position."))
-    warnings = st.container()  # filled at the end: some choices of the link are held against what is shown
     for broken in compared.faults:
         show_error(escape_markdown(f"{broken.name} cannot be shown."), DataError(broken.message))
     if not compared.sources:
-        with warnings:
+        with faults:
             show_faults()
         st.stop()
 
@@ -121,5 +121,5 @@ with turn():
 
     show_all_counts(tidy, rows, compared.short_names(), labels)
     st.caption(NOT_CORRECTED)
-    with warnings:
+    with faults:
         show_faults()

@@ -11,6 +11,7 @@ from featurediff.app.safe_text import escape_markdown
 from featurediff.app.session import session
 from featurediff.features.questions import is_tested
 from featurediff.labels import PROMPTS, SIDES
+from featurediff.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -129,9 +130,18 @@ def write_url(name: str, values: list[str]) -> None:
 
 
 def show_faults() -> None:
-    """Warn of everything in the link that is not used."""
-    for fault in session().url_faults:
-        st.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
+    """
+    Warn that parts of the link are not used, with a box that names each.
+
+    Warnings that take room of their own would push chart and table down.
+    """
+    faults = session().url_faults
+    if not faults:
+        return
+    label = f":orange[{plural(len(faults), 'fault')} in the link]"
+    with st.popover(label, icon=":material/link_off:", type="tertiary", help="What of the link is not used, and why."):
+        for fault in faults:
+            st.warning(escape_markdown(f"Not used: {fault}."), icon=":material/link_off:")
 
 
 def bad_numbers(bounds: Mapping[str, tuple[float, float]], whole: Collection[str] = ()) -> list[str]:

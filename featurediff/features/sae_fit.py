@@ -77,7 +77,7 @@ class SaeFit:
             known = bool(order.notna().any())
             chosen = rows.loc[[order.idxmin() if known else rows.index[0]]]
             which = f", the {'worst' if known else 'first'} of {len(rows)} positions"
-        named = f" (by its name {self.nominal_l0})" if self.nominal_l0 else ""
+        named = f" (by name {self.nominal_l0})" if self.nominal_l0 else ""
         unrecorded = _is_unrecorded(chosen)
         parts: list[str] = []
         for (at, row), is_short in zip(chosen.iterrows(), unrecorded, strict=True):

@@ -252,12 +252,19 @@ def describe_sample(results: Results, pairs: Pairs | None) -> str:
     differ = "; each model read its own response, so that the texts differ too" if own else ""
     if pairs is not None:
         return describe_pairs(pairs) + differ
-    parts = []
-    for prompts in PROMPTS:
-        base, chat = (results.of(side).metadata.num_prompts(prompts) for side in SIDES)
-        same = plural(base, f"{prompts} prompt")
-        parts.append(same if base == chat else f"{base} and {chat} {prompts} prompts")
-    return f"{' and '.join(parts)}; tests are unpaired{differ}"
+    sizes = [[results.of(side).metadata.num_prompts(prompts) for side in SIDES] for prompts in PROMPTS]
+    if all(base == chat for base, chat in sizes):
+        said = _sizes_in_words(sizes[0][0], sizes[1][0])
+    else:
+        said = " and ".join(
+            f"{base if base == chat else f'{base} and {chat}'} {prompts} prompts"
+            for prompts, (base, chat) in zip(PROMPTS, sizes, strict=True)
+        )
+    return f"{said}; unpaired tests{differ}"
+
+
+def _sizes_in_words(target: int, control: int) -> str:
+    return f"{target} target and {plural(control, 'control prompt')}"
 
 
 def describe_pairs(pairs: Pairs) -> str:
@@ -265,13 +272,14 @@ def describe_pairs(pairs: Pairs) -> str:
     parts, notes = [], []
     for prompts in PROMPTS:
         groups = pairs.num_groups(prompts)
-        parts.append(
-            plural(pairs.num_prompts(prompts), f"{prompts} prompt")
-            + ("" if groups is None else f" in {plural(groups, 'group')}")
-        )
+        written = plural(pairs.num_prompts(prompts), f"{prompts} prompt")
+        parts.append(written if groups is None else f"{written} in {plural(groups, 'group')}")
         if groups is not None and groups < FEWEST_GROUPS and prompts == "target":
             notes.append(f"fewer than {FEWEST_GROUPS} groups can show no change")
-    if pairs.groups["target"] is None and pairs.groups["control"] is None and pairs.alike:
+    is_grouped = any(groups is not None for groups in pairs.groups.values())
+    if not is_grouped:
+        parts = [_sizes_in_words(pairs.num_prompts("target"), pairs.num_prompts("control"))]
+    if not is_grouped and pairs.alike:
         notes.append(
             f"{pairs.alike} prompts are the same as another but for case, spaces and punctuation: say with `group` "
             "which belong together"

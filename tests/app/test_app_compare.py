@@ -259,6 +259,7 @@ def test_an_old_word_of_the_link_is_said_with_the_one_that_took_its_place(tree, 
 def test_a_word_that_only_the_other_page_knows_is_said():
     at = open_compare(chart="volcano", max_q="0.1")
     assert warnings_of(at) == ["Not used: chart=volcano, which only the dashboard knows."]
+    assert [block.proto.popover.label for block in at.get("popover")] == [":orange[1 fault in the link]"]
     assert at.session_state["max_q"] == 0.1
     assert warnings_of(open_app(among="significant")) == [
         "Not used: among=significant, which only the comparison knows."

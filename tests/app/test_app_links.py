@@ -100,6 +100,14 @@ def test_a_value_that_is_not_there_is_said_and_the_default_shown(name, value, fa
     assert warnings_of(at) == [f"Not used: {fault}."], "said once, and until it is settled"
 
 
+def test_faults_stand_in_a_box_beside_the_filters():
+    """A warning took room above the chart, so that chart and table stood 55 px lower."""
+    at = open_app(scale="log", metric="banana")
+    (box,) = [block for block in at.get("popover") if block.proto.popover.label == ":orange[2 faults in the link]"]
+    assert len(box.warning) == len(at.warning) == 2
+    assert not [block for block in open_app().get("popover") if "link" in block.proto.popover.label]
+
+
 def test_of_several_values_the_good_ones_are_used():
     at = open_app(token_types=["newline", "asst"], exclusivity=["base", "x" * 200])
     assert at.session_state["token_types"] == ["newline"]

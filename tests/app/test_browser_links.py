@@ -89,7 +89,7 @@ def test_link_shows_a_fresh_browser_the_same_view(new_screen):
     received = new_screen().open(screen.query())
     assert received.look() == sent
     assert received.query() == screen.query()
-    expect(received.page.get_by_test_id("stMain").get_by_test_id("stAlert")).to_have_count(0)
+    expect(received.page.get_by_role("button", name="in the link")).to_have_count(0)
     received.press("reset")
     assert received.detail() == sent["detail"]
     left = re.findall(r"(\w+)=", received.query())
@@ -107,14 +107,17 @@ def test_values_of_a_link_that_do_not_exist_are_said(screen):
         min_value="abc",
         scale="cubic",
     )
-    said = written(screen.page.get_by_test_id("stMain").get_by_test_id("stAlert"))
+    faults = screen.page.get_by_role("button", name="6 faults in the link")
+    faults.click()
+    said = written(screen.page.get_by_test_id("stPopoverBody").get_by_test_id("stAlert"))
     for value in ("metric=banana", "token_types=nope", "source=../../etc", "feature=99999999@model", "min_value=abc"):
         assert len([text for text in said if value in text]) == 1, value
     assert len(said) == 6
     assert screen.detail() is None
     assert screen.count() == 900
+    screen.page.keyboard.press("Escape")
     screen.press("reset")
-    expect(screen.page.get_by_test_id("stMain").get_by_test_id("stAlert")).to_have_count(0)
+    expect(faults).to_have_count(0)
     assert re.findall(r"(\w+)=", screen.query()) == ["source"]
 
 
@@ -141,6 +144,10 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
         feature=f"0@{HOSTILE_TYPE}",
         **words,
     )
+    screen.page.get_by_role("button", name="1 fault in the link").click()
+    (fault,) = written(screen.page.get_by_test_id("stPopoverBody").get_by_test_id("stAlert"))
+    assert f"token_types=no {HOSTILE_TYPE}"[:60] in fault
+    screen.page.keyboard.press("Escape")
     text = screen.text()
     heading = f"Active on {target} only"
     assert screen.title() == f"{heading} · {metric}, {base} → {chat}"
@@ -151,7 +158,6 @@ def test_hostile_words_are_shown_as_written(new_screen, site, tmp_path):
     ]
     for words_shown in (
         f"{metric}, {base} → {chat} · gemma · SAE 131k-l0-114 · residual stream after layer 20 · {HOSTILE_FOLDER}",
-        f"token_types=no {HOSTILE_TYPE}"[:60],
         f"Feature 0 at {HOSTILE_TYPE}",
         explanation(site),
     ):

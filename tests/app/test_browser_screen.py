@@ -114,6 +114,16 @@ def test_nothing_moves_chart_or_table_by_a_pixel(sized):
         assert sized.area() == pytest.approx(area, abs=0.5), what
 
 
+def test_a_faulty_link_moves_nothing(screen):
+    """Its warning pushed chart and table down by 55 px."""
+    screen.open()
+    before = places(screen)
+    screen.open(scale="log", metric="banana")
+    screen.page.get_by_role("button", name="2 faults in the link").click()
+    expect_whole_in_view(screen.page.get_by_text("Not used: scale=log is not one of auto, linear, sqrt, symlog."))
+    assert places(screen) == before
+
+
 # Wheel, box, sort
 
 

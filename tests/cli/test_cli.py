@@ -747,7 +747,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ["all_std", "divides by n − 1"],
         [
             "evidence",
-            "8 and 9 target prompts and 7 and 6 control prompts; tests are unpaired",
+            "8 and 9 target prompts and 7 and 6 control prompts; unpaired tests",
         ],
         ["inconsistent", "2 at model, 2 at newline"],
         ["explained", f"2 of 7 kept features ({SAE_FOLDER}.csv)"],
@@ -757,7 +757,7 @@ def test_check_says_what_is_there(source_dir, explanations_file):
         ],
         [
             "SAE",
-            "L0 3.5 and 3.8 on Target at model (by its name 114) · L0 3.5 and 3.8 at newline; SAE fit unknown",
+            "L0 3.5 and 3.8 on Target at model (by name 114) · L0 3.5 and 3.8 at newline; SAE fit unknown",
         ],
         [""],
         ["What each question finds, and how much of it would be there by chance"],
@@ -817,7 +817,7 @@ def test_check_names_pairs_groups_and_tests(tmp_path):
         ),
         (
             False,
-            "9 target prompts and 7 control prompts; 16 prompts are the same as another but for case, spaces and "
+            "9 target and 7 control prompts; 16 prompts are the same as another but for case, spaces and "
             "punctuation: say with `group` which belong together",
             "–",
             ["", "sign-flip", "exchange", "sign-flip, exchange"],

@@ -49,7 +49,7 @@ def test_l0_is_counted_and_what_is_not_said_is_unknown(tmp_path):
         ("newline", "control"),
     ]
     view = View(labels=LABELS, filters=Filters(token_types=("newline",)))
-    assert study.reading_in_words(view) == ("L0 3.5 and 3.8 on Target at newline (by its name 114); SAE fit unknown")
+    assert study.reading_in_words(view) == ("L0 3.5 and 3.8 on Target at newline (by name 114); SAE fit unknown")
 
 
 def test_what_is_not_recorded_at_one_position_is_said_of_it(tmp_path):

@@ -237,7 +237,7 @@ def test_more_prompts_than_are_tested_one_by_one(tmp_path):
     study = load(folder)
     activation_rows(study).to_parquet(folder / "activations.parquet", index=False)
     assert refused(study) == "`activations.parquet` is of 20,001 prompts, but at most 20,000 are tested one by one."
-    assert study.sample().startswith("19990 target prompts and 11 control prompts; ")
+    assert study.sample().startswith("19990 target and 11 control prompts; ")
 
 
 def test_counts_that_contradict(study):
@@ -364,8 +364,8 @@ def described(groups, alike=None):
 @pytest.mark.parametrize(
     ("target", "control", "alike", "said"),
     [
-        (None, None, None, "40 target prompts and 37 control prompts"),
-        (None, None, 0, "40 target prompts and 37 control prompts"),
+        (None, None, None, "40 target and 37 control prompts"),
+        (None, None, 0, "40 target and 37 control prompts"),
         (8, 7, 12, "40 target prompts in 8 groups and 37 control prompts in 7 groups"),
         (8, None, 3, "40 target prompts in 8 groups and 37 control prompts"),
         (6, 5, None, "40 target prompts in 6 groups and 37 control prompts in 5 groups"),
@@ -385,7 +385,7 @@ def described(groups, alike=None):
             None,
             None,
             12,
-            "40 target prompts and 37 control prompts; 12 prompts are the same as another but for case, spaces and "
+            "40 target and 37 control prompts; 12 prompts are the same as another but for case, spaces and "
             "punctuation: say with `group` which belong together",
         ),
     ],
@@ -411,13 +411,13 @@ def test_prompts_that_are_alike_are_counted(study):
 
 def test_sample_without_pairs(tmp_path):
     folder = make_source(tmp_path / "source")
-    unknown = "; tests are unpaired"
+    unknown = "; unpaired tests"
     assert load(folder).sample() == f"8 and 9 target prompts and 7 and 6 control prompts{unknown}"
     make_source(folder, num_target_prompts=9, num_control_prompts=7)
-    assert load(folder).sample() == f"9 target prompts and 7 control prompts{unknown}"
+    assert load(folder).sample() == f"9 target and 7 control prompts{unknown}"
     study = load(folder)
     activation_rows(study).to_parquet(folder / "activations.parquet", index=False)
-    assert load(folder).sample() == "9 target prompts and 7 control prompts"
+    assert load(folder).sample() == "9 target and 7 control prompts"
 
 
 def test_no_activations(tmp_path):

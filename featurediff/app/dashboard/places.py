@@ -29,7 +29,7 @@ class Places:
     """How many features are shown, and the filters that are on."""
 
     words: DeltaGenerator
-    """At the end of that row: what the words mean."""
+    """At the end of that row: what of the link is not used, and what the words mean."""
 
     kinds: DeltaGenerator
     """Above the chart: which chart it is."""
@@ -65,7 +65,7 @@ def lay_out_places(room: Room) -> Places:
         head = st.container(gap=None)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             chips = st.container(height=CHIPS, border=False, horizontal=True, vertical_alignment="center", gap="small")
-            words = st.container(width="content")
+            words = st.container(width="content", horizontal=True, vertical_alignment="center", gap="small")
         kinds = st.container() if room.width < ONE_ROW else None
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             kinds = kinds or st.container(width="content")
