@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import colorsys
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from featurediff.charts.colour import luminance
 from featurediff.charts.texts import text
@@ -53,6 +56,9 @@ LOOK = {
 GRID = "rgba(128, 128, 128, 0.22)"
 
 GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
+
+LETTER, BETWEEN, LABEL_HEIGHT = 6, 5, 13
+"""Pixels of a character of a tick's label, of the room between two, and of its height."""
 
 NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8, "align": "left"}
 """What an annotation inside a chart looks like."""
@@ -113,6 +119,44 @@ def value_axis(ends: tuple[float, float], name: str, scale: Scale | None) -> dic
             "ticktext": [f"{tick:.4g}".replace("-", "−") for tick in ticks],
         }
     return look
+
+
+def keep_apart(axis: dict[str, Any], pixels: float, *, upright: bool) -> dict[str, Any]:
+    """
+    Return an axis without the tick labels that would touch others; their lines stay.
+
+    Zero keeps its label. Where ticks are even, every second or third label and so on stays; else the short ones do
+    first, which are the round ones.
+
+    Parameters
+    ----------
+    axis : dict
+        From `value_axis`; one whose ticks Plotly chooses is left as it is.
+    pixels : float
+        Length of the axis.
+    upright : bool
+        Whether it is the y-axis, so that labels take their height of it, not their width.
+    """
+    if not axis.get("ticktext"):
+        return axis
+    low, high = axis["range"]
+    places, texts = np.array(axis["tickvals"]) / (high - low) * pixels, axis["ticktext"]
+    rooms = np.array([LABEL_HEIGHT if upright else LETTER * len(text) + BETWEEN for text in texts])
+
+    def fits(i: int, others: list[int]) -> bool:
+        return all(abs(places[i] - places[j]) >= (rooms[i] + rooms[j]) / 2 for j in others)
+
+    zero = int(np.abs(places).argmin())
+    steps = np.diff(places)
+    if np.allclose(steps, steps[:1]):
+        strides = (range(zero % step, len(texts), step) for step in range(1, len(texts) + 1))
+        kept = next(list(found) for found in strides if all(fits(i, [j]) for i, j in itertools.pairwise(found)))
+    else:
+        kept = []
+        for i in sorted(range(len(texts)), key=lambda i: (i != zero, len(texts[i].strip("−")), -abs(places[i]))):
+            if fits(i, kept):
+                kept.append(i)
+    return axis | {"ticktext": [text if i in kept else "" for i, text in enumerate(texts)]}
 
 
 def title(heading: str, caption: str) -> dict[str, object]:

@@ -21,6 +21,7 @@ from featurediff.charts.chart import Chart, ScatterChart, VolcanoChart, make_cha
 from featurediff.charts.crowd import MOST_POINTS, Crowd, catch, draw_crowd, find_crowd, say_crowd
 from featurediff.charts.point_labels import FONT, Rectangle, place_labels
 from featurediff.charts.points import EXPLAINED_POINTS, mark
+from featurediff.charts.style import keep_apart
 from featurediff.charts.texts import hover_texts
 from featurediff.charts.view import View
 from featurediff.features.evidence_columns import question_q
@@ -156,7 +157,8 @@ def draw(
         layout |= {"height": size.height, "margin": margins, "dragmode": "select", "modebar": {"orientation": "v"}}
     if not ranked:  # turned ticks and wider margins would make the plot smaller than it is packed for
         for axis, pixels in zip(("xaxis", "yaxis"), plot_of(size, square=view.chart == "scatter"), strict=True):
-            layout[axis] = name_axis(layout[axis], pixels)
+            named = name_axis(layout[axis], pixels)
+            layout[axis] = keep_apart(named, pixels, upright=axis == "yaxis")
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if crowd is not None and crowd.counts.any():
         drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
