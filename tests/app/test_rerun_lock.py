@@ -26,14 +26,7 @@ def source(monkeypatch, tmp_path):
 
 def is_free():
     """Whether another thread could have its turn now."""
-
-    def ask():
-        if found := rerun_lock._lock.acquire(blocking=False):
-            rerun_lock._lock.release()
-        return found
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(ask).result()
+    return rerun_lock._turns.is_free()
 
 
 def test_rerun_waits_for_the_one_before(monkeypatch):
@@ -54,24 +47,48 @@ def test_rerun_goes_ahead_when_the_one_before_never_ends(monkeypatch):
         assert count(pool.submit(open_app).result(timeout=60)) == "12 features"
 
 
+def test_turn_that_does_not_end_is_taken_away(monkeypatch):
+    """Each rerun waited a second, as long as one computed what chance keeps among 20 million activations."""
+    monkeypatch.setattr(rerun_lock, "PATIENCE", 0.1)
+    taken, ends = Event(), Event()
+
+    def take_over():
+        with turn():
+            taken.set()
+            assert ends.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        with turn():
+            other = pool.submit(take_over)
+            assert taken.wait(60)
+            monkeypatch.setattr(rerun_lock, "PATIENCE", 60)
+        assert not is_free(), "who lost the turn does not end that of another"
+        ends.set()
+        other.result(timeout=60)
+    assert is_free()
+
+
+def test_nobody_waits_for_a_turn_that_has_lasted_too_long(monkeypatch):
+    monkeypatch.setattr(rerun_lock, "PATIENCE", 0)
+    with ThreadPoolExecutor(1) as pool, turn():
+        assert is_free()
+        pool.submit(rerun_lock._turns.begin).result(timeout=60)
+        let_others()
+        monkeypatch.setattr(rerun_lock, "PATIENCE", 60)
+        assert not is_free(), "it is the other thread's"
+        pool.submit(rerun_lock._turns.end).result(timeout=60)
+        assert is_free()
+
+
 def test_part_of_a_rerun_does_not_wait_once_more(monkeypatch):
     """A rerun that went ahead without its turn waited as long again for the part that a pick runs."""
     monkeypatch.setattr(rerun_lock, "PATIENCE", 0.2)
-    waits = []
-    lock = rerun_lock._lock
-
-    class Counted:
-        def acquire(self, **how):
-            waits.append(how)
-            return lock.acquire(**how)
-
-        def release(self):
-            lock.release()
-
-    monkeypatch.setattr(rerun_lock, "_lock", Counted())
+    begun = []
+    begin = rerun_lock._turns.begin
+    monkeypatch.setattr(rerun_lock._turns, "begin", lambda: begun.append(None) or begin())
     with ThreadPoolExecutor(1) as pool, turn():
         assert not pool.submit(open_app).result(timeout=60).exception
-    assert waits == [{"timeout": 0.2}] * 2, "of the test itself, and of the app"
+    assert len(begun) == 2, "of the test itself, and of the app"
     assert is_free()
 
 
