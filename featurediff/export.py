@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from featurediff.charts.plotly_json import to_json
+from featurediff.charts.style import MINUS_SIGNS
 from featurediff.charts.view import View, caption, heading
 from featurediff.csv_files import to_csv
 from featurediff.features.evidence import CAVEAT
@@ -19,7 +20,7 @@ from featurediff.features.table import with_difference
 from featurediff.labels import test_in_words
 from featurediff.study import Study
 from featurediff.version import package_version
-from featurediff.wording import legible
+from featurediff.wording import legible, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +43,20 @@ document.getElementById("chart").on("plotly_click", (event) => {
 });
 """
 
+_MINUSES = (
+    MINUS_SIGNS
+    + """new MutationObserver(() => {
+  const chart = document.getElementById("chart");
+  if (chart.querySelector(".hoverlayer")) writeMinuses(chart);
+}).observe(document.getElementById("chart"), { childList: true, subtree: true });
+"""
+)
+
 _PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
 _CHART = b"""
 <div id="chart" class="plotly-graph-div" style="height: %b"></div>
 <script>
-Plotly.newPlot("chart", %b, %b, %b);%b</script>"""
+Plotly.newPlot("chart", %b, %b, %b);%b%b</script>"""
 
 WITHOUT_CDN = """
 <p id="no-plotly" hidden>Nothing can be drawn: this page fetches plotly.js from cdn.plot.ly, which cannot be reached.
@@ -153,7 +163,9 @@ def _tests(study: Study, view: View) -> str:
     tests = {tested.tested.test for (name, _), tested in study.changes(view.family).effects.items() if name == effect}
     names = ", ".join(map(test_in_words, sorted(tests - {""}))) or "none, as the files hold no standard deviations"
     whole = "all positions" if view.family == "source" else "each position"
-    return f"{effect}: {names}; q ≤ {view.alpha:g}; corrected for the features of {whole}, not for several questions"
+    return (
+        f"{effect}: {names}; q ≤ {number(view.alpha)}; corrected for the features of {whole}, not for several questions"
+    )
 
 
 def csv_text(table: pd.DataFrame, metric: str) -> str:
@@ -199,7 +211,7 @@ def html_page(
     data, layout, config = (to_json(part).replace(b"<", b"\\u003c") for part in parts)  # no text ends a script
     high = drawing["layout"].get("height")  # a ranking is as high as its rows need, and the footer comes after it
     height = f"{high:g}px" if high else "min(820px, 88vh)"
-    chart = _CHART % (height.encode(), data, layout, config, click.encode())
+    chart = _CHART % (height.encode(), data, layout, config, click.encode(), _MINUSES.encode())
     said = f'<h1 class="lead">{html.escape(lead)}</h1>' if lead else ""
     end = legible(bottom if offline else WITHOUT_CDN + bottom)
     return b"".join((legible(top + said).encode(), _library(offline=offline), chart, end.encode()))

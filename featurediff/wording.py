@@ -65,23 +65,45 @@ _LINES = (0.1, 0.05, 0.01, 0.001)
 """Usual thresholds: a number above one of them is never rounded down to it."""
 
 
-def p_text(value: float) -> str:
+def number(value: float, digits: int = 6) -> str:
     """
-    Write a p or q with two digits, or with more to keep it on its side of 0.05 and the like; "–" for NaN.
+    Write a number with so many digits at most; "–" for NaN.
 
-    Below 0.000001 it has an exponent, as in the hover text of charts: 1.2e-7.
+    Below 0.000001 it has an exponent, as in the hover text of charts: 1.2e−7.
     """
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else f"{value}".replace("-", "−")
+    return _as_on_the_screen(f"{value + 0.0:.{digits}g}")
+
+
+def p_text(value: float) -> str:
+    """Write a p or q as `number` does: with two digits, or with more to keep it on its side of 0.05 and the like."""
     return "–" if math.isnan(value) else _p_text(value)
+
+
+def cut_p(value: float) -> float:
+    """Return a p or q rounded as `p_text` writes it; NaN stays."""
+    return value if math.isnan(value) else float(_p_digits(value))
 
 
 @lru_cache(maxsize=2**14)  # counts give few different values, and a table has thousands of cells
 def _p_text(value: float) -> str:
+    return _as_on_the_screen(_p_digits(value))
+
+
+def _p_digits(value: float) -> str:
     for digits in range(2, 18):
         text = f"{value:.{digits}g}"
         if all((float(text) <= line) == (value <= line) for line in _LINES):
             break
+    return text
+
+
+def _as_on_the_screen(text: str) -> str:
+    """Return a number, given as Python writes it, without an exponent unless it is tiny, and with minus signs."""
     mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent and int(exponent) < -6 else format(Decimal(text), "f")
+    is_tiny = exponent and int(exponent) < -6
+    return (f"{mantissa}e{int(exponent)}" if is_tiny else format(Decimal(text), "f")).replace("-", "−")
 
 
 def percent(share: float) -> str:

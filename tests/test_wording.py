@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurediff.wording import decimals_for, in_column, p_text, percent, rounded, signed, visible
+from featurediff.wording import cut_p, decimals_for, in_column, number, p_text, percent, rounded, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -12,20 +12,37 @@ from featurediff.wording import decimals_for, in_column, p_text, percent, rounde
     [
         (0.0504, "0.0504"), (0.05, "0.05"), (0.04999, "0.05"), (0.0500001, "0.0500001"), (0.012, "0.012"),
         (0.01004, "0.01004"), (0.1004, "0.1004"), (0.996, "1"), (1.0, "1"), (0.000123, "0.00012"),
-        (0.0000152, "0.000015"), (0.00001, "0.00001"), (0.000001, "0.000001"), (1.23e-7, "1.2e-7"), (1e-21, "1e-21"),
+        (0.0000152, "0.000015"), (0.00001, "0.00001"), (0.000001, "0.000001"), (1.23e-7, "1.2e−7"), (1e-21, "1e−21"),
         (0.0, "0"), (math.nan, "–"),
     ],
 )  # fmt: skip
 def test_p_by_hand(value, text):
-    """0.0504 was written as 0.05, which is significant."""
+    """0.0504 was written as 0.05, which is significant; an exponent had a hyphen for its minus sign."""
     assert p_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.05, 6, "0.05"), (-2.5, 4, "−2.5"), (1234567.0, 4, "1235000"), (0.00001, 6, "0.00001"), (-0.0, 6, "0"),
+        (1.23e-7, 2, "1.2e−7"), (-1e-9, 6, "−1e−9"), (math.nan, 6, "–"), (-math.inf, 6, "−inf"),
+    ],
+)  # fmt: skip
+def test_number_by_hand(value, digits, text):
+    assert number(value, digits) == text
+
+
+def test_cut_p_is_the_number_that_is_written():
+    assert cut_p(0.05044) == 0.0504
+    assert cut_p(1.23e-7) == 1.2e-7
+    assert math.isnan(cut_p(math.nan))
 
 
 @given(st.floats(0, 1))
 def test_p_never_crosses_a_line(value):
     for line in (0.1, 0.05, 0.01, 0.001):
-        assert (float(p_text(value)) <= line) == (value <= line)
-    assert float(p_text(value)) == pytest.approx(value, rel=0.051)
+        assert (cut_p(value) <= line) == (value <= line)
+    assert cut_p(value) == pytest.approx(value, rel=0.051)
 
 
 @pytest.mark.parametrize(

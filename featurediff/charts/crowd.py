@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from featurediff.wording import number
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -112,7 +114,7 @@ def draw_crowd(crowd: Crowd) -> dict[str, object]:
 
 def say_crowd(crowd: Crowd, alpha: float) -> dict[str, object]:
     """Return the annotation that says what the density shows, above the plot and the name of a gutter."""
-    which = f", {crowd.sure:,} of them with q ≤ {alpha:g}" if crowd.sure else f" with q > {alpha:g}"
+    which = f", {crowd.sure:,} of them with q ≤ {number(alpha)}" if crowd.sure else f" with q > {number(alpha)}"
     return {
         "text": f"grey: {crowd.counts.sum():,} features{which}, too close to tell apart",
         "xref": "paper",

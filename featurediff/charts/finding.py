@@ -9,7 +9,7 @@ import numpy as np
 from featurediff.features.evidence_columns import changes_more_on, goes_against, is_among
 from featurediff.features.questions import effect_of
 from featurediff.features.thresholds import Thresholds
-from featurediff.wording import counted
+from featurediff.wording import counted, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,12 +98,12 @@ def finding(
         nothing = f"What changed {where} cannot be tested: the files hold no means with standard deviations."
         return f"{nothing} {_published(published, view, chance)}"
     if not found.kept:
-        nothing = f"No feature changed {where} (q ≤ {view.alpha:g}; {tested:,} tested)."
+        nothing = f"No feature changed {where} (q ≤ {number(view.alpha)}; {tested:,} tested)."
         return f"{nothing} {_published(published, view, chance)}"
     if view.question == "specific" and found.kept > found.target_up + found.target_down:
         changed = f"{features} changed by different amounts on {words.target} and on {words.control}"
-        return f"{changed} (q ≤ {view.alpha:g}): {_by_place(found, view)}. {_published(published, view, chance)}"
-    changed = f"{features} changed {where} (q ≤ {view.alpha:g}), {found.up:,} up and {found.down:,} down."
+        return f"{changed} (q ≤ {number(view.alpha)}): {_by_place(found, view)}. {_published(published, view, chance)}"
+    changed = f"{features} changed {where} (q ≤ {number(view.alpha)}), {found.up:,} up and {found.down:,} down."
     return f"{changed} {_published(published, view, chance)}"
 
 

@@ -16,7 +16,7 @@ from featurediff.features.evidence_columns import changes_on_control, goes_again
 from featurediff.features.questions import Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Labels, test_in_words
 from featurediff.sources.origin import Origin
-from featurediff.wording import p_text
+from featurediff.wording import cut_p
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -207,8 +207,7 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], e
 def cut(q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return q as `wording.p_text` writes them: rounded, but not across 0.05 and the like."""
     values, which = np.unique(q, return_inverse=True)
-    written = [np.nan if np.isnan(value) else float(p_text(value)) for value in values.tolist()]
-    return np.array(written, dtype=np.float64)[which]
+    return np.array([cut_p(value) for value in values.tolist()], dtype=np.float64)[which]
 
 
 def _hover(

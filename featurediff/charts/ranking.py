@@ -15,11 +15,12 @@ from featurediff.charts.points import (
     evidence_lines,
     value_lines,
 )
-from featurediff.charts.style import GRID, LOOK, colours, hover_label, title
+from featurediff.charts.style import EXPONENT, GRID, LOOK, colours, hover_label, title
 from featurediff.charts.texts import shorten, text, wrap
 from featurediff.charts.view import View, caption, heading
 from featurediff.features.questions import effect_of, is_tested
 from featurediff.sources.origin import Origin
+from featurediff.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,6 +216,7 @@ def _axes(ranked: pd.DataFrame, at: NDArray[np.float64], view: View) -> dict[str
             "zeroline": True,
             "zerolinecolor": "gray",
             "zerolinewidth": 1.5,
+            **EXPONENT,
         },
         "xaxis2": {"overlaying": "x", "range": [0, 1], "fixedrange": True, "visible": False},
         "yaxis": {
@@ -233,7 +235,7 @@ def _name_effect(view: View, labels: Labels, *, has_hollow: bool) -> str:
     models = f"({labels.chat} − {labels.base})"
     if is_tested(view.metric):
         effect = labels.effect(effect_of(view.question, view.metric))
-        return f"{effect} {models}, 95 % interval" + f"; hollow: q > {view.alpha:g}" * has_hollow
+        return f"{effect} {models}, 95 % interval" + f"; hollow: q > {number(view.alpha)}" * has_hollow
     name = labels.metric(view.metric)
     where = f" on {labels.target}" if view.metric.startswith("target") else ""
     return f"Change of {name[:1].lower()}{name[1:]}{where} {models}, which nothing tests"

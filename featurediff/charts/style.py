@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import colorsys
 import itertools
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featurediff.charts.colour import luminance
 from featurediff.charts.texts import text
+from featurediff.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +55,18 @@ LOOK = {
 }
 """What our charts show of the template `plotly_white`; the rest, as of maps, takes a third of a draw."""
 
+EXPONENT = {"exponentformat": "e", "minexponent": 6}
+"""How Plotly writes the numbers of an axis for which it chooses the ticks: as `wording.number` does."""
+
 GRID = "rgba(128, 128, 128, 0.22)"
 
 GUTTER_FILL = "rgba(128, 128, 128, 0.12)"
 
 LETTER, BETWEEN, LABEL_HEIGHT = 6, 5, 13
 """Pixels of a character of a tick's label, of the room between two, and of its height."""
+
+MINUS_SIGNS = (files("featurediff.charts") / "minus_signs.js").read_text("utf-8")
+"""A script for the browser: `writeMinuses` puts minus signs into a chart's hover text."""
 
 NOTE = {"showarrow": False, "font": {"size": 11}, "opacity": 0.8, "align": "left"}
 """What an annotation inside a chart looks like."""
@@ -110,13 +118,14 @@ def value_axis(ends: tuple[float, float], name: str, scale: Scale | None) -> dic
         "showgrid": True,
         "gridcolor": GRID,
         "zeroline": False,
+        **EXPONENT,
     }
     if scale:
         ticks = scale.ticks()
         look |= {
             "tickmode": "array",
             "tickvals": scale.place(ticks).tolist(),
-            "ticktext": [f"{tick:.4g}".replace("-", "−") for tick in ticks],
+            "ticktext": [number(tick, 4) for tick in ticks.tolist()],
         }
     return look
 

@@ -14,7 +14,7 @@ from featurediff.features.questions import QUESTIONS, Asked, Family, Question, i
 from featurediff.features.ranked import TOP
 from featurediff.features.thresholds import Thresholds
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.wording import listed, plural, quoted, visible
+from featurediff.wording import listed, number, plural, quoted, visible
 
 if TYPE_CHECKING:
     from featurediff.sources.origin import Origin
@@ -88,8 +88,9 @@ class View:
             "token_types": on.token_types and f"position {', '.join(map(visible, on.token_types))}",
             "exclusivity": on.exclusivity and f"exclusive in {', '.join(map(self.labels.models, on.exclusivity))}",
             "consistency": on.consistency != "all" and f"{on.consistency} only",
-            "min_value": on.min_value is not None and f"{self.labels.metric(self.metric)} at least {on.min_value:g}",
-            "max_q": on.max_q is not None and f"q at most {on.max_q:g}",
+            "min_value": on.min_value is not None
+            and f"{self.labels.metric(self.metric)} at least {number(on.min_value)}",
+            "max_q": on.max_q is not None and f"q at most {number(on.max_q)}",
             "search": on.search
             and f"{'id or explanation has' if on.searched_ids else 'explanation contains'} “{on.search}”",
             "ids": on.ids and f"{plural(len(on.ids), 'feature id')}",
@@ -162,8 +163,8 @@ def nothing_kept(view: View) -> str:
     """Say in words that a view's question keeps no feature."""
     return {
         "exclusive": f"no feature is exclusive, that is {view.rule()}",
-        "changed": f"no feature changed on {view.labels.target} prompts (q at most {view.alpha:g})",
+        "changed": f"no feature changed on {view.labels.target} prompts (q at most {number(view.alpha)})",
         "specific": f"no feature changed on {view.labels.target} prompts otherwise than on {view.labels.control} "
-        f"prompts (q at most {view.alpha:g})",
+        f"prompts (q at most {number(view.alpha)})",
         "any": "no question keeps a feature",
     }[view.question]

@@ -15,6 +15,7 @@ from featurediff.features.questions import effect_of
 from featurediff.features.ranked import change_of
 from featurediff.labels import test_in_words
 from featurediff.sources.origin import Origin
+from featurediff.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def _lines(places: Places, alpha: float) -> tuple[list[dict[str, object]], list[
         {"type": "line", "layer": "below", "yref": "y domain", "y0": 0, "y1": 1, "x0": 0, "x1": 0, "line": thin},
     ]
     right = NOTE | {"xref": "x domain", "x": 1, "xanchor": "right", "yanchor": "bottom"}
-    notes = [right | {"text": f"q = {alpha:g}", "y": threshold}]
+    notes = [right | {"text": f"q = {number(alpha)}", "y": threshold}]
     if places.gutter:
         lower, upper = places.gutter
         shapes.append(wide | {"type": "rect", "line": {"width": 0}, "fillcolor": GUTTER_FILL, "y0": lower, "y1": upper})

@@ -26,6 +26,7 @@ from featurediff.features.evidence import ALPHA, CAVEAT, NOT_CORRECTED
 from featurediff.features.questions import QUESTIONS, Asked, Family, Question
 from featurediff.files import write_whole
 from featurediff.labels import Labels
+from featurediff.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,7 +146,7 @@ def _remark(sources: Sequence[Summary], thresholds: Thresholds, asked: Asked, qu
     labels = Labels()
     for one in [question] if question else QUESTIONS:
         said = f"{one}: {what_is_kept(Asked(one, asked.metric, asked.alpha), thresholds, labels)}"
-        arrow = f"; kept → with evidence, that is q at most {asked.alpha:g}" * (one == "exclusive")
+        arrow = f"; kept → with evidence, that is q at most {number(asked.alpha)}" * (one == "exclusive")
         out.print(printable(f"{said}{arrow}."))
     out.print(printable(f"{CAVEAT} {NOT_CORRECTED}"))
     for said in (

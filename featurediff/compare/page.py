@@ -27,7 +27,7 @@ from featurediff.compare.words import HOW_TO_READ_CELLS, how_to_read, unequal_pr
 from featurediff.export import PLOT_CONFIG, WITHOUT_CDN, Provenance, whole_page
 from featurediff.features.evidence import NOT_CORRECTED
 from featurediff.labels import Labels
-from featurediff.wording import percent, plural
+from featurediff.wording import number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,7 +108,7 @@ def _facts(
     """Yield where the numbers come from."""
     yield "Question", asked.question
     yield "Exclusive means", View(thresholds=thresholds).rule()
-    yield "Evidence means", f"q at most {asked.alpha:g}"
+    yield "Evidence means", f"q at most {number(asked.alpha)}"
     yield "Metric", asked.metric
     yield "Corrected for the features of", "all positions" if family == "source" else "each position"
     for source in sources:

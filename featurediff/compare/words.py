@@ -8,6 +8,7 @@ from featurediff.charts.view import View
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.questions import quantity_of
 from featurediff.labels import PROMPTS, SIDES, Labels
+from featurediff.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +38,10 @@ def what_is_kept(asked: Asked, thresholds: Thresholds, labels: Labels) -> str:
     change = f"features whose {quantity} changed from {words.base} to {words.chat} on {words.target} prompts"
     return {
         "exclusive": f"features that are {View(thresholds=thresholds, labels=labels).rule()}",
-        "changed": f"{change} (q at most {asked.alpha:g})",
-        "specific": f"{change} otherwise than on {words.control} prompts (q at most {asked.alpha:g})",
+        "changed": f"{change} (q at most {number(asked.alpha)})",
+        "specific": f"{change} otherwise than on {words.control} prompts (q at most {number(asked.alpha)})",
         "any": "features that are kept by the published rule, or whose mean activation or activation frequency "
-        f"changed (q at most {asked.alpha:g}); nothing corrects for asking several questions",
+        f"changed (q at most {number(asked.alpha)}); nothing corrects for asking several questions",
     }[asked.question]
 
 
@@ -49,9 +50,8 @@ def how_to_read(asked: Asked) -> str:
     if asked.question in ("changed", "specific"):
         return f"The share is of the features that were tested at the position. {CAVEAT}"
     where = f" for target over control {_ENOUGH}" if asked.question == "exclusive" else " of any of the tests"
-    return (
-        f"Pale or dotted: kept. Solid: those of them with evidence, that is q at most {asked.alpha:g}{where}. {CAVEAT}"
-    )
+    evidence = f"evidence, that is q at most {number(asked.alpha)}{where}"
+    return f"Pale or dotted: kept. Solid: those of them with {evidence}. {CAVEAT}"
 
 
 def what_is_shared(shown: Asked, asked: Asked, labels: Labels) -> str:
@@ -70,7 +70,7 @@ def what_is_shared(shown: Asked, asked: Asked, labels: Labels) -> str:
         why = "not every source has tests of base and chat on the same prompts (activations.parquet)"
         return f"Features that the published rule keeps {at}, as {why}."
     than = f" more than on {labels.control}" * (shown.question == "specific")
-    said = f"Features that changed on {labels.target}{than} {at} (q at most {shown.alpha:g})"
+    said = f"Features that changed on {labels.target}{than} {at} (q at most {number(shown.alpha)})"
     many = "; of those that the published rule keeps, many are there by chance" * (asked.question != shown.question)
     return f"{said}{many}."
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from featurediff.features.by_chance import rule
 from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.labels import PROMPTS, SIDES
+from featurediff.wording import number
 
 if TYPE_CHECKING:
     from featurediff.features.by_chance import Rule
@@ -153,9 +152,8 @@ def _keeps(limits: Rule, rate: float) -> float:
 
 
 def _number(chance: float) -> str:
-    """Write a probability with two digits, without an exponent where it is not tiny."""
-    written = f"{chance:.3g}" if chance > 0.99 else f"{chance:.2g}"
-    return np.format_float_positional(float(written), trim="-") if chance > TINY else written
+    """Write a probability with two digits, or with three near 1."""
+    return number(chance, 3 if chance > 0.99 else 2)
 
 
 def _percent(share: float) -> str:

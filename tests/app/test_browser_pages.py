@@ -1,6 +1,7 @@
 """What a click leads to: the page of the very point in a large pile, and files that hold what is shown."""
 
 import random
+import re
 from math import dist
 
 import numpy as np
@@ -159,3 +160,23 @@ def test_downloads_hold_what_is_shown(new_screen, site, tmp_path):
     with saved.page.context.expect_page() as opening:
         saved.click(key)
     opening.value.wait_for_url(f"{site.url}/page/{key[1]}")
+
+
+def test_minus_signs_stand_in_the_hover_text_of_an_exported_page(new_screen, tmp_path):
+    """Only the dashboard put them there: on a page, and in an exponent, stood a hyphen."""
+    screen, saved = new_screen(), new_screen()
+    screen.open(chart="ranking", question="changed")
+    saved.open_file(screen.download("HTML", tmp_path))
+    said = saved.page.evaluate("""async () => {
+      const chart = document.querySelector('.js-plotly-plot'), said = [];
+      for (const [curveNumber, trace] of chart._fullData.entries())
+        for (const pointNumber of trace.customdata ? Array.from(trace.x.keys()) : []) {
+          Plotly.Fx.hover(chart, [{curveNumber, pointNumber}]);
+          await new Promise((done) => setTimeout(done, 50));
+          said.push(chart.querySelector('.hoverlayer').textContent);
+        }
+      return said;
+    }""")
+    assert any(re.search(r"Difference: −\d", text) for text in said)
+    assert any(re.search(r"q = [\d.]+e−\d", text) for text in said)
+    assert not [text for text in said if re.search(r"[:(e] ?-\d", text.partition(" exclusive")[0])]

@@ -66,6 +66,7 @@ def test_wheel_holds_the_script_and_all_that_is_not_code(wheel):
         "featurediff/app/static/browser.js",
         "featurediff/app/static/chart_link.js",
         "featurediff/app/static/icon.png",
+        "featurediff/charts/minus_signs.js",
         "featurediff/meaning/LICENSE-sae-lens",
         "featurediff/meaning/neuronpedia.tsv",
     } < set(names)

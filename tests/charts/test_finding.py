@@ -71,7 +71,7 @@ def test_nothing_found_says_how_many_were_tested(source_dir):
         int(np.isfinite(study.changes().effects["all_mean_specific", name].tested.p).sum())
         for name in study.results.token_types
     )
-    assert study.finding(view) == f"No feature changed on Self more than on Other (q ≤ 1e-09; {tested} tested). {RULE}"
+    assert study.finding(view) == f"No feature changed on Self more than on Other (q ≤ 1e−9; {tested} tested). {RULE}"
 
 
 def test_without_standard_deviations_the_mean_cannot_be_tested(tmp_path):

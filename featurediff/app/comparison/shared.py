@@ -20,7 +20,7 @@ from featurediff.compare.words import what_is_shared
 from featurediff.csv_files import to_csv
 from featurediff.features.questions import Asked
 from featurediff.labels import EXCLUSIVE
-from featurediff.wording import counted, plural
+from featurediff.wording import counted, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +150,7 @@ def resolve(among: str, group: Sequence[Summary], asked: Asked, labels: Labels) 
     if not all(source.answers("any") for source in group):
         return published, "Features that the published rule keeps, until all sources of this SAE are tested."
     if among == "significant":
-        return published, f"Features that the published rule keeps, with evidence (q at most {asked.alpha:g})."
+        return published, f"Features that the published rule keeps, with evidence (q at most {number(asked.alpha)})."
     if among == "auto":
         shown = asked_of_overlap(group, asked)
         return shown, what_is_shared(shown, asked, labels)

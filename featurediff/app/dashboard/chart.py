@@ -28,6 +28,7 @@ from featurediff.app.sources import STATIC
 from featurediff.charts.chart import RankingChart
 from featurediff.charts.crowd import MOST_POINTS
 from featurediff.charts.ranking import row_places
+from featurediff.charts.style import MINUS_SIGNS
 from featurediff.charts.texts import shorten
 from featurediff.charts.view import View, heading
 from featurediff.features.listing import order_by_evidence
@@ -43,7 +44,7 @@ WORDS = 22
 
 LINK = st.components.v2.component(
     "featurediff_chart_link",
-    js="".join((STATIC / name).read_text("utf-8") for name in ("chart_points.js", "chart_link.js")),
+    js=MINUS_SIGNS + "".join((STATIC / name).read_text("utf-8") for name in ("chart_points.js", "chart_link.js")),
 )
 
 

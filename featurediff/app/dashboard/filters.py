@@ -14,7 +14,7 @@ from featurediff.charts.style import colours
 from featurediff.features.evidence import CAVEAT
 from featurediff.features.filters import Consistency, Filters, read_ids
 from featurediff.labels import EXCLUSIVITIES, Labels
-from featurediff.wording import quoted, visible
+from featurediff.wording import number, quoted, visible
 
 if TYPE_CHECKING:
     from featurediff.app.dashboard.kept import KeptCounts
@@ -62,7 +62,7 @@ def choose_legend(view: View, counts: KeptCounts, token_types: tuple[str, ...]) 
         f"Only what has evidence ({counts.significant:,})",
         key="evidence",
         bind="query-params",
-        help=f"Only features whose q for the question is at most {view.alpha:g}. {CAVEAT}",
+        help=f"Only features whose q for the question is at most {number(view.alpha)}. {CAVEAT}",
     )
     return Filters(
         choose_positions(token_types, counts),

@@ -106,14 +106,6 @@ function onDrawn() {
   placeRing();
 }
 
-// Where a hover text has a format of its own, Plotly writes a hyphen for the minus sign that stands everywhere else.
-function writeMinuses() {
-  const layer = document.createNodeIterator(state.chart.querySelector(".hoverlayer"), NodeFilter.SHOW_TEXT);
-  for (let node = layer.nextNode(); node; node = layer.nextNode()) {
-    node.data = node.data.replace(/(: |\(| to )-(?=\d)/g, "$1−");
-  }
-}
-
 // The table takes no orders before it is drawn: the app waits for that to scroll it to the picked feature of a link.
 function awaitTable() {
   if (!state.data.awaited || !document.querySelector("[class*=st-key-table_] canvas")) return;
@@ -144,7 +136,7 @@ function attach() {
   found.addEventListener("click", onCamera, true);
   found.addEventListener("wheel", onWheel, true);
   onDrawn();
-  writeMinuses();
+  writeMinuses(found);
   awaitTable();
 }
 
