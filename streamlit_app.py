@@ -12,7 +12,7 @@ from featurediff.app.dashboard.about import show_about
 from featurediff.app.dashboard.chart import leave_box, show_chart, take_box
 from featurediff.app.dashboard.chips import show_chips, show_count, show_groups
 from featurediff.app.dashboard.downloads import show_downloads
-from featurediff.app.dashboard.events import follow_link, forget, say_dropped, write_picked
+from featurediff.app.dashboard.events import follow_link, forget, say_dropped, settle_sort, write_picked
 from featurediff.app.dashboard.findings import PATIENCE, UNTESTED, show_finding, wait_for_tests
 from featurediff.app.dashboard.kept import count_kept, count_questions, kept_features
 from featurediff.app.dashboard.opened import Opened, are_tested, let_read, parse_study, read_study, refer, start_tests
@@ -195,6 +195,7 @@ with turn():
         if token_type not in results.token_types or feature_id >= results.num_features:
             here.url_faults.append(f"feature={feature_id}@{token_type[:60]} is not in this source")
             here.picked = None
+    settle_sort(shown, view)
     write_picked()
     say_dropped()
 

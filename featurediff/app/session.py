@@ -106,7 +106,10 @@ class Session:
     """Whether the table shall be scrolled to the picked feature: not after a click in it, nor after a sort."""
 
     sort: Sort | None = None
-    """What the table is sorted by; None for the order of evidence."""
+    """What the table is sorted by; None for the order of evidence. It is in the URL too."""
+
+    asked_sort: str = ""
+    """What the link says that the table is sorted by, until it is known whether the table has that column."""
 
     room: Room | None = None
     """How much room the page has; None until the browser has said so."""

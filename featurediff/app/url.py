@@ -27,7 +27,20 @@ MOST_LABEL = 40
 _IN_BOTH = {*LABELS, "token_types", "unit", "min_target", "max_control", "question", "metric", "family"}
 WORDS = {
     DASHBOARD: _IN_BOTH
-    | {"source", "feature", "chart", "top", "by_share", "alpha", "scale", "spread", "open", "labelled", "evidence"}
+    | {
+        "source",
+        "feature",
+        "chart",
+        "top",
+        "by_share",
+        "alpha",
+        "scale",
+        "spread",
+        "open",
+        "labelled",
+        "evidence",
+        "sort",
+    }
     | {"exclusivity", "consistency", "search", "ids", "min_value", "explanation_type", "by"},
     COMPARISON: _IN_BOTH | {"max_q", "sources", "sae", "among", "first", "second"},
 }

@@ -18,6 +18,7 @@ from dashboard import (
     held,
     help_of_count,
     legend,
+    link,
     open_app,
     open_share,
     remove_chip,
@@ -108,6 +109,36 @@ def test_a_click_on_a_header_sorts_and_the_next_one_the_other_way(results, name,
         assert not at.exception
         assert rows(at) == in_order(study, name, falling=falling)
         assert column(at, name)[0] == f"{called} {'↓' if falling else '↑'}"
+
+
+@pytest.mark.parametrize(("word", "falling"), [("feature_id", False), ("-feature_id", True), ("-effect", True)])
+def test_a_link_carries_the_sort(results, word, falling):
+    """After a reload the table stood in its first order."""
+    at = open_app(sort=word)
+    assert not at.warning
+    assert rows(at) == in_order(load(results), word.removeprefix("-"), falling=falling)
+    assert link(at)["sort"] == [word]
+    click_header(at, word.removeprefix("-"))
+    opposite = word.removeprefix("-") if falling else f"-{word}"
+    assert link(at)["sort"] == [opposite]
+    assert rows(open_app(sort=opposite)) == rows(at)
+
+
+@pytest.mark.parametrize("word", ["banana", "--q", "base_target_max", "neuronpedia_url", "carries"])
+def test_a_sort_that_the_table_does_not_have_is_said(word):
+    at = open_app(sort=word)
+    (said_of_it,) = warnings_of(at)
+    assert said_of_it.replace("\u2060", "") == f"Not used: sort={word} is not a column of this table."
+    assert rows(at) == rows(open_app())
+    assert "sort" not in link(at)
+
+
+def test_a_sort_goes_with_the_metric_that_it_was_of():
+    at = open_app(sort="-base_target_max", metric="target_max")
+    assert link(at)["sort"] == ["-base_target_max"]
+    at.selectbox(key="metric").set_value(MEAN).run()
+    assert not at.warning
+    assert "sort" not in link(at)
 
 
 def test_rows_that_miss_a_value_come_last_both_ways():

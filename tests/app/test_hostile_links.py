@@ -28,7 +28,7 @@ CHOICES = {
 SWITCHES = ("spread", "open", "evidence")
 NUMBERS = ("top", "alpha", "min_value", "min_target", "max_control")
 LABELS = ("base_label", "chat_label", "target_label", "control_label")
-TEXTS = ("search", "ids", "feature", *LABELS)
+TEXTS = ("search", "ids", "feature", "sort", *LABELS)
 FOREIGN = (
     "picked",
     "session",
@@ -136,6 +136,9 @@ def is_used(at, name, value):
     if name == "feature":
         picked = held(at).picked
         return not value if picked is None else value == f"{picked[1]}@{picked[0]}"
+    if name == "sort":
+        sort = held(at).sort
+        return value == (sort.word if sort else "")
     if name.endswith("_label"):
         return now == value[:40]
     return now == value

@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from featurediff.app.clicks import numbers_of
-from featurediff.app.dashboard.sorting import Sort
+from featurediff.app.dashboard.sorting import Sort, can_sort
 from featurediff.app.session import CHART_LINK, SCATTER, session
 from featurediff.app.url import DASHBOARD, enter, surplus, write_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from featurediff.app.dashboard.shown import Shown
+    from featurediff.charts.view import View
+
 
 def follow_link() -> None:
-    """Take over the picked feature of the link, when a session begins and when it comes back from another page."""
+    """Take over picked feature and sort of the link, when a session begins and when it comes back from another page."""
     here, had_table = session(), session().has_table and not session().page  # another page has taken its place
     if not enter(DASHBOARD):
         return
     here.subset, here.box, here.chart, here.has_table, here.seek = (), None, None, had_table, True
     asked = st.query_params.get("feature", "")
-    here.picked = key_of(asked)
+    here.picked, here.sort, here.asked_sort = key_of(asked), None, st.query_params.get("sort", "")
     here.url_faults = surplus(DASHBOARD, many=("token_types", "exclusivity"))
     if asked and not here.picked:
         here.url_faults.append(f"feature={asked[:60]} is not written like 12@newline")
@@ -35,10 +38,22 @@ def key_of(text: str) -> tuple[str, int] | None:
     return (token_type, int(feature_id)) if re.fullmatch(r"[0-9]{1,9}", feature_id) and token_type else None
 
 
+def settle_sort(shown: Shown, view: View) -> None:
+    """Sort the table as the link asks, and by evidence where it lacks the column; a link that asks for one is said."""
+    here = session()
+    asked, here.asked_sort = here.asked_sort, ""
+    if asked:
+        here.sort = Sort.read(asked)
+    if not can_sort(here.sort, shown, view):
+        here.sort = None
+        here.url_faults += [f"sort={asked[:60]} is not a column of this table"] * bool(asked)
+
+
 def write_picked() -> None:
-    """Put the picked feature into the URL."""
-    picked = session().picked
+    """Put the picked feature and the sort into the URL."""
+    picked, sort = session().picked, session().sort
     write_url("feature", ["{1}@{0}".format(*picked)] if picked else [])
+    write_url("sort", [sort.word] if sort else [])
 
 
 def on_picked() -> None:

@@ -12,7 +12,6 @@ from featurediff.app.dashboard.downloads import show_no_downloads
 from featurediff.app.dashboard.events import write_picked
 from featurediff.app.dashboard.rows import MOST_ROWS, Rows, find_start, list_rows, list_steps
 from featurediff.app.dashboard.share import show_share
-from featurediff.app.dashboard.sorting import can_sort
 from featurediff.app.dashboard.starring import stars_here
 from featurediff.app.dashboard.table import UNEXPLAINED, say_unexplained, show_table
 from featurediff.app.rerun_lock import turn
@@ -63,8 +62,6 @@ def follow_pick(places: Places, screen: OnScreen, room: Room) -> None:
         st.rerun()
     write_picked()
     here = session()
-    if not can_sort(here.sort, shown, view):
-        here.sort = None
     rows, steps = list_around(screen)
     with places.link:
         link_chart(screen)

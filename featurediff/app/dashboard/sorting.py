@@ -41,6 +41,16 @@ class Sort:
         falling = not before.falling if before and before.column == column else column not in RISING
         return cls(column, falling)
 
+    @classmethod
+    def read(cls, word: str) -> Sort:
+        """Read the `sort` of a URL, such as `q`, or `-q` where the largest comes first."""
+        return cls(word.removeprefix("-"), word.startswith("-"))
+
+    @property
+    def word(self) -> str:
+        """What the URL says."""
+        return "-" * self.falling + self.column
+
 
 def can_sort(sort: Sort | None, shown: Shown, view: View) -> bool:
     """Whether the table has the column that it is to be sorted by: another source or metric may lack it."""
