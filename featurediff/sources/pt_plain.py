@@ -68,6 +68,8 @@ def read_plain(records: Mapping[str, memoryview]) -> dict[Any, Any] | None:
         content = unpickler.load()
     except (pickle.UnpicklingError, AttributeError, EOFError, LookupError, TypeError, ValueError):
         return None  # torch has its own words for what is wrong
+    finally:
+        unpickler.memo.clear()  # it holds `rebuild`, and so the unpickler, the file and its arrays hold each other
     if not isinstance(content, dict):
         return None
     parts = [part for key, part in content.items() if key != "metadata" and isinstance(part, dict)]
