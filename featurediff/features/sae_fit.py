@@ -15,7 +15,7 @@ from featurediff.meaning.registry import nominal_l0
 from featurediff.meaning.source_sae import names_of_sae
 from featurediff.sources.fit import DIFFERENCE, FIT
 from featurediff.sources.shares import Shares, read_shares
-from featurediff.wording import percent, quoted
+from featurediff.wording import number, percent, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ class SaeFit:
             row = cast("pd.Series[float]", self.table.loc[(token_type, prompts)])
             base, chat = (float(row[f"{side}_tokens"]) for side in SIDES)
             if not math.isnan(base + chat):
-                phrases.append(f"{base:.3g} and {chat:.3g} on {labels.of(prompts)}")
+                phrases.append(f"{number(base, 3)} and {number(chat, 3)} on {labels.of(prompts)}")
         return f"; tokens {', '.join(phrases)}" if phrases else ""
 
     def share_in_words(self, token_type: str, feature_id: int, labels: Labels) -> str | None:
@@ -263,6 +263,6 @@ def _warnings(table: pd.DataFrame) -> list[str]:
             shares = f"{share_in_words(chat)} of chat and {share_in_words(base)} of base"
             found.append(f"{where} {verb} {shares}: it may not describe chat.")
         if max(base_l0, chat_l0) >= 1 and abs(chat_l0 - base_l0) > L0_CHANGE * base_l0:
-            numbers = f"{chat_l0:.3g} in chat and {base_l0:.3g} in base"
+            numbers = f"{number(chat_l0, 3)} in chat and {number(base_l0, 3)} in base"
             found.append(f"{where} has an L0 of {numbers}: it may not read both alike.")
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from featurediff.wording import plural, quoted
+from featurediff.wording import number, plural, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,5 +174,5 @@ def _is_std_impossible(found: _Statistics) -> Bools:
 def _numbers_of(found: _Statistics, at: int) -> str:
     """Write a feature's statistics, as far as the file has them."""
     named: dict[str, Any] = {"mean": found.mean[at], "std": found.std[at], "max": found.most[at]}
-    said = [f"{name} {value:.4g}" for name, value in named.items() if not np.isnan(value)]
+    said = [f"{name} {number(float(value), 4)}" for name, value in named.items() if not np.isnan(value)]
     return ", ".join([f"{found.k[at]:.0f} of {found.n} active", *said])

@@ -9,7 +9,7 @@ import numpy as np
 from featurediff.labels import PROMPTS, Prompts
 from featurediff.sources.contradictions import contradictions, divisor_of_std
 from featurediff.sources.hooks import place_of
-from featurediff.wording import percent, plural, quoted
+from featurediff.wording import number, percent, plural, quoted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -133,9 +133,10 @@ def _sparsity_notes(model: ModelResults, token_type: str, prompts: Prompts) -> l
     if not (np.abs(sparsity - (1 - rate)) > _SPARSITY_TOLERANCE + 2 * rounding * np.maximum(1 - rate, _SMALLEST)).any():
         return [f"{where} is 1 − num_active / n, the share of prompts on which the feature is NOT active."]
     first = int(is_wrong.argmax())
+    said, expected = (number(float(shares[first]), 4) for shares in (sparsity, rate))
     return [
         f"{where} is not num_active / n at {is_wrong.sum()} of {len(rate)} features, "
-        f"the first is feature {first} with {sparsity[first]:.4g} instead of {rate[first]:.4g}."
+        f"the first is feature {first} with {said} instead of {expected}."
     ]
 
 

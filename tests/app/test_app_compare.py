@@ -5,7 +5,9 @@ import json
 import shutil
 from threading import Event
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from builders import make_explanations, make_source, model_data
 from conftest import SAE_FOLDER
@@ -34,6 +36,7 @@ from featurediff.errors import DataError
 from featurediff.features.questions import Asked
 from featurediff.features.thresholds import Threshold, Thresholds
 from featurediff.sources.tree import find_sources
+from featurediff.wording import p_text
 
 HOSTILE = "![x](http://127.0.0.1:9/x.png) <b>*b*</b> :red[r] $a$ `c`"
 ONE, TWO = f"{SAE_FOLDER}/personal_40", f"{SAE_FOLDER}/second_40"
@@ -364,6 +367,17 @@ def test_a_pair_that_is_no_longer_chosen_is_not_compared(tree):
     assert (at.session_state["first"], at.session_state["second"]) == (ONE, ONE), (
         "the first of all, and what was chosen"
     )
+
+
+def test_q_of_shared_features_is_written_as_everywhere():
+    """Its exponent had a hyphen for a minus sign; as numbers these columns still sort."""
+    at = open_compare()
+    (frame,) = [frame for frame in at.dataframe if "first_q" in frame.value]
+    seen = pa.ipc.open_stream(frame.proto.arrow_data.styler.display_values).read_pandas()
+    for name in ("first_q", "second_q"):
+        column = frame.value.columns.get_loc(name)
+        assert frame.value[name].dtype == np.float64
+        assert seen.iloc[:, column].tolist() == [p_text(q) for q in frame.value[name]]
 
 
 # ----------------------------------------------------------------------------

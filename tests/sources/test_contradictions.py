@@ -10,6 +10,7 @@ from featurediff.sources.contradictions import contradictions, divisor_of_std
 from featurediff.sources.notes import notes, std_in_words
 from featurediff.sources.result_files import parse_results
 from featurediff.sources.results import Results
+from featurediff.wording import number
 
 N = 40
 
@@ -146,7 +147,7 @@ def test_a_standard_deviation_is_within_what_count_mean_and_maximum_allow(k, mea
     for std in (least - 0.05 * (least or 1), 1.05 * largest):
         assert of_target([k], [mean], [std], [most]) == [
             f"{STD} at 1 feature, the first is feature 0 at 'model' with {k} of 10 active, mean {mean}, "
-            f"std {std:.4g}, max {most}."
+            f"std {number(std, 4)}, max {most}."
         ]
 
 

@@ -20,7 +20,7 @@ from featurediff.compare.words import what_is_shared
 from featurediff.csv_files import to_csv
 from featurediff.features.questions import Asked
 from featurediff.labels import EXCLUSIVE
-from featurediff.wording import counted, number, plural
+from featurediff.wording import counted, number, p_text, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,8 +184,9 @@ def show_shared(pair: tuple[Summary, Summary], short: dict[str, str], chosen: Ch
     columns = describe_columns({"first": short[first.name], "second": short[second.name]}, chosen.shown, labels)
     if shared["neuronpedia_url"].isna().all():
         del columns["neuronpedia_url"]
+    written: dict[str, Any] = dict.fromkeys(("first_q", "second_q"), p_text)  # a click on their headers sorts numbers
     st.dataframe(
-        in_words(rows, labels)[list(columns)],
+        in_words(rows, labels)[list(columns)].style.format(written),
         key="shared",
         placeholder="",
         hide_index=True,
@@ -236,5 +237,5 @@ def describe_columns(sides: dict[str, str], shown: Asked, labels: Labels) -> dic
             )
     columns["explanation"] = st.column_config.TextColumn("Explanation", width=420)
     for side, name in sides.items():
-        columns[f"{side}_q"] = st.column_config.NumberColumn(f"q in {name}", format="%.2g", width=110)
+        columns[f"{side}_q"] = st.column_config.NumberColumn(f"q in {name}", width=110)
     return columns
