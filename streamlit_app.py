@@ -22,6 +22,7 @@ from featurediff.app.dashboard.room import SIDEBAR
 from featurediff.app.dashboard.shown import narrow
 from featurediff.app.dashboard.sidebar import choose_view
 from featurediff.app.dashboard.starring import choose_stars, stars_here
+from featurediff.app.memory import keep_what_is_loaded
 from featurediff.app.refusals import accept
 from featurediff.app.rerun_lock import turn
 from featurediff.app.safe_text import escape_markdown, show_error
@@ -172,6 +173,7 @@ def show_foot() -> None:
         if not opened.tested:
             wait_for_tests(opened, view)
         show_about(opened, view)
+    keep_what_is_loaded()
 
 
 def count(view: View) -> tuple[Mapping[Question, int], KeptCounts]:

@@ -25,12 +25,16 @@ def give_back() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(ttl="10m", show_spinner=False)
 def keep_what_is_loaded() -> None:
     """
-    Take what is there now out of the search for garbage, once for a server: mostly libraries, which stay.
+    Take what is there now out of the search for garbage: mostly libraries, which stay. Every ten minutes search it all.
 
     Python looks at every object, and nothing else runs meanwhile: with 50 people 0.14 seconds every 5 seconds, and
-    0.03 so. What is read of a source goes without a search, as nothing of it holds itself.
+    0.03 so. What is read of a source goes without a search, as nothing of it holds itself. A session of Streamlit's
+    holds itself: if nothing were searched again, whoever was there at that time would stay for ever, with all uploads.
     """
+    gc.unfreeze()
+    gc.collect()
     gc.freeze()
+    give_back()

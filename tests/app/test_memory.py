@@ -30,7 +30,28 @@ def test_what_is_loaded_is_not_searched_for_garbage(monkeypatch, tmp_path):
     kept = gc.get_freeze_count()
     assert kept > before
     open_app()
-    assert gc.get_freeze_count() <= kept, "once for a server"
+    assert gc.get_freeze_count() <= kept, "once in ten minutes"
+
+
+class Session:
+    """Holds itself, as Streamlit's do."""
+
+    def __init__(self):
+        self.itself = self
+
+
+@pytest.mark.usefixtures("_thawed")
+def test_session_that_was_there_is_forgotten_later():
+    """Who had opened the first source of a server stayed in its memory for ever, with all uploads."""
+    session = Session()
+    held = weakref.ref(session)
+    keep_what_is_loaded()
+    del session
+    gc.collect()
+    assert held() is not None, "it is not searched"
+    keep_what_is_loaded.clear()  # as ten minutes do
+    keep_what_is_loaded()
+    assert held() is None
 
 
 def test_source_is_forgotten_without_a_search(tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from featurediff.app.dashboard.opened import KEYS, Opened
-from featurediff.app.memory import give_back, keep_what_is_loaded
+from featurediff.app.memory import give_back
 from featurediff.app.refusals import Refusal, try_to
 from featurediff.charts.finding import finding
 from featurediff.charts.view import View
@@ -117,7 +117,6 @@ def find_notes(opened: Opened, thresholds: Thresholds) -> list[str]:
     """Return what is odd about the files, and about the rule with these thresholds."""
     notes = opened.study.notes(thresholds)
     give_back()  # they are the last that is computed of a source that is opened
-    keep_what_is_loaded()
     return notes
 
 
