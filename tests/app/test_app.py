@@ -181,6 +181,12 @@ def test_a_metric_changes_title_axes_table_and_order(results):
     assert rows(at) == expected(results, metric="control_max")
 
 
+def test_name_below_the_chart_takes_the_room_beside_the_plot():
+    """Of a laptop's chart it was wrapped at the width of the plot, and its second line lay over the numbers."""
+    axis = figure(open_app(question="specific", metric="target_sparsity"))["layout"]["xaxis"]
+    assert axis["title"]["text"] == "Activation frequency: change on Control"
+
+
 @pytest.mark.parametrize(
     ("link", "thresholds"),
     [

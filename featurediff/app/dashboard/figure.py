@@ -156,9 +156,10 @@ def draw(
     if not ranked:
         layout |= {"height": size.height, "margin": margins, "dragmode": "select", "modebar": {"orientation": "v"}}
     if not ranked:  # turned ticks and wider margins would make the plot smaller than it is packed for
-        for axis, pixels in zip(("xaxis", "yaxis"), plot_of(size, square=view.chart == "scatter"), strict=True):
-            named = name_axis(layout[axis], pixels)
-            layout[axis] = keep_apart(named, pixels, upright=axis == "yaxis")
+        width, height = plot_of(size, square=view.chart == "scatter")
+        beside = min(margins["l"], size.width - margins["l"] - width)  # the name stands in the middle below the plot
+        for axis, pixels, room in (("xaxis", width, width + 2 * beside), ("yaxis", height, height)):
+            layout[axis] = keep_apart(name_axis(layout[axis], room), pixels, upright=axis == "yaxis")
     layout["meta"] = [cleared, *layout["xaxis"]["range"], *layout["yaxis"]["range"]]
     if crowd is not None and crowd.counts.any():
         drawing = drawing | {"data": [draw_crowd(crowd), *drawing["data"]]}
@@ -204,7 +205,7 @@ def plot_of(size: Size, *, square: bool) -> tuple[int, int]:
 
 
 def name_axis(axis: dict[str, Any], pixels: int) -> dict[str, Any]:
-    """Return an axis whose name fits beside a plot of so many pixels, and whose numbers leave the margins alone."""
+    """Return an axis whose name fits in so many pixels, and whose numbers leave the margins alone."""
     width = max(20, round(pixels / LETTER))
     lines = textwrap.wrap(axis["title"]["text"], width, break_long_words=False, break_on_hyphens=False)
     title = {"text": "<br>".join(lines), "standoff": STANDOFF, "font": {"size": 12}}
