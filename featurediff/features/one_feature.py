@@ -121,24 +121,24 @@ def effects_and_tests(changes: Changes, token_type: str, feature_id: int, labels
     -------
     DataFrame
         A row per effect: mean activation and activation frequency (in percentage points, pp), on target prompts and on
-        those more than on control prompts; the columns are the effect, its 95 % interval, `p`, `q`, which test it was,
+        those more than on control prompts; the columns are the effect, `q`, its 95 % interval, `p`, which test it was,
         and how many features were tested together.
     """
     at = find(changes.features[token_type], feature_id)
     rows: dict[str, list[str]] = {}
     for name in EFFECTS:
         effect = changes.effects[name, token_type]
-        where = f"on {labels.target}" if contrast_of(name) == "change" else f"more than on {labels.control}"
+        where = f"on {labels.target}" if contrast_of(name) == "change" else f"vs {labels.control}"
         value, low, high = (
             float(column[at]) if at is not None else np.nan for column in (effect.value, effect.low, effect.high)
         )
-        quantity = f"target_{name.removesuffix('_change').removesuffix('_specific')}"
-        factor, unit = (100, "pp") if name.startswith("sparsity") else (1, "")
+        quantity, factor, unit = ("Frequency", 100, "pp") if name.startswith("sparsity") else ("Mean", 1, "")
         p, q, family = _tested(effect.tested, at)
         interval = f"{signed(low, factor)} to {signed(high, factor)}" if np.isfinite(low) else "–"
         text = f"{signed(value, factor)} {unit}".strip()
-        rows[f"{labels.metric(quantity)} {where}"] = [text, interval, p, q, effect.tested.test or "not tested", family]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["change", "95 % interval", "p", "q", "test", "tested"])
+        rows[f"{quantity} {where}"] = [text, q, interval, p, effect.tested.test or "not tested", family]
+    columns = ["change", "q", "95 % interval", "p", "test", "tested"]  # those that matter most where room is short
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def answer(

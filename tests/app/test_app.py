@@ -485,10 +485,10 @@ def test_a_picked_feature_shows_all_its_statistics():
     evidence, effects, values = [frame.value for frame in at.dataframe if "difference" not in frame.value]
     assert evidence.loc["Base"].tolist() == ["2/8 (7–59 %)", "0/7 (0–35 %)", "0.27", "0.27", "6"]
     assert list(effects.index) == [
-        "Mean activation on Target",
-        "Mean activation more than on Control",
-        "Activation frequency on Target",
-        "Activation frequency more than on Control",
+        "Mean on Target",
+        "Mean vs Control",
+        "Frequency on Target",
+        "Frequency vs Control",
     ]
     assert effects["test"].tolist() == ["welch", "welch", "fisher", "counts"]
     assert list(values.columns) == ["model · Base", "model · Instruct", "newline · Base", "newline · Instruct"]

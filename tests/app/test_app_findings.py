@@ -28,6 +28,7 @@ from dashboard import (
     unescape,
     warnings_of,
 )
+from streamlit.testing.v1 import AppTest
 
 from featurediff import load
 from featurediff.app.dashboard.stars import parse_stars
@@ -98,11 +99,11 @@ def test_every_p_comes_with_what_it_rests_on():
     assert all(CAVEAT in column(at, name)[1] for name in ("q", "base_q", "chat_q"))
     assert CAVEAT in at.toggle(key="evidence").help
     (effects,) = [frame.value for frame in at.dataframe if "test" in frame.value]
-    assert effects.loc["Activation frequency on Target"].tolist() == [
+    assert effects.loc["Frequency on Target"].tolist() == [
         "+18.1 pp",
+        "0.74",
         "−25 to +53",
         "0.64",
-        "0.74",
         "fisher",
         "7",
     ]
@@ -318,3 +319,21 @@ def test_each_feature_once(results):
     again = open_app(question="any", by="feature")
     click_header(again, "feature_id")
     assert [feature for _, feature in rows(again)] == sorted(feature for _, feature in expected)
+
+
+def test_empty_note_stars_nothing():
+    """A feature came back from the comparison with a star that nobody had set."""
+
+    def script():
+        import streamlit as st
+
+        from featurediff.app.dashboard.starring import write_note
+        from featurediff.app.session import session
+
+        st.session_state["box"] = ""
+        write_note(("source", 1), "box")
+        st.text(f"stars: {session().stars}")
+
+    at = AppTest.from_function(script).run()
+    assert not at.exception
+    assert [text.value for text in at.text] == ["stars: {}"]

@@ -138,14 +138,16 @@ def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
     st.dataframe(rows, key="counts", height="content", row_height=ROW_HEIGHT, column_config=widths)
     if opened.tested:
         effects = effects_and_tests(study.changes(view.family), *picked, labels)
-        sizes = (75, 115, 65, 60, 75, 55)
-        names = effects.columns.tolist()
-        looks = {name: st.column_config.TextColumn(name, width=w) for name, w in zip(names, sizes, strict=True)}
+        sizes = {"_index": 128, **dict(zip(effects.columns, (70, 60, 115, 65, 75, 55), strict=True))}
+        looks = {
+            name: st.column_config.TextColumn("" if name == "_index" else name, width=w) for name, w in sizes.items()
+        }
         st.dataframe(effects, key="effects", height="content", row_height=ROW_HEIGHT, column_config=looks)
     st.caption(
         escape_markdown(
             "First table: prompts on which it is active, with 95 % Wilson intervals; p of target over control. "
-            f"Second: how it changed from {labels.base} to {labels.chat} (pp: percentage points). q corrects p for the "
+            f"Second: how its mean activation and its frequency (pp: percentage points) changed from {labels.base} to "
+            f"{labels.chat}, on {labels.target} and beyond the change on {labels.control} (vs). q corrects p for the "
             "features tested together."
         )
     )

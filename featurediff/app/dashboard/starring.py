@@ -115,8 +115,10 @@ def show_note(key: Key) -> None:
 
 
 def write_note(key: Key, widget: str) -> None:
-    """Keep a note, which stars its feature."""
-    here = session()
-    here.stars[key] = st.session_state[widget]
+    """Keep a note, which stars its feature; an empty one of a feature without a star is none."""
+    here, note = session(), st.session_state[widget]
+    if not note and key not in here.stars:
+        return
+    here.stars[key] = note
     here.gone.discard(key)
     st.rerun()
