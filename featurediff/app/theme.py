@@ -14,6 +14,9 @@ Stands for a near-black of the light theme and a near-white of the dark one: Str
 `tests/app/test_browser_access.py` measures what is seen.
 """
 
+BACK = "#000038"
+"""Stands for the page's own colour (`BG_COLOR` there): a white hover text shone in the dark theme."""
+
 _AXIS = {"tickfont": {"color": TEXT}, "title": {"font": {"color": TEXT}}}
 
 
@@ -26,6 +29,12 @@ def in_theme(layout: dict[str, Any]) -> dict[str, Any]:
         for name in ("xaxis", "yaxis")
     }
     return layout | {"font": layout.get("font", {}) | {"color": TEXT}} | axes
+
+
+def hover_in_theme(traces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return traces whose hover texts have the theme's colours; their borders stay."""
+    look = {"bgcolor": BACK, "font": {"color": TEXT}}
+    return [trace | {"hoverlabel": trace["hoverlabel"] | look} if "hoverlabel" in trace else trace for trace in traces]
 
 
 def themed(figure: go.Figure) -> go.Figure:

@@ -41,6 +41,7 @@ from dashboard import (
 from featurediff import load
 from featurediff.app.dashboard.figure import plot_of
 from featurediff.app.dashboard.room import Room
+from featurediff.app.theme import BACK, TEXT
 from featurediff.charts.scatter_places import lay_out
 from featurediff.charts.view import View
 from featurediff.features.filters import Filters, filter_table
@@ -179,6 +180,15 @@ def test_a_metric_changes_title_axes_table_and_order(results):
     assert name == "Base: Maximum activation on Control prompts"
     assert {"base_control_max", "chat_control_max"} < set(table_of(at).value)
     assert rows(at) == expected(results, metric="control_max")
+
+
+@pytest.mark.parametrize("chart", ["scatter", "volcano", "ranking"])
+def test_hover_text_has_the_colours_of_the_theme(chart):
+    """It was white in the dark theme too."""
+    labels = [trace["hoverlabel"] for trace in figure(open_app(chart=chart))["data"] if "hoverlabel" in trace]
+    assert labels
+    assert {(label["bgcolor"], label["font"]["color"]) for label in labels} == {(BACK, TEXT)}
+    assert TEXT not in {label["bordercolor"] for label in labels}
 
 
 def test_name_below_the_chart_takes_the_room_beside_the_plot():

@@ -16,7 +16,7 @@ from featurediff.app.dashboard.opened import KEYS, Opened
 from featurediff.app.dashboard.picture import Picture
 from featurediff.app.dashboard.room import Size
 from featurediff.app.dashboard.shown import Shown, narrow
-from featurediff.app.theme import in_theme
+from featurediff.app.theme import hover_in_theme, in_theme
 from featurediff.charts.chart import Chart, ScatterChart, VolcanoChart, make_chart
 from featurediff.charts.crowd import MOST_POINTS, Crowd, catch, draw_crowd, find_crowd, say_crowd
 from featurediff.charts.point_labels import FONT, Rectangle, place_labels
@@ -175,7 +175,7 @@ def draw(
     if state.zoom:
         layout["xaxis"] = layout["xaxis"] | {"range": state.zoom[:2]}
         layout["yaxis"] = layout["yaxis"] | {"range": state.zoom[2:]}
-    return Picture({"data": drawing["data"], "layout": in_theme(layout)})
+    return Picture({"data": hover_in_theme(drawing["data"]), "layout": in_theme(layout)})
 
 
 def leave_points(drawing: Drawing) -> Drawing:
