@@ -15,7 +15,15 @@ from featurediff.app.dashboard.downloads import show_downloads
 from featurediff.app.dashboard.events import follow_link, forget, say_dropped, settle_sort, write_picked
 from featurediff.app.dashboard.findings import PATIENCE, UNTESTED, show_finding, wait_for_tests
 from featurediff.app.dashboard.kept import count_kept, count_questions, kept_features
-from featurediff.app.dashboard.opened import Opened, are_tested, let_read, parse_study, read_study, refer, start_tests
+from featurediff.app.dashboard.opened import (
+    Opened,
+    are_tested,
+    let_others_if_unread,
+    parse_study,
+    read_study,
+    refer,
+    start_tests,
+)
 from featurediff.app.dashboard.pick import follow_pick, show_nothing
 from featurediff.app.dashboard.places import lay_out_places
 from featurediff.app.dashboard.room import SIDEBAR
@@ -153,7 +161,7 @@ st.set_page_config(f"{uploaded if source_name == UPLOAD else named[source_name]}
 
 def open_for(view: View) -> Opened:
     """Return the source, with its changes tested if they soon are, or must be."""
-    let_read(study)
+    let_others_if_unread(study)
     is_needed = view.question != "exclusive" or view.chart != "scatter"
     tests = start_tests(files, view.family, _study=study)
     try:

@@ -81,7 +81,7 @@ def p_text(value: float) -> str:
     return "–" if math.isnan(value) else _p_text(value)
 
 
-def cut_p(value: float) -> float:
+def round_p(value: float) -> float:
     """Return a p or q rounded as `p_text` writes it; NaN stays."""
     return value if math.isnan(value) else float(_p_digits(value))
 

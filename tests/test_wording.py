@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurediff.wording import cut_p, decimals_for, in_column, number, p_text, percent, rounded, signed, visible
+from featurediff.wording import decimals_for, in_column, number, p_text, percent, round_p, rounded, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ def test_number_by_hand(value, digits, text):
 
 
 def test_cut_p_is_the_number_that_is_written():
-    assert cut_p(0.05044) == 0.0504
-    assert cut_p(1.23e-7) == 1.2e-7
-    assert math.isnan(cut_p(math.nan))
+    assert round_p(0.05044) == 0.0504
+    assert round_p(1.23e-7) == 1.2e-7
+    assert math.isnan(round_p(math.nan))
 
 
 @given(st.floats(0, 1))
 def test_p_never_crosses_a_line(value):
     for line in (0.1, 0.05, 0.01, 0.001):
-        assert (cut_p(value) <= line) == (value <= line)
-    assert cut_p(value) == pytest.approx(value, rel=0.051)
+        assert (round_p(value) <= line) == (value <= line)
+    assert round_p(value) == pytest.approx(value, rel=0.051)
 
 
 @pytest.mark.parametrize(

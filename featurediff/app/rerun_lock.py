@@ -1,8 +1,8 @@
 """
 Reruns take turns.
 
-Python runs one thread at a time. Reruns that share its time all end when the last one does, and each hands it over
-hundreds of times: with fifty people, one change in twenty took over a second instead of a quarter.
+Python runs one thread at a time. Reruns that run at once all end when the last one does, and each waits hundreds of
+times until it may go on: with fifty people, one change in twenty took over a second instead of a quarter.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from featurediff.features.evidence_columns import changes_on_control, goes_again
 from featurediff.features.questions import Question, effect_of
 from featurediff.labels import PROMPTS, SIDES, Labels, test_in_words
 from featurediff.sources.origin import Origin
-from featurediff.wording import cut_p
+from featurediff.wording import round_p
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -207,7 +207,7 @@ def custom_data(rows: pd.DataFrame, numbers: tuple[NDArray[np.floating], ...], e
 def cut(q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return q as `wording.p_text` writes them: rounded, but not across 0.05 and the like."""
     values, which = np.unique(q, return_inverse=True)
-    return np.array([cut_p(value) for value in values.tolist()], dtype=np.float64)[which]
+    return np.array([round_p(value) for value in values.tolist()], dtype=np.float64)[which]
 
 
 def _hover(

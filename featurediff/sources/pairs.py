@@ -269,19 +269,19 @@ def _sizes_in_words(target: int, control: int) -> str:
 
 def describe_pairs(pairs: Pairs) -> str:
     """Say how many prompts were seen, in how many groups, and what that means for the evidence."""
-    parts, notes = [], []
-    for prompts in PROMPTS:
-        groups = pairs.num_groups(prompts)
-        written = plural(pairs.num_prompts(prompts), f"{prompts} prompt")
-        parts.append(written if groups is None else f"{written} in {plural(groups, 'group')}")
-        if groups is not None and groups < FEWEST_GROUPS and prompts == "target":
-            notes.append(f"fewer than {FEWEST_GROUPS} groups can show no change")
-    is_grouped = any(groups is not None for groups in pairs.groups.values())
-    if not is_grouped:
-        parts = [_sizes_in_words(pairs.num_prompts("target"), pairs.num_prompts("control"))]
-    if not is_grouped and pairs.alike:
-        notes.append(
-            f"{pairs.alike} prompts are the same as another but for case, spaces and punctuation: say with `group` "
-            "which belong together"
-        )
-    return "; ".join([" and ".join(parts), *notes])
+    groups = {prompts: pairs.num_groups(prompts) for prompts in PROMPTS}
+    if any(number is not None for number in groups.values()):
+        parts = [
+            plural(pairs.num_prompts(prompts), f"{prompts} prompt")
+            + ("" if number is None else f" in {plural(number, 'group')}")
+            for prompts, number in groups.items()
+        ]
+        is_small = groups["target"] is not None and groups["target"] < FEWEST_GROUPS
+        return " and ".join(parts) + f"; fewer than {FEWEST_GROUPS} groups can show no change" * is_small
+    said = _sizes_in_words(pairs.num_prompts("target"), pairs.num_prompts("control"))
+    if not pairs.alike:
+        return said
+    return (
+        f"{said}; {pairs.alike} prompts are the same as another but for case, spaces and punctuation: say with `group` "
+        "which belong together"
+    )

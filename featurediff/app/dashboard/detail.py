@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurediff.app.dashboard.events import pick
 from featurediff.app.dashboard.kept import list_prompts
-from featurediff.app.dashboard.opened import Opened, let_read
+from featurediff.app.dashboard.opened import Opened, let_others_if_unread
 from featurediff.app.dashboard.starring import show_note, show_star
 from featurediff.app.refusals import accept
 from featurediff.app.safe_text import escape_markdown, show_error
@@ -138,10 +138,9 @@ def show_evidence(picked: tuple[str, int], opened: Opened, view: View) -> None:
     st.dataframe(rows, key="counts", height="content", row_height=ROW_HEIGHT, column_config=widths)
     if opened.tested:
         effects = effects_and_tests(study.changes(view.family), *picked, labels)
-        sizes = {"_index": 128, **dict(zip(effects.columns, (70, 60, 115, 65, 75, 55), strict=True))}
-        looks = {
-            name: st.column_config.TextColumn("" if name == "_index" else name, width=w) for name, w in sizes.items()
-        }
+        sizes = zip(effects.columns.tolist(), (70, 60, 115, 65, 75, 55), strict=True)
+        looks = {name: st.column_config.TextColumn(name, width=w) for name, w in sizes}
+        looks["_index"] = st.column_config.TextColumn("", width=128)
         st.dataframe(effects, key="effects", height="content", row_height=ROW_HEIGHT, column_config=looks)
     st.caption(
         escape_markdown(
@@ -173,7 +172,7 @@ def show_prompts(
 ) -> None:
     """List the prompts on which the feature is active, in so many pixels of width and, at most, of height."""
     token_type, feature_id = picked
-    let_read(opened.study)
+    let_others_if_unread(opened.study)
     try:
         prompts = accept(list_prompts(opened, feature_id, token_type))
     except DataError as error:

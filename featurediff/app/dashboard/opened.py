@@ -120,7 +120,7 @@ def start_tests(files: tuple[str, ...], family: Family, _study: Study) -> Starte
     return Started.now(started)
 
 
-def let_read(study: Study) -> None:
+def let_others_if_unread(study: Study) -> None:
     """Let other reruns go ahead where this one may have to wait until activations are read."""
     if study.activations and not study.activations.is_read:
         let_others()
