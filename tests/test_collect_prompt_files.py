@@ -110,7 +110,7 @@ def test_a_surplus_cell_that_holds_something_is_no_blank(tmp_path):
             )
         ],
         ("a.csv", json.dumps(OBJECTS), "looks like JSON. Give it the ending .json or .jsonl."),
-        ("a.csv", gzip.compress(b"content\nx"), "is compressed with gzip. Unpack it."),
+        ("a.csv", gzip.compress(b"content\nx", mtime=0), "is compressed with gzip. Unpack it."),
         ("a.csv", b"PK\x03\x04rest", "is an Excel file or another archive. Save its table as CSV in UTF-8."),
         ("a.jsonl", "x".encode("utf-16"), "is UTF-16, as Excel and Notepad write it. Save it as UTF-8."),
         *[
