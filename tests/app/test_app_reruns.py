@@ -13,6 +13,7 @@ from featurediff import load
 from featurediff.app.dashboard.figure import leave_points, plot_of
 from featurediff.app.dashboard.room import Room
 from featurediff.app.sources import demo_sources
+from featurediff.app.theme import hover_in_theme
 from featurediff.charts.chart import make_chart
 from featurediff.charts.view import View
 from featurediff.sources import demo
@@ -40,7 +41,7 @@ def test_a_chart_is_sent_as_plotly_writes_it(source, chart):
     fig = go.Figure(drawing if chart == "ranking" else leave_points(drawing))
     spec = open_app(chart=chart)
     sent, written = figure(spec), json.loads(fig.to_json())
-    assert sent["data"] == written["data"]
+    assert sent["data"] == hover_in_theme(written["data"])
     theirs = {"tickangle", "automargin", "title", "tickfont"}  # of the app’s smaller plot
     assert {name: sent["layout"]["xaxis"][name] for name in sent["layout"]["xaxis"].keys() - theirs} == {
         name: value for name, value in written["layout"]["xaxis"].items() if name not in theirs

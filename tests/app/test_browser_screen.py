@@ -281,6 +281,7 @@ def test_stars_and_notes_outlive_a_reload(screen, new_screen):
     screen.page.reload()
     screen.expect_detail(second)
     expect(note).to_have_value("a note")
+    screen.settle()  # the table is drawn after the details
     assert [int(row["Feature"]) for row in screen.cells() if "★" in row["★"]][:2] == [first[1], second[1]]
     screen.unfold("Stars and notes")
     expect(screen.page.get_by_text("2 features of this source starred. This browser keeps them.")).to_be_visible()
@@ -288,6 +289,7 @@ def test_stars_and_notes_outlive_a_reload(screen, new_screen):
     screen.page.reload()
     screen.expect_detail(second)
     expect(note).to_have_value("")
+    screen.settle()
     assert {int(row["Feature"]) for row in screen.cells() if "★" in row["★"]} == {first[1]}
     other = new_screen().open()
     assert {row["★"] for row in other.cells()} == {""}, "another browser has none"
